@@ -1,0 +1,115 @@
+//! Which media addresses are being monitored: the set that decides whether a datagram is looked at at all.
+//!
+//! A snapshot, made anew when sessions or media addresses change and read by the capture threads and the kernel filter.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use foldhash::{HashMap, HashMapExt};
+use silentmon_proto::ids::MediaAddress;
+
+/// A set of media addresses with a quick answer for each packet.
+#[derive(Debug, Clone, Default)]
+pub struct MediaFilter {
+    everything: bool,
+    by_ip: HashMap<IpAddr, Ports>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ports {
+    Any,
+    Some(Vec<u16>),
+}
+
+impl MediaFilter {
+    /// A filter that wants every datagram: offline reading, health checks.
+    pub fn everything() -> Self {
+        Self {
+            everything: true,
+            by_ip: HashMap::new(),
+        }
+    }
+
+    /// Whether a datagram between these two belongs to a wanted media address. RTCP, one port above (RFC 3550
+    /// section 11), belongs to it too.
+    pub fn wants(&self, source: SocketAddr, destination: SocketAddr) -> bool {
+        self.everything || self.has(source) || self.has(destination)
+    }
+
+    /// The IP addresses wanted, or `None` where every datagram is: what a kernel filter can be made of.
+    pub fn ips(&self) -> Option<Vec<IpAddr>> {
+        if self.everything {
+            return None;
+        }
+        let ordered: BTreeMap<_, _> = self.by_ip.iter().collect();
+        Some(ordered.into_keys().copied().collect())
+    }
+
+    fn has(&self, address: SocketAddr) -> bool {
+        match self.by_ip.get(&address.ip()) {
+            None => false,
+            Some(Ports::Any) => true,
+            Some(Ports::Some(ports)) => ports
+                .iter()
+                .any(|&port| port == address.port() || port.checked_add(1) == Some(address.port())),
+        }
+    }
+}
+
+impl FromIterator<MediaAddress> for MediaFilter {
+    fn from_iter<T: IntoIterator<Item = MediaAddress>>(addresses: T) -> Self {
+        let mut by_ip: HashMap<IpAddr, Ports> = HashMap::new();
+        for MediaAddress { ip, port } in addresses {
+            let ports = by_ip.entry(ip).or_insert_with(|| Ports::Some(Vec::new()));
+            match (port, ports) {
+                (None, ports) => *ports = Ports::Any,
+                (Some(port), Ports::Some(list)) if !list.contains(&port) => list.push(port),
+                (Some(_), _) => {}
+            }
+        }
+        Self {
+            everything: false,
+            by_ip,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn wants_media_and_its_rtcp_in_both_directions_and_nothing_else() {
+        let filter: MediaFilter = ["10.1.1.20:24678".parse().expect("an address")].into_iter().collect();
+        let (phone, rtcp, far) = (
+            address("10.1.1.20:24678"),
+            address("10.1.1.20:24679"),
+            address("10.9.9.9:4000"),
+        );
+        assert!(filter.wants(phone, far));
+        assert!(filter.wants(far, phone));
+        assert!(filter.wants(far, rtcp));
+        assert!(!filter.wants(far, address("10.1.1.20:24680")));
+        assert!(!filter.wants(far, far));
+        assert_eq!(filter.ips(), Some(vec![phone.ip()]));
+    }
+
+    #[test]
+    fn an_address_without_port_wins_over_one_with() {
+        let addresses = ["10.1.1.20:24678", "10.1.1.20", "10.1.1.20:5"].map(|text| text.parse().expect("an address"));
+        let filter: MediaFilter = addresses.into_iter().collect();
+        assert!(filter.wants(address("10.1.1.20:1"), address("10.9.9.9:1")));
+    }
+
+    #[test]
+    fn everything_is_wanted_only_on_request() {
+        let (a, b) = (address("10.1.1.20:1"), address("10.9.9.9:1"));
+        assert!(MediaFilter::everything().wants(a, b));
+        assert_eq!(MediaFilter::everything().ips(), None);
+        assert!(!MediaFilter::default().wants(a, b));
+    }
+}

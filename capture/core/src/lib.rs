@@ -1,0 +1,3 @@
+//! The deciding half of the capture server, sans-IO: who is monitored, whose packets matter, what is sent to whom.
+
+pub mod filter;

@@ -1,0 +1,111 @@
+//! The `script` source: one CTI event a line as JSON, each with the seconds from start at which it happens.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::CtiEvent;
+
+/// One line of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptedEvent {
+    /// When it happens, from the start of the service or the first frame of a capture file.
+    pub at: Duration,
+    /// What happens.
+    pub event: CtiEvent,
+}
+
+/// A line of a script that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line}: {what}")]
+pub struct ScriptError {
+    /// Line number, from 1.
+    pub line: usize,
+    /// What was expected and what came.
+    pub what: String,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    at: f64,
+    #[serde(flatten)]
+    event: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Reads a whole script. Blank lines and lines that begin with `#` are skipped; events come back ordered by time,
+/// those of one time in the order of their lines.
+///
+/// # Errors
+/// The first line that is no event, with its number.
+pub fn parse(text: &str) -> Result<Vec<ScriptedEvent>, ScriptError> {
+    let mut events = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        events.push(parse_line(line).map_err(|what| ScriptError { line: index + 1, what })?);
+    }
+    events.sort_by_key(|event| event.at);
+    Ok(events)
+}
+
+fn parse_line(line: &str) -> Result<ScriptedEvent, String> {
+    let Line { at, event } = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let at =
+        Duration::try_from_secs_f64(at).map_err(|_| format!("expected \"at\" in seconds from start, found {at}"))?;
+    let event = serde_json::from_value(event.into()).map_err(|error| error.to_string())?;
+    Ok(ScriptedEvent { at, event })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cti::{AgentState, CallEventKind};
+
+    #[test]
+    fn reads_the_events_of_the_contract_in_order_of_time() {
+        let script = r#"
+            # two lines out of order
+            {"at":0.2,"event":"media_started","agent":"4711","call":"81","address":"10.1.1.20:24678","codec":"PCMU"}
+            {"at":0.0,"event":"agent_state","agent":"4711","name":"Marko Kern","extension":"3001","team":"claims","state":"talking"}
+            {"at":0.1,"event":"call","agent":"4711","call":"81","kind":"established","acd":true,"calling":"5551234","called":"8001"}
+            {"at":9.0,"event":"media_stopped","agent":"4711","call":"81"}
+        "#;
+        let events = parse(script).expect("a good script");
+        assert_eq!(
+            events[0],
+            ScriptedEvent {
+                at: Duration::ZERO,
+                event: CtiEvent::AgentState {
+                    agent: "4711".into(),
+                    name: Some("Marko Kern".into()),
+                    extension: Some("3001".into()),
+                    team: Some("claims".into()),
+                    state: AgentState::Talking,
+                },
+            }
+        );
+        assert!(matches!(
+            events[1].event,
+            CtiEvent::Call {
+                kind: CallEventKind::Established,
+                acd: Some(true),
+                ..
+            }
+        ));
+        assert!(matches!(events[2].event, CtiEvent::MediaStarted { .. }));
+        assert_eq!(events[3].at, Duration::from_secs(9));
+    }
+
+    #[test]
+    fn names_the_line_that_is_no_event() {
+        let error =
+            parse("\n{\"at\":0,\"event\":\"agent_state\",\"agent\":\"1\",\"state\":\"sleeping\"}").expect_err("bad");
+        assert_eq!(error.line, 2);
+        assert!(error.what.contains("sleeping"), "{error}");
+        assert!(parse("{\"at\":-1,\"event\":\"media_stopped\",\"agent\":\"1\"}").is_err());
+        assert!(parse("{\"at\":1,\"event\":\"media_stopped\",\"agent\":\"1\",\"adress\":\"x\"}").is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! Words and wire formats of silentmon, sans-IO: no clock, socket, file or thread.
+//!
+//! Bytes become types here, once. What a type decides (who may hear whom, when a packet is played) lives in the cores.
+
+pub mod codec;
+pub mod cti;
+pub mod frame;
+pub mod ids;
+pub mod reason;
+pub mod relay;
+pub mod time;

@@ -1,0 +1,351 @@
+//! What supervisor and capture server say to each other (port 42228, ALPN `silentmon/1`).
+//!
+//! Control: JSON messages in one bidirectional QUIC stream, each behind a four-byte big-endian length. Audio: unreliable
+//! datagrams (RFC 9221) that carry an RTP packet as captured behind [`AudioHeader`].
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::cti::AgentState;
+use crate::ids::{AgentId, CallId, Leg, ServerName, SessionId, TeamName};
+use crate::reason::Reason;
+use crate::time::Instant;
+
+/// Port on which a capture server answers supervisors (requirements section 3).
+pub const SERVICE_PORT: u16 = 42228;
+/// Port to which a standard RTP receiver gets plain RTP (requirements section 3).
+pub const PLAIN_RTP_PORT: u16 = 39200;
+/// TLS application protocol of this conversation (RFC 7301).
+pub const ALPN: &[u8] = b"silentmon/1";
+/// Version of the messages; both sides speak the lower of the two they offer.
+pub const VERSION: u16 = 1;
+/// Longest control message accepted, in bytes without its length.
+pub const MAX_MESSAGE: usize = 1 << 20;
+
+/// What a supervisor's program says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// First message of a connection.
+    Hello {
+        /// Highest message version spoken.
+        version: u16,
+        /// Program and version, for the log.
+        software: String,
+    },
+    /// Starts a session on an agent, or takes up one that a broken connection left. Starting twice is one session.
+    StartMonitor {
+        /// Chosen by the client; stands in the answer.
+        request: u32,
+        /// The agent.
+        agent: AgentId,
+        /// The session to take up again after a reconnect.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resume: Option<SessionId>,
+        /// Why the supervisor listens, for the audit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        purpose: Option<String>,
+        /// What becomes of the sound.
+        output: OutputKind,
+    },
+    /// Ends a session.
+    StopMonitor {
+        /// The session.
+        session: SessionId,
+    },
+    /// Asks for the agents; with `watch`, also for every change from now on.
+    ListAgents {
+        /// Whether changes are wanted.
+        watch: bool,
+    },
+    /// Sent every heartbeat interval where nothing else was.
+    Heartbeat {
+        /// Sender's time, echoed in the answer.
+        sent: Instant,
+    },
+    /// Ends the connection and its sessions.
+    Goodbye,
+}
+
+/// What becomes of the sound at the supervisor's end; the server's policy looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum OutputKind {
+    /// Played.
+    Play,
+    /// Written to a file: needs `recording = "allowed"`.
+    Record,
+    /// The server sends plain RTP to a standard receiver: needs `rtp_receivers` to name it. The agent's leg goes to
+    /// this address, the customer's to the port two above.
+    PlainRtp {
+        /// The receiver of the agent's leg.
+        receiver: SocketAddr,
+    },
+}
+
+/// What a capture server says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// Answer to `Hello`.
+    Welcome {
+        /// Message version to be spoken.
+        version: u16,
+        /// The server's name in its cluster.
+        server: ServerName,
+        /// Program and version, for the log.
+        software: String,
+    },
+    /// A session runs.
+    MonitorStarted {
+        /// The request it answers.
+        request: u32,
+        /// The session.
+        session: SessionId,
+        /// What its audio datagrams carry in [`AudioHeader::channel`].
+        channel: u16,
+    },
+    /// A session was refused, or can't be resumed.
+    MonitorRefused {
+        /// The request it answers.
+        request: u32,
+        /// Why.
+        reason: Reason,
+    },
+    /// How a session stands; sent when it changes, and once a second while audio flows.
+    SessionStatus(SessionStatus),
+    /// A session ended: at the supervisor's wish, by policy or because the server stops.
+    MonitorStopped {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        reason: Reason,
+        /// Its last status.
+        status: SessionStatus,
+    },
+    /// All agents known.
+    Agents {
+        /// One row an agent, ordered by id.
+        agents: Vec<AgentRow>,
+    },
+    /// One agent's row changed (after `ListAgents` with `watch`).
+    AgentChanged {
+        /// The row as it is now.
+        agent: AgentRow,
+    },
+    /// Answer to a heartbeat.
+    Heartbeat {
+        /// The time that the client sent.
+        sent: Instant,
+    },
+    /// The server stops or doesn't want to talk any longer.
+    Goodbye {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// How a monitoring session stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// The session.
+    pub session: SessionId,
+    /// The agent.
+    pub agent: AgentId,
+    /// The agent's state, as far as known.
+    pub agent_state: AgentState,
+    /// The calls whose media are heard now.
+    pub calls: Vec<CallId>,
+    /// Why there is sound, or none.
+    pub reason: Reason,
+    /// What was captured of each leg so far: agent, customer.
+    pub legs: [LegStatus; 2],
+}
+
+/// What the capture server saw and sent of one leg, summed over the session.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegStatus {
+    /// Encoding name of the codec heard last, if any.
+    pub codec: Option<String>,
+    /// Unique RTP packets captured.
+    pub captured: u64,
+    /// Duplicates the mirror delivered, removed.
+    pub duplicates: u64,
+    /// Packets missing by sequence number that were lost in the call.
+    pub lost_in_call: u64,
+    /// Packets missing by sequence number that the mirror or the kernel lost.
+    pub lost_in_mirror: u64,
+    /// Datagrams sent to the supervisor.
+    pub relayed: u64,
+    /// Packets kept back because the path to the supervisor was too narrow.
+    pub shed: u64,
+    /// RFC 4733 event packets kept back.
+    pub suppressed: u64,
+}
+
+/// One agent as a list shows him.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentRow {
+    /// The agent.
+    pub agent: AgentId,
+    /// His name, where known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// His state.
+    pub state: AgentState,
+    /// Since when.
+    pub since: Instant,
+    /// His team, where known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub team: Option<TeamName>,
+    /// His calls.
+    pub calls: Vec<CallId>,
+    /// Whether listening now would give sound.
+    pub audible: bool,
+    /// Why, or why not.
+    pub reason: Reason,
+    /// The server that sees him.
+    pub server: ServerName,
+}
+
+/// What stands before an RTP packet in an audio datagram. 16 bytes, big-endian:
+/// version and kind (4 bits each), leg, channel (2), relay sequence number (4), capture time in nanoseconds (8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioHeader {
+    /// What follows.
+    pub kind: AudioKind,
+    /// Which side of the call.
+    pub leg: Leg,
+    /// The session, by the number that `MonitorStarted` gave.
+    pub channel: u16,
+    /// Counts the datagrams of this leg modulo 2^32: a gap was lost on the relay, not in the call.
+    pub relay_sequence: u32,
+    /// When the packet passed the capture NIC.
+    pub captured: Instant,
+}
+
+/// What follows an [`AudioHeader`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioKind {
+    /// The RTP packet as captured.
+    Rtp,
+    /// The RTP header of an event packet (RFC 4733) whose payload was kept back: silence, not loss.
+    Suppressed,
+}
+
+/// A datagram that is no audio datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BadAudioDatagram {
+    /// Too short for the header.
+    #[error("expected an audio datagram of at least 16 bytes, found {0}")]
+    Short(usize),
+    /// Another version, kind or leg.
+    #[error("expected version 1, kind 0 or 1, leg 0 or 1, found first bytes {0:02x} {1:02x}")]
+    Foreign(u8, u8),
+}
+
+impl AudioHeader {
+    /// Length in bytes.
+    pub const LEN: usize = 16;
+    const VERSION: u8 = 1;
+
+    /// Writes the header.
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let kind = match self.kind {
+            AudioKind::Rtp => 0,
+            AudioKind::Suppressed => 1,
+        };
+        let mut bytes = [0; Self::LEN];
+        bytes[0] = Self::VERSION << 4 | kind;
+        bytes[1] = match self.leg {
+            Leg::Agent => 0,
+            Leg::Customer => 1,
+        };
+        bytes[2..4].copy_from_slice(&self.channel.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.relay_sequence.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.captured.as_nanos().to_be_bytes());
+        bytes
+    }
+
+    /// Splits a datagram into header and RTP bytes.
+    ///
+    /// # Errors
+    /// Where it is too short, or of a version, kind or leg that isn't known.
+    pub fn parse(datagram: &[u8]) -> Result<(Self, &[u8]), BadAudioDatagram> {
+        let Some((head, rest)) = datagram.split_first_chunk::<{ Self::LEN }>() else {
+            return Err(BadAudioDatagram::Short(datagram.len()));
+        };
+        let [first, leg, channel @ .., _, _, _, _, _, _, _, _, _, _, _, _] = *head;
+        let foreign = BadAudioDatagram::Foreign(first, leg);
+        let kind = match (first >> 4, first & 0x0f) {
+            (Self::VERSION, 0) => AudioKind::Rtp,
+            (Self::VERSION, 1) => AudioKind::Suppressed,
+            _ => return Err(foreign),
+        };
+        let leg = match leg {
+            0 => Leg::Agent,
+            1 => Leg::Customer,
+            _ => return Err(foreign),
+        };
+        let [_, _, _, _, s0, s1, s2, s3, time @ ..] = *head;
+        Ok((
+            Self {
+                kind,
+                leg,
+                channel: u16::from_be_bytes(channel),
+                relay_sequence: u32::from_be_bytes([s0, s1, s2, s3]),
+                captured: Instant::from_nanos(u64::from_be_bytes(time)),
+            },
+            rest,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audio_header_reads_back_as_it_was_written() {
+        for (kind, leg) in [(AudioKind::Rtp, Leg::Agent), (AudioKind::Suppressed, Leg::Customer)] {
+            let header = AudioHeader {
+                kind,
+                leg,
+                channel: 0x0102,
+                relay_sequence: 0xfffe_fdfc,
+                captured: Instant::from_nanos(0x1122_3344_5566_7788),
+            };
+            let mut datagram = header.to_bytes().to_vec();
+            datagram.extend_from_slice(b"rtp");
+            assert_eq!(AudioHeader::parse(&datagram), Ok((header, &b"rtp"[..])));
+        }
+    }
+
+    #[test]
+    fn refuses_short_and_foreign_datagrams() {
+        assert_eq!(AudioHeader::parse(&[0x10; 15]), Err(BadAudioDatagram::Short(15)));
+        assert_eq!(
+            AudioHeader::parse(&[0x20; 16]),
+            Err(BadAudioDatagram::Foreign(0x20, 0x20))
+        );
+    }
+
+    #[test]
+    fn control_messages_keep_their_shape_on_the_wire() {
+        let start = ClientMessage::StartMonitor {
+            request: 1,
+            agent: "4711".into(),
+            resume: None,
+            purpose: None,
+            output: OutputKind::Play,
+        };
+        let text = serde_json::to_string(&start).expect("serialises");
+        assert_eq!(
+            text,
+            r#"{"type":"start_monitor","request":1,"agent":"4711","output":{"kind":"play"}}"#
+        );
+        assert_eq!(serde_json::from_str::<ClientMessage>(&text).expect("parses"), start);
+    }
+}

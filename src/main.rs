@@ -1,0 +1,3 @@
+//! The `silentmon` program.
+
+fn main() {}
