@@ -1,0 +1,157 @@
+//! From a captured datagram to the sessions that hear it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use foldhash::{HashMap, HashMapExt};
+use silentmon_proto::frame::Datagram;
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
+use silentmon_proto::relay::{AudioHeader, AudioKind, OutputKind};
+use silentmon_proto::time::Instant;
+
+use super::{Engine, EngineEvent, Transmit};
+use crate::directory::MediaLeg;
+use crate::session::{Clearance, Heard, MonitorSession};
+use crate::stream::{Arrival, Evidence, Freshness, RtpArrival, Verdict};
+
+/// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
+/// section 11).
+const CUSTOMER_PORT_OFFSET: u16 = 2;
+
+/// Which sessions hear a media address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Routes {
+    by_ip: HashMap<IpAddr, Vec<Route>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Route {
+    address: MediaAddress,
+    session: SessionId,
+}
+
+impl Routes {
+    /// The addresses that are heard.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = MediaAddress> {
+        self.by_ip.values().flatten().map(|route| route.address)
+    }
+
+    fn add(&mut self, address: MediaAddress, session: SessionId) {
+        let route = Route { address, session };
+        let routes = self.by_ip.entry(address.ip).or_default();
+        if !routes.contains(&route) {
+            routes.push(route);
+        }
+    }
+
+    fn sessions_at(&self, address: SocketAddr) -> impl Iterator<Item = SessionId> {
+        let routes = self.by_ip.get(&address.ip()).map_or(&[][..], Vec::as_slice);
+        routes
+            .iter()
+            .filter(move |route| route.address.covers(address))
+            .map(|route| route.session)
+    }
+}
+
+impl Engine {
+    /// Takes a captured datagram: a packet of a monitored agent goes to those who listen to him.
+    pub fn handle_datagram(&mut self, datagram: &Datagram<'_>) {
+        let Arrival::Rtp(arrival) = self.streams.handle_datagram(datagram, Evidence::Announced) else {
+            return;
+        };
+        let lost = self.streams.lost(arrival.stream).unwrap_or(0);
+        for (leg, address) in [(Leg::Agent, datagram.source), (Leg::Customer, datagram.destination)] {
+            for id in self.routes.sessions_at(address) {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    deliver(session, leg, datagram.captured, lost, &arrival, &mut self.transmits);
+                }
+            }
+        }
+    }
+
+    /// The agent's media that policy lets be heard.
+    pub(super) fn audible_media(&self, id: &AgentId) -> Vec<MediaLeg> {
+        let Some(agent) = self.directory.agent(id) else {
+            return Vec::new();
+        };
+        self.settings.policy.admit_media(agent, self.directory.media(id))
+    }
+
+    /// Makes the routes anew after sessions, media or policy changed.
+    pub(super) fn reroute(&mut self) {
+        let mut routes = Routes { by_ip: HashMap::new() };
+        for session in self.sessions.values() {
+            for leg in self.audible_media(&session.agent) {
+                routes.add(leg.address, session.id);
+            }
+        }
+        if routes != self.routes {
+            self.routes = routes;
+        }
+        self.events.push_back(EngineEvent::FilterChanged);
+    }
+
+    /// Whether a stream of a leg at this address was captured lately.
+    pub(super) fn streams_visible(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
+        self.streams.is_visible(address, leg, now)
+    }
+}
+
+fn deliver(
+    session: &mut MonitorSession,
+    leg: Leg,
+    captured: Instant,
+    lost: u64,
+    arrival: &RtpArrival<'_>,
+    transmits: &mut std::collections::VecDeque<Transmit>,
+) {
+    if arrival.freshness == Freshness::Duplicate {
+        session.count_duplicate(leg);
+        return;
+    }
+    let heard = Heard {
+        stream: arrival.stream,
+        captured,
+        rtp: arrival.packet.bytes,
+        header_length: arrival.packet.header_length,
+        codec: arrival.codec,
+        clearance: clearance(arrival),
+        lost,
+    };
+    let (id, connection, output) = (session.id, session.connection(), session.output);
+    session.handle_packet(leg, &heard, |(header, bytes)| {
+        let transmit = match output {
+            OutputKind::PlainRtp { receiver } => plain_rtp(receiver, &header, bytes),
+            OutputKind::Play | OutputKind::Record => connection.map(|connection| {
+                let datagram = [&header.to_bytes()[..], bytes].concat();
+                Transmit::Audio {
+                    connection,
+                    session: id,
+                    datagram,
+                }
+            }),
+        };
+        transmits.extend(transmit);
+    });
+}
+
+fn clearance(arrival: &RtpArrival<'_>) -> Clearance {
+    match arrival.verdict {
+        Verdict::Encrypted => Clearance::Encrypted,
+        Verdict::Plain if arrival.is_valid => Clearance::Clear,
+        Verdict::Plain | Verdict::Undecided => Clearance::Pending,
+    }
+}
+
+fn plain_rtp(receiver: SocketAddr, header: &AudioHeader, bytes: &[u8]) -> Option<Transmit> {
+    if header.kind == AudioKind::Suppressed {
+        return None;
+    }
+    let port = match header.leg {
+        Leg::Agent => receiver.port(),
+        Leg::Customer => receiver.port().checked_add(CUSTOMER_PORT_OFFSET)?,
+    };
+    Some(Transmit::PlainRtp {
+        receiver: SocketAddr::new(receiver.ip(), port),
+        packet: bytes.to_vec(),
+    })
+}
