@@ -21,6 +21,10 @@ pub const RESUME_WITHIN: Duration = Duration::from_secs(30);
 pub const AUDIBLE_WITHIN: Duration = Duration::from_secs(2);
 /// Packets of one stream kept until it is known to be RTP in clear.
 const MAX_HELD_PACKETS: usize = 64;
+/// Fixed part of an RTP header, in bytes (RFC 3550 section 5.1).
+const RTP_HEADER: usize = 12;
+/// First byte of an RTP header without padding, extension and contributing sources.
+const RTP_VERSION_2: u8 = 0x80;
 /// Streams of one leg kept at a time.
 const MAX_HELD_STREAMS: usize = 4;
 
@@ -70,8 +74,6 @@ pub struct Heard<'a> {
     pub captured: Instant,
     /// The packet as captured.
     pub rtp: &'a [u8],
-    /// Length of its header with CSRCs and extension, in bytes.
-    pub header_length: usize,
     /// What its payload is.
     pub codec: Codec,
     /// Whether it may be heard.
@@ -109,7 +111,6 @@ struct LegRelay {
 struct HeldPacket {
     captured: Instant,
     codec: Codec,
-    header_length: usize,
     rtp: Vec<u8>,
     lost: u64,
 }
@@ -260,7 +261,6 @@ impl LegRelay {
         queue.push_back(HeldPacket {
             captured: heard.captured,
             codec: heard.codec,
-            header_length: heard.header_length,
             rtp: heard.rtp.to_vec(),
             lost: heard.lost,
         });
@@ -268,13 +268,13 @@ impl LegRelay {
 
     fn emit(&mut self, leg: Leg, channel: u16, heard: &Heard<'_>, send: &mut impl FnMut(Outgoing<'_>)) {
         self.status.captured += 1;
+        let mut silence = [0; RTP_HEADER];
         let (kind, bytes) = match heard.codec {
             Codec::TelephoneEvent => {
                 self.status.suppressed += 1;
-                (
-                    AudioKind::Suppressed,
-                    heard.rtp.get(..heard.header_length).unwrap_or(heard.rtp),
-                )
+                silence.iter_mut().zip(heard.rtp).for_each(|(kept, byte)| *kept = *byte);
+                silence[0] = RTP_VERSION_2;
+                (AudioKind::Suppressed, &silence[..])
             }
             _ => (AudioKind::Rtp, heard.rtp),
         };
@@ -298,7 +298,6 @@ impl HeldPacket {
             stream,
             captured: self.captured,
             rtp: &self.rtp,
-            header_length: self.header_length,
             codec: self.codec,
             clearance: Clearance::Clear,
             lost: self.lost,

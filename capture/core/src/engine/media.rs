@@ -3,15 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use foldhash::{HashMap, HashMapExt};
+use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
 use silentmon_proto::relay::{AudioHeader, AudioKind, OutputKind};
 use silentmon_proto::time::Instant;
 
-use super::{Engine, EngineEvent, Transmit};
+use super::{Engine, EngineEvent, SEEN_WITHIN, Transmit};
 use crate::directory::MediaLeg;
 use crate::session::{Clearance, Heard, MonitorSession};
-use crate::stream::{Arrival, Evidence, Freshness, RtpArrival, Verdict};
+use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpArrival, Stream, Validity};
 
 /// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
 /// section 11).
@@ -58,7 +59,10 @@ impl Engine {
         let Arrival::Rtp(arrival) = self.streams.handle_datagram(datagram, Evidence::Announced) else {
             return;
         };
-        let lost = self.streams.lost(arrival.stream).unwrap_or(0);
+        let lost = self
+            .streams
+            .stream(arrival.stream)
+            .map_or(0, |stream| stream.sequence().lost());
         for (leg, address) in [(Leg::Agent, datagram.source), (Leg::Customer, datagram.destination)] {
             for id in self.routes.sessions_at(address) {
                 if let Some(session) = self.sessions.get_mut(&id) {
@@ -92,7 +96,11 @@ impl Engine {
 
     /// Whether a stream of a leg at this address was captured lately.
     pub(super) fn streams_visible(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
-        self.streams.is_visible(address, leg, now)
+        let lately = |stream: &Stream| now - stream.last_captured() <= SEEN_WITHIN;
+        match leg {
+            Leg::Agent => self.streams.from_address(address).any(|(_, stream)| lately(stream)),
+            Leg::Customer => self.streams.to_address(address).any(|(_, stream)| lately(stream)),
+        }
     }
 }
 
@@ -104,16 +112,15 @@ fn deliver(
     arrival: &RtpArrival<'_>,
     transmits: &mut std::collections::VecDeque<Transmit>,
 ) {
-    if arrival.freshness == Freshness::Duplicate {
-        session.count_duplicate(leg);
-        return;
+    match arrival.freshness {
+        Freshness::Fresh | Freshness::Reordered => {}
+        Freshness::Duplicate | Freshness::Late => return session.count_duplicate(leg),
     }
     let heard = Heard {
         stream: arrival.stream,
         captured,
         rtp: arrival.packet.bytes,
-        header_length: arrival.packet.header_length,
-        codec: arrival.codec,
+        codec: codec(arrival.kind),
         clearance: clearance(arrival),
         lost,
     };
@@ -134,11 +141,25 @@ fn deliver(
     });
 }
 
+fn codec(kind: PayloadKind) -> Codec {
+    match kind {
+        PayloadKind::Speech(codec) => codec,
+        PayloadKind::ComfortNoise => Codec::Cn,
+        PayloadKind::TelephoneEvent(_) => Codec::TelephoneEvent,
+        PayloadKind::Unknown => Codec::Unknown,
+    }
+}
+
 fn clearance(arrival: &RtpArrival<'_>) -> Clearance {
-    match arrival.verdict {
-        Verdict::Encrypted => Clearance::Encrypted,
-        Verdict::Plain if arrival.is_valid => Clearance::Clear,
-        Verdict::Plain | Verdict::Undecided => Clearance::Pending,
+    match (arrival.encryption, arrival.validity) {
+        (Encryption::Encrypted, _) => Clearance::Encrypted,
+        (_, Validity::Probation) => Clearance::Pending,
+        (Encryption::Plain, Validity::Valid) => Clearance::Clear,
+        (Encryption::Undecided, Validity::Valid) => match codec(arrival.kind) {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::Cn | Codec::TelephoneEvent => Clearance::Pending,
+            // Nothing can be told of the bytes of other codecs; encrypted they don't decode to noise, but not at all.
+            Codec::G723 | Codec::G728 | Codec::G729 | Codec::Gsm | Codec::Unknown => Clearance::Clear,
+        },
     }
 }
 

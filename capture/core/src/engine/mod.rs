@@ -25,7 +25,7 @@ use crate::directory::AgentDirectory;
 use crate::filter::MediaFilter;
 use crate::policy::Policy;
 use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
-use crate::stream::StreamTable;
+use crate::stream::{Limits, StreamTable};
 
 use self::media::Routes;
 
@@ -169,7 +169,7 @@ impl Engine {
         Self {
             directory: AgentDirectory::new(settings.devices.clone()),
             settings,
-            streams: StreamTable::default(),
+            streams: StreamTable::new(Limits::default()).with_signalling(),
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             routes: Routes::default(),
@@ -309,7 +309,8 @@ impl Engine {
         let capture_lost = self.capture.dropped > self.drops_counted;
         self.drops_counted = self.capture.dropped;
         for session in self.sessions.values_mut() {
-            session.count_losses(capture_lost, |stream| self.streams.lost(stream));
+            let lost = |stream| self.streams.stream(stream).map(|stream| stream.sequence().lost());
+            session.count_losses(capture_lost, lost);
         }
     }
 
