@@ -8,7 +8,7 @@ use silentmon_proto::codec::Codec;
 
 /// Whether a stream's media can be heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Encryption {
+pub enum Verdict {
     /// Not enough seen yet, or a codec of which nothing can be told.
     #[default]
     Undecided,
@@ -38,7 +38,7 @@ const TAGS: [u32; 6] = [4, 8, 10, 14, 16, 20];
 /// Watches the payloads of one stream.
 #[derive(Debug, Clone, Default)]
 pub struct EncryptionDetector {
-    verdict: Encryption,
+    verdict: Verdict,
     payloads: u16,
     tagged: u16,
     collisions: f32,
@@ -47,18 +47,18 @@ pub struct EncryptionDetector {
 
 impl EncryptionDetector {
     /// What is known so far.
-    pub const fn verdict(&self) -> Encryption {
+    pub const fn verdict(&self) -> Verdict {
         self.verdict
     }
 
     /// Settles it by other evidence, such as a DTLS handshake on the same ports.
     pub const fn declare_encrypted(&mut self) {
-        self.verdict = Encryption::Encrypted;
+        self.verdict = Verdict::Encrypted;
     }
 
     /// Takes the payload of a packet seen for the first time. `ticks` is the step of the timestamp from the packet
     /// before, where that is known.
-    pub fn handle(&mut self, codec: Codec, payload: &[u8], ticks: Option<u32>) -> Encryption {
+    pub fn handle(&mut self, codec: Codec, payload: &[u8], ticks: Option<u32>) -> Verdict {
         let Some(measures) = measure(codec, payload) else {
             return self.verdict;
         };
@@ -73,8 +73,8 @@ impl EncryptionDetector {
     fn judge(&mut self) {
         let deviations = self.collisions.max(self.structure) / f32::from(self.payloads).sqrt();
         let plain = match self.verdict {
-            Encryption::Encrypted => PLAIN_AFTER_ENCRYPTED,
-            Encryption::Undecided | Encryption::Plain => PLAIN,
+            Verdict::Encrypted => PLAIN_AFTER_ENCRYPTED,
+            Verdict::Undecided | Verdict::Plain => PLAIN,
         };
         let enough = if self.tagged + 1 >= self.payloads {
             ENOUGH_WITH_TAG
@@ -82,16 +82,16 @@ impl EncryptionDetector {
             ENOUGH
         };
         if deviations >= plain {
-            self.conclude(Encryption::Plain);
+            self.conclude(Verdict::Plain);
         } else if self.payloads >= enough && deviations < CHANCE {
-            self.conclude(Encryption::Encrypted);
+            self.conclude(Verdict::Encrypted);
         } else if self.payloads >= 4 * ENOUGH {
             self.conclude(self.verdict);
         }
     }
 
     /// A new test begins with each verdict, so that a change in mid call is found.
-    const fn conclude(&mut self, verdict: Encryption) {
+    const fn conclude(&mut self, verdict: Verdict) {
         *self = Self {
             verdict,
             payloads: 0,

@@ -21,11 +21,12 @@ mod timing;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::VlanStack;
 use silentmon_proto::ids::Ssrc;
 
 pub use demux::RtpPacket;
-pub use encryption::{Encryption, EncryptionDetector};
+pub use encryption::{EncryptionDetector, Verdict};
 pub use entry::{RtcpFigures, Stream};
 pub use payload::{PayloadKind, SeenPayloadType, TelephoneEvent};
 pub use sequence::{Freshness, MAX_DROPOUT, MAX_MISORDER, MIN_SEQUENTIAL, SequenceTracker};
@@ -154,10 +155,12 @@ pub struct RtpArrival<'a> {
     pub extended_sequence: u64,
     /// Speech, comfort noise, event.
     pub kind: PayloadKind,
+    /// The codec of the payload, as far as known.
+    pub codec: Codec,
     /// Whether the stream is valid, this packet included.
-    pub validity: Validity,
+    pub is_valid: bool,
     /// Whether it is encrypted, judged with this packet.
-    pub encryption: Encryption,
+    pub verdict: Verdict,
     /// What changed with this packet.
     pub news: News,
 }
@@ -165,7 +168,7 @@ pub struct RtpArrival<'a> {
 impl RtpArrival<'_> {
     /// Whether the stream may be heard: valid, and known not to be encrypted.
     pub fn is_audible(&self) -> bool {
-        self.validity == Validity::Valid && self.encryption == Encryption::Plain
+        self.is_valid && self.verdict == Verdict::Plain
     }
 }
 
@@ -179,7 +182,7 @@ pub struct News {
     /// The stream became valid.
     pub became_valid: bool,
     /// The verdict on its encryption changed.
-    pub encryption_changed: bool,
+    pub verdict_changed: bool,
     /// The sender began to count anew under the same SSRC.
     pub restarted: bool,
     /// The timestamp jumped.

@@ -19,6 +19,18 @@ pub enum PayloadKind {
     Unknown,
 }
 
+impl PayloadKind {
+    /// The codec, as far as known.
+    pub const fn codec(self) -> Codec {
+        match self {
+            Self::Speech(codec) => codec,
+            Self::ComfortNoise => Codec::Cn,
+            Self::TelephoneEvent(_) => Codec::TelephoneEvent,
+            Self::Unknown => Codec::Unknown,
+        }
+    }
+}
+
 /// The payload of an event packet (RFC 4733 section 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TelephoneEvent {

@@ -154,7 +154,7 @@ impl SequenceTracker {
 
     fn advance(&mut self, by: u64, timestamp: RtpTimestamp) -> Sequenced {
         for passed in 1..=by.min(WINDOW) {
-            self.clear(self.highest + by - passed);
+            self.clear(self.highest + by + 1 - passed);
         }
         self.highest += by;
         self.newest_timestamp = timestamp.0;
@@ -285,9 +285,22 @@ mod tests {
     #[test]
     fn tells_duplicates_from_reordered_packets() {
         let (tracker, freshness) = run(&[(10, 0), (12, 320), (11, 160), (11, 160), (12, 320), (13, 480)]);
-        use Freshness::{Duplicate, Fresh, Reordered};
-        assert_eq!(freshness, [Fresh, Reordered, Duplicate, Duplicate, Fresh]);
+        let expected = [
+            Freshness::Fresh,
+            Freshness::Reordered,
+            Freshness::Duplicate,
+            Freshness::Duplicate,
+            Freshness::Fresh,
+        ];
+        assert_eq!(freshness, expected);
         assert_eq!((tracker.duplicates(), tracker.reordered(), tracker.lost()), (2, 2, 0));
+    }
+
+    #[test]
+    fn an_old_packet_sent_again_hides_no_loss() {
+        let (tracker, freshness) = run(&[(62, 0), (63, 160), (64, 320), (62, 0), (66, 640)]);
+        assert_eq!(freshness.get(2), Some(&Freshness::Duplicate));
+        assert_eq!((tracker.duplicates(), tracker.lost()), (1, 1));
     }
 
     #[test]
@@ -329,6 +342,18 @@ mod tests {
             let new = freshness.iter().filter(|freshness| freshness.is_new()).count() as u64 + 1;
             prop_assert_eq!(tracker.unique(), new);
             prop_assert!(tracker.expected() >= tracker.unique());
+        }
+
+        #[test]
+        fn every_packet_sent_again_within_the_window_is_a_duplicate(start: u16, back in 0u16..100) {
+            let mut tracker = SequenceTracker::new(sequence(start), RtpTimestamp(0));
+            for step in 1..300u16 {
+                tracker.handle(sequence(start.wrapping_add(step)), RtpTimestamp(u32::from(step) * 160));
+                let again = step.saturating_sub(back);
+                let copy = tracker.handle(sequence(start.wrapping_add(again)), RtpTimestamp(u32::from(again) * 160));
+                prop_assert_eq!(copy.freshness, Freshness::Duplicate);
+            }
+            prop_assert_eq!((tracker.unique(), tracker.duplicates(), tracker.lost()), (300, 299, 0));
         }
 
         #[test]
