@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{LineEnding, PrivateKeyInfo};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -22,7 +22,7 @@ use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
 use crate::identity::{Identity, Serial, peer_identity};
 use crate::pem::{Sections, encode};
-use crate::request::{alternative_names, distinguished_name};
+use crate::request::{RequestOptions, alternative_names, create_request, distinguished_name};
 use crate::revocation::{RevocationList, RevokedEntry};
 use crate::role::{Role, SubjectName};
 
@@ -93,27 +93,20 @@ impl CertificateAuthority {
         let now = OffsetDateTime::now_utc();
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)?;
         let encrypted = encrypt(&key, password)?;
-        let root = CertifiedIssuer::self_signed(root_params(options, now)?, key).map_err(crypto)?;
-        let certificate = root.der().clone();
+        let root = root_params(options, now)?.self_signed(&key).map_err(crypto)?;
+        let text = encode("CERTIFICATE", root.der())?;
 
         files::create_directory(directory)?;
         let _turn = files::lock(directory)?;
-        for name in ["ca.pem", "crl.pem"] {
-            let path = directory.join(name);
-            if path.exists() {
-                return Err(CertsError::Exists { path });
-            }
+        let (certificate_path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
+        let authority = Self::assemble(directory, vec![root.der().clone()], key)?;
+        let list_path = authority.revocation_list_path();
+        if let Some(path) = [&certificate_path, &list_path].into_iter().find(|path| path.exists()) {
+            return Err(CertsError::Exists { path: path.clone() });
         }
-        files::write(
-            &directory.join("ca.key"),
-            encrypted.as_bytes(),
-            Readers::Owner,
-            Existing::Kept,
-        )?;
-        let text = encode("CERTIFICATE", &certificate)?;
-        files::write(&directory.join("ca.pem"), text.as_bytes(), Readers::All, Existing::Kept)?;
-        let authority = Self::open(directory, password)?;
-        RevocationList::default().write(&authority.revocation_list_path(), &authority.issuer, now)?;
+        files::write(&key_path, encrypted.as_bytes(), Readers::Owner, Existing::Kept)?;
+        files::write(&certificate_path, text.as_bytes(), Readers::All, Existing::Kept)?;
+        RevocationList::default().write(&list_path, &authority.issuer, now)?;
         Ok(authority)
     }
 
@@ -125,31 +118,28 @@ impl CertificateAuthority {
     pub fn open(directory: &Path, password: &Password) -> Result<Self, CertsError> {
         let (certificate_path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
         let certificates = Sections::read(&certificate_path)?.certificates;
-        let content = |path: &Path, expected, found: String| CertsError::Content {
-            path: path.to_owned(),
-            expected,
-            found,
-        };
-        let Some(own) = certificates.first() else {
-            return Err(content(
-                &certificate_path,
-                "the authority's certificate",
-                "found none".to_owned(),
-            ));
-        };
-        let Some(section) = Sections::read(&key_path)?.keys.pop() else {
-            return Err(content(
-                &key_path,
-                "the authority's private key",
-                "found none".to_owned(),
-            ));
-        };
-        let key = key_pair(&section.open(&key_path, Some(password))?)
+        let no_key = || content(&key_path, "the authority's private key", "found none".to_owned());
+        let section = Sections::read(&key_path)?.keys.pop().ok_or_else(no_key)?;
+        let key = KeyPair::try_from(&section.open(&key_path, Some(password))?)
             .map_err(|error| content(&key_path, "a private key that can sign", error.to_string()))?;
-        let not_after =
-            authority_end(own, &key).map_err(|found| content(&certificate_path, "the key's own certificate", found))?;
-        let issuer = Issuer::from_ca_cert_der(own, key)
-            .map_err(|error| content(&certificate_path, "an authority's certificate", error.to_string()))?;
+        Self::assemble(directory, certificates, key)
+    }
+
+    fn assemble(
+        directory: &Path,
+        certificates: Vec<CertificateDer<'static>>,
+        key: KeyPair,
+    ) -> Result<Self, CertsError> {
+        let damaged = |found: String| {
+            content(
+                &directory.join("ca.pem"),
+                "the authority's own certificate first",
+                found,
+            )
+        };
+        let own = certificates.first().ok_or_else(|| damaged("found none".to_owned()))?;
+        let not_after = authority_end(own, &key).map_err(damaged)?;
+        let issuer = Issuer::from_ca_cert_der(own, key).map_err(|error| damaged(error.to_string()))?;
         Ok(Self {
             directory: directory.to_owned(),
             issuer,
@@ -183,6 +173,23 @@ impl CertificateAuthority {
             identity,
             ignored: request.ignored,
         })
+    }
+
+    /// Makes key, request and certificate in one go, where authority and holder are one machine: a demonstration, a
+    /// test. Gives back the path of `NAME.pem`; `NAME.key` lies beside it.
+    ///
+    /// # Errors
+    /// As [`create_request`] and [`sign`](Self::sign).
+    pub fn issue(
+        &self,
+        directory: &Path,
+        request: &RequestOptions,
+        options: &SignOptions,
+    ) -> Result<PathBuf, CertsError> {
+        let (_, request_path) = create_request(directory, request)?;
+        let out = request_path.with_extension("pem");
+        self.sign(&request_path, options, &out)?;
+        Ok(out)
     }
 
     fn leaf_params(&self, role: Role, days: u32, now: OffsetDateTime) -> Result<CertificateParams, CertsError> {
@@ -291,6 +298,14 @@ impl CertificateAuthority {
     }
 }
 
+fn content(path: &Path, expected: &'static str, found: String) -> CertsError {
+    CertsError::Content {
+        path: path.to_owned(),
+        expected,
+        found,
+    }
+}
+
 fn root_params(options: &AuthorityOptions, now: OffsetDateTime) -> Result<CertificateParams, CertsError> {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, options.name.as_str());
@@ -340,10 +355,6 @@ fn encrypt(key: &KeyPair, password: &Password) -> Result<Zeroizing<String>, Cert
     document
         .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
         .map_err(|error| failed(error.to_string()))
-}
-
-fn key_pair(key: &PrivateKeyDer<'static>) -> Result<KeyPair, rcgen::Error> {
-    KeyPair::try_from(key)
 }
 
 fn authority_end(certificate: &CertificateDer<'_>, key: &KeyPair) -> Result<OffsetDateTime, String> {

@@ -122,6 +122,7 @@ impl CertificateProblem {
     pub(crate) fn from_tls(error: &TlsError) -> Option<Self> {
         match error {
             TlsError::NoCertificatesPresented => Some(Self::Missing),
+            TlsError::InvalidCertRevocationList(_) => Some(Self::RevocationUnknown),
             TlsError::InvalidCertificate(error) => Some(Self::from_certificate_error(error)),
             _ => None,
         }
@@ -136,7 +137,8 @@ impl CertificateProblem {
             E::NotValidYetContext { not_before, .. } => Self::NotYetValid {
                 not_before: date(*not_before),
             },
-            E::UnknownIssuer => Self::UnknownAuthority,
+            // Two authorities may bear one name; then the signature tells them apart.
+            E::UnknownIssuer | E::BadSignature => Self::UnknownAuthority,
             E::Revoked => Self::Revoked,
             E::UnknownRevocationStatus => Self::RevocationUnknown,
             E::ExpiredRevocationListContext { next_update, .. } => Self::RevocationListExpired {

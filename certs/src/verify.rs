@@ -155,6 +155,11 @@ fn explain(error: TlsError, leaf: &CertificateDer<'_>, accepted: &[Role], findin
             finding.note(wrong_role(found, accepted));
             TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
         }
+        (problem @ (CertificateProblem::UnknownAuthority | CertificateProblem::RevocationUnknown), _) => {
+            finding.note(problem);
+            // Alert unknown_ca, whatever the library's error says in detail.
+            TlsError::InvalidCertificate(CertificateError::UnknownIssuer)
+        }
         (problem, _) => {
             finding.note(problem);
             error

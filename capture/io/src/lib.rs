@@ -3,3 +3,4 @@
 //! What is decided lives in `silentmon-capture-core`; this crate feeds it and carries out what it says.
 
 pub mod file;
+pub mod kernel_filter;

@@ -144,6 +144,7 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.attachment = Attachment::Attached(connection);
         }
+        self.reroute();
         id
     }
 

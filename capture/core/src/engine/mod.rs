@@ -305,6 +305,11 @@ impl Engine {
         self.sessions.len()
     }
 
+    /// How many sessions are heard over a connection.
+    pub fn sessions_over(&self, connection: ConnectionId) -> usize {
+        self.sessions.values().filter(|session| session.connection() == Some(connection)).count()
+    }
+
     fn count_losses(&mut self) {
         let capture_lost = self.capture.dropped > self.drops_counted;
         self.drops_counted = self.capture.dropped;

@@ -149,30 +149,46 @@ impl CaptureFile {
     /// Where the file is damaged. The error says where and how many frames came before.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<FileFrame<'_>>, FileError> {
+        let Some(record) = self.advance()? else {
+            return Ok(None);
+        };
+        Ok(Some(self.frame(record)))
+    }
+
+    /// Moves on to the next frame and says where it is.
+    #[inline]
+    fn advance(&mut self) -> Result<Option<Record>, FileError> {
         if self.ended {
             return Ok(None);
         }
-        let record = match self.format.next(&mut self.input, &mut self.place) {
-            Ok(Some(record)) => record,
+        match self.format.next(&mut self.input, &mut self.place) {
+            Ok(Some(record)) => {
+                self.place.frames += 1;
+                Ok(Some(record))
+            }
             Ok(None) => {
                 self.ended = true;
-                return Ok(None);
+                Ok(None)
             }
-            Err(problem) => return Err(self.fail(problem)),
-        };
-        self.place.frames += 1;
+            Err(problem) => Err(self.fail(problem)),
+        }
+    }
+
+    /// The frame moved on to.
+    #[inline]
+    fn frame(&self, record: Record) -> FileFrame<'_> {
         let bytes = match &self.format {
             Format::NetScreen(trace) => trace.bytes(),
             Format::Classic(_) | Format::Pcapng(_) => {
                 self.input.consumed(record.back).get(..record.length).unwrap_or(&[])
             }
         };
-        Ok(Some(FileFrame {
+        FileFrame {
             link_type: record.link_type,
             captured: record.captured,
             bytes,
             wire_length: record.wire_length,
-        }))
+        }
     }
 
     #[cold]

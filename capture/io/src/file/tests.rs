@@ -1,5 +1,7 @@
 //! Files made here, whole and damaged, read back.
 
+#![allow(clippy::cast_possible_truncation)]
+
 use std::io::Write;
 
 use flate2::Compression;

@@ -1,13 +1,14 @@
 //! One supervisor's connection: a task that reads his messages, a task that writes the answers, datagrams straight out.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use silentmon_capture_core::engine::ConnectionId;
 use silentmon_proto::ids::SupervisorName;
 use silentmon_proto::relay::{ClientMessage, ServerMessage};
-use silentmon_transport::{Connection, ControlReceiver, ControlSender, DatagramOutcome, ServerEndpoint};
+use silentmon_transport::{
+    Channel, CloseCode, Connection, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,7 +47,7 @@ pub(super) enum ConnectionInput {
 
 /// The sending half of a connection.
 pub(super) struct ConnectionOutput {
-    connection: Arc<Connection>,
+    connection: Connection,
     messages: mpsc::Sender<ServerMessage>,
     finished: tokio::task::JoinHandle<()>,
 }
@@ -55,17 +56,22 @@ impl ConnectionOutput {
     /// Queues a message; a supervisor who doesn't read is cut off.
     pub(super) fn send(&self, message: ServerMessage) {
         if self.messages.try_send(message).is_err() {
-            self.connection.close(1, "messages are not being read");
+            self.connection.close(CloseCode::Protocol, "messages are not being read");
         }
     }
 
-    /// Sends an audio datagram; answers how many older ones made room for it or were lost.
+    /// Sends an audio datagram; answers how many were kept back: older ones that made room, or this one.
     pub(super) fn send_audio(&self, datagram: Bytes) -> u64 {
         match self.connection.send_datagram(datagram) {
-            DatagramOutcome::Sent => 0,
-            DatagramOutcome::Shed(datagrams) => datagrams,
-            DatagramOutcome::TooLarge | DatagramOutcome::Closed => 1,
+            Ok(SendOutcome::Sent) => 0,
+            Ok(SendOutcome::Shed(datagrams)) => datagrams as u64,
+            Err(_) => 1,
         }
+    }
+
+    /// Says how many sessions are heard over this connection: the path must carry two streams for each.
+    pub(super) fn set_sessions(&self, sessions: usize) {
+        self.connection.set_audio_streams(2 * sessions);
     }
 
     /// Sends what is queued, then closes.
@@ -78,43 +84,39 @@ impl ConnectionOutput {
 
 /// Lets supervisors in until `shutdown`.
 pub(super) async fn serve_endpoint(
-    endpoint: ServerEndpoint,
+    mut endpoint: ServerEndpoint,
     inputs: mpsc::Sender<ConnectionInput>,
     shutdown: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
     let mut next = 0;
     loop {
-        let accepted = tokio::select! {
+        let arrived = tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = endpoint.accept() => accepted,
+            arrived = endpoint.accept() => arrived,
         };
-        let Some(incoming) = accepted else { break };
-        next += 1;
-        let (id, inputs) = (ConnectionId(next), inputs.clone());
-        tasks.spawn(async move {
-            let remote = incoming.remote_address();
-            match incoming.establish().await {
-                Ok(connection) => serve_connection(id, connection, inputs).await,
-                Err(error) => tracing::warn!(%error, %remote, "a connection was refused"),
+        match arrived {
+            Some(Ok(channel)) => {
+                next += 1;
+                tasks.spawn(serve_connection(ConnectionId(next), channel, inputs.clone()));
             }
-        });
+            Some(Err(refused)) => {
+                tracing::warn!(error = %refused.error, remote = %refused.remote, "a connection was refused");
+            }
+            None => break,
+        }
     }
     tasks.close();
-    // The event loop says goodbye and closes each connection; their tasks end by that.
+    drop(inputs);
+    // The event loop says goodbye and closes each connection; their tasks end by that. Late is better than never.
     let _ = tokio::time::timeout(FINISH_LIMIT * 2, tasks.wait()).await;
-    endpoint.close().await;
+    endpoint.close("the server stops").await;
 }
 
-async fn serve_connection(id: ConnectionId, connection: Connection, inputs: mpsc::Sender<ConnectionInput>) {
+async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Sender<ConnectionInput>) {
+    let Channel { connection, sender, receiver } = channel;
     let remote = connection.remote_address();
-    let control = tokio::time::timeout(SILENCE_LIMIT, connection.accept_control()).await;
-    let Ok(Ok((sender, receiver))) = control else {
-        connection.close(1, "no control stream");
-        return;
-    };
     let name = SupervisorName::new(connection.peer().name.as_str());
-    let connection = Arc::new(connection);
     let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
     let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
     let output = ConnectionOutput { connection: connection.clone(), messages, finished };
@@ -122,8 +124,8 @@ async fn serve_connection(id: ConnectionId, connection: Connection, inputs: mpsc
     if inputs.send(ConnectionInput::Opened { id, name, output }).await.is_err() {
         return;
     }
-    let why = read_messages(id, receiver, &inputs).await;
-    connection.close(0, &why);
+    let (code, why) = read_messages(id, receiver, &inputs).await;
+    connection.close(code, &why);
     tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
     // The event loop is gone only when the service stops.
     let _ = inputs.send(ConnectionInput::Closed { id }).await;
@@ -134,23 +136,23 @@ async fn read_messages(
     id: ConnectionId,
     mut receiver: ControlReceiver,
     inputs: &mpsc::Sender<ConnectionInput>,
-) -> String {
+) -> (CloseCode, String) {
     loop {
         let message = match tokio::time::timeout(SILENCE_LIMIT, receiver.receive::<ClientMessage>()).await {
-            Err(_) => return format!("nothing heard for {} s", SILENCE_LIMIT.as_secs()),
-            Ok(Err(error)) => return error.to_string(),
-            Ok(Ok(None)) => return "closed by the supervisor".to_owned(),
+            Err(_) => return (CloseCode::Silence, format!("nothing heard for {} s", SILENCE_LIMIT.as_secs())),
+            Ok(Err(error)) => return (CloseCode::Protocol, error.to_string()),
+            Ok(Ok(None)) => return (CloseCode::Done, "closed by the supervisor".to_owned()),
             Ok(Ok(Some(message))) => message,
         };
         if inputs.send(ConnectionInput::Message { id, message }).await.is_err() {
-            return "the service stops".to_owned();
+            return (CloseCode::Stopping, "the service stops".to_owned());
         }
     }
 }
 
 /// Writes until nobody queues any more, then closes the connection once everything has arrived.
 async fn write_messages(
-    connection: Arc<Connection>,
+    connection: Connection,
     mut sender: ControlSender,
     mut queue: mpsc::Receiver<ServerMessage>,
 ) {
@@ -160,6 +162,8 @@ async fn write_messages(
             return;
         }
     }
-    sender.finish().await;
-    connection.close(0, "goodbye");
+    sender.finish();
+    // Closing late is better than not at all.
+    let _ = tokio::time::timeout(FINISH_LIMIT, sender.delivered()).await;
+    connection.close(CloseCode::Done, "goodbye");
 }

@@ -5,8 +5,9 @@ mod clock;
 mod connection;
 mod script;
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,6 +224,7 @@ impl Service {
         }
         if filter_changed {
             self.change_filter();
+            self.fit_paths();
         }
         while let Some(transmit) = self.engine.poll_transmit() {
             self.transmit(transmit);
@@ -245,6 +247,13 @@ impl Service {
         self.capture.watch(&monitored, &self.engine.watched());
         let wanted = if self.capture.counts_in_kernel() { monitored } else { self.engine.watched() };
         self.filter.store(Arc::new(wanted));
+    }
+
+    /// Lets each connection carry what its sessions need.
+    fn fit_paths(&self) {
+        for (&id, output) in &self.connections {
+            output.set_sessions(self.engine.sessions_over(id));
+        }
     }
 
     fn transmit(&mut self, transmit: Transmit) {
@@ -274,15 +283,15 @@ impl Service {
 
     fn send_plain_rtp(&mut self, receiver: SocketAddr, packet: &[u8]) {
         let socket = match self.plain_rtp.entry(receiver.is_ipv6()) {
-            std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::hash_map::Entry::Vacant(vacant) => match PlainRtpSocket::open(receiver) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(vacant) => match PlainRtpSocket::bind(any_address(receiver)) {
                 Ok(socket) => vacant.insert(socket),
                 Err(error) => return tracing::warn!(%error, "no socket for plain RTP"),
             },
         };
-        if let Err(error) = socket.send(receiver, packet) {
+        if !matches!(socket.send(packet, receiver), Ok(true)) {
             self.plain_rtp_failures += 1;
-            tracing::debug!(%error, failures = self.plain_rtp_failures, "plain RTP not sent");
+            tracing::debug!(failures = self.plain_rtp_failures, "plain RTP not sent");
         }
     }
 
@@ -293,6 +302,14 @@ impl Service {
         for (_, output) in self.connections.drain() {
             output.finish().await;
         }
+    }
+}
+
+/// Any address of this machine, of the receiver's family.
+fn any_address(receiver: SocketAddr) -> SocketAddr {
+    match receiver {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     }
 }
 
