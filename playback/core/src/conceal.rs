@@ -91,7 +91,11 @@ impl Concealer {
 
     fn next(&mut self) -> i16 {
         let start = HISTORY - self.period;
-        let source = self.history.get(start + self.continued % self.period).copied().unwrap_or(0);
+        let source = self
+            .history
+            .get(start + self.continued % self.period)
+            .copied()
+            .unwrap_or(0);
         let position = i64::try_from(self.continued).unwrap_or(i64::MAX);
         self.continued = self.continued.saturating_add(1);
         let volume = (SILENT - position).clamp(0, SILENT - FULL);
