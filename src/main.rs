@@ -1,3 +1,74 @@
-//! The `silentmon` program.
+//! The `silentmon` program: command line, configuration and wiring. What it does is in the crates it wires.
 
-fn main() {}
+#[cfg(feature = "capture")]
+mod audit;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+#[cfg(feature = "playback")]
+mod local_api;
+mod output;
+mod shutdown;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::complain(&format!("silentmon: {error:#}"));
+            exit::code(&error)
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.print().is_err() || error.use_stderr() {
+        return ExitCode::from(exit::ExitKind::Usage as u8);
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    telemetry::start(cli.verbose, !cli.command.is_service());
+    match cli.command {
+        #[cfg(feature = "capture")]
+        Command::Capture(args) => commands::capture::run(args),
+        #[cfg(feature = "playback")]
+        Command::Playback(args) => commands::playback::run(args),
+        #[cfg(feature = "playback")]
+        Command::Listen(args) => commands::listen::run(args),
+        #[cfg(feature = "playback")]
+        Command::Agents(args) => commands::agents::run(args),
+        #[cfg(all(feature = "capture", feature = "playback"))]
+        Command::Replay(args) => commands::replay::run(args),
+        #[cfg(all(feature = "capture", feature = "playback"))]
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Certs(args) => commands::certs::run(args),
+        Command::Config(args) => commands::config::run(args),
+        Command::Explain(args) => commands::explain::run(&args),
+    }
+}
+
+impl Command {
+    /// Whether the command runs as a service, whose log is wanted.
+    fn is_service(&self) -> bool {
+        match self {
+            #[cfg(feature = "capture")]
+            Self::Capture(_) => true,
+            #[cfg(feature = "playback")]
+            Self::Playback(_) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,1 +1,6 @@
-//! To be written.
+//! Packet sources, capture threads and the service loop: the capture service's only code with files, sockets, threads.
+//!
+//! What is decided lives in `silentmon-capture-core`; this crate feeds it and carries out what it says.
+
+pub mod file;
+pub mod kernel_filter;

@@ -1,0 +1,310 @@
+//! Supervisors: connections that come and go, and what they ask for.
+
+use silentmon_proto::cti::AgentState;
+use silentmon_proto::ids::{AgentId, SessionId, SupervisorName};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, SessionStatus, VERSION};
+use silentmon_proto::time::Instant;
+
+use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
+use crate::session::{Attachment, MonitorSession, SessionRequest};
+
+impl Engine {
+    /// A supervisor, known by his certificate, connected.
+    pub fn handle_connected(&mut self, connection: ConnectionId, name: SupervisorName) {
+        self.connections.insert(
+            connection,
+            Supervisor {
+                name,
+                watches_agents: false,
+            },
+        );
+    }
+
+    /// A connection is gone. Its sessions wait for the supervisor to come back.
+    pub fn handle_disconnected(&mut self, connection: ConnectionId, now: Instant) {
+        self.connections.remove(&connection);
+        for session in self.sessions.values_mut() {
+            if session.attachment == Attachment::Attached(connection) {
+                session.attachment = Attachment::Detached(now);
+            }
+        }
+    }
+
+    /// A supervisor said something. `fresh_id` is a random number for the session that this may start.
+    pub fn handle_message(&mut self, from: ConnectionId, message: ClientMessage, fresh_id: SessionId, now: Instant) {
+        if !self.connections.contains_key(&from) {
+            return;
+        }
+        match message {
+            ClientMessage::Hello { version, .. } => self.welcome(from, version),
+            ClientMessage::StartMonitor {
+                request,
+                agent,
+                resume,
+                purpose,
+                output,
+            } => {
+                let wanted = SessionRequest { agent, purpose, output };
+                self.start_monitor(from, request, wanted, resume, fresh_id, now);
+            }
+            ClientMessage::StopMonitor { session } => self.stop_monitor(from, session, now),
+            ClientMessage::ListAgents { watch } => self.list_agents(from, watch, now),
+            ClientMessage::Heartbeat { sent } => self.send(from, ServerMessage::Heartbeat { sent }),
+            ClientMessage::Goodbye => self.end_connection(from, now),
+        }
+    }
+
+    /// Audio of a session had to be kept back because the path to the supervisor is too narrow.
+    pub fn handle_shed(&mut self, session: SessionId, leg: silentmon_proto::ids::Leg, datagrams: u64) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.count_shed(leg, datagrams);
+        }
+    }
+
+    /// Ends a session for a reason of the server's own, such as an audit journal that can't be written.
+    pub fn handle_refusal(&mut self, session: SessionId, reason: &Reason, now: Instant) {
+        self.stop_session(session, reason, now);
+    }
+
+    fn welcome(&mut self, to: ConnectionId, offered: u16) {
+        let message = ServerMessage::Welcome {
+            version: offered.min(VERSION),
+            server: self.settings.server.clone(),
+            software: self.settings.software.clone(),
+        };
+        self.send(to, message);
+    }
+
+    fn start_monitor(
+        &mut self,
+        from: ConnectionId,
+        request: u32,
+        wanted: SessionRequest,
+        resume: Option<SessionId>,
+        fresh_id: SessionId,
+        now: Instant,
+    ) {
+        let Some(supervisor) = self.connections.get(&from).map(|connection| connection.name.clone()) else {
+            return;
+        };
+        let rules = &self.settings.policy;
+        let admitted = rules.authorise(&supervisor, &wanted.agent, &self.directory);
+        if let Err(reason) = admitted.and_then(|()| rules.admit_output(wanted.output)) {
+            let agent = wanted.agent;
+            self.events.push_back(EngineEvent::SessionRefused {
+                supervisor,
+                agent,
+                reason: reason.clone(),
+            });
+            self.send(from, ServerMessage::MonitorRefused { request, reason });
+            return;
+        }
+        let id = match self.session_to_take_up(from, &supervisor, &wanted, resume) {
+            Some(id) => self.attach(id, from),
+            None => self.open_session(from, supervisor, wanted, fresh_id, now),
+        };
+        let Some(channel) = self.sessions.get(&id).map(|session| session.channel) else {
+            return;
+        };
+        self.send(
+            from,
+            ServerMessage::MonitorStarted {
+                request,
+                session: id,
+                channel,
+            },
+        );
+        self.send_status(id, now);
+    }
+
+    /// The session that a request means: the one it names, the one this connection has already, or one that the same
+    /// supervisor's broken connection left.
+    fn session_to_take_up(
+        &self,
+        from: ConnectionId,
+        supervisor: &SupervisorName,
+        wanted: &SessionRequest,
+        resume: Option<SessionId>,
+    ) -> Option<SessionId> {
+        let same = |session: &&MonitorSession| {
+            session.supervisor == *supervisor && session.agent == wanted.agent && session.output == wanted.output
+        };
+        if let Some(session) = resume.and_then(|id| self.sessions.get(&id)).filter(same) {
+            return Some(session.id);
+        }
+        let here = |session: &&MonitorSession| match session.attachment {
+            Attachment::Attached(connection) => connection == from,
+            Attachment::Detached(_) => true,
+        };
+        self.sessions.values().filter(same).find(here).map(|session| session.id)
+    }
+
+    fn attach(&mut self, id: SessionId, connection: ConnectionId) -> SessionId {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.attachment = Attachment::Attached(connection);
+        }
+        self.reroute();
+        id
+    }
+
+    fn open_session(
+        &mut self,
+        from: ConnectionId,
+        supervisor: SupervisorName,
+        wanted: SessionRequest,
+        id: SessionId,
+        now: Instant,
+    ) -> SessionId {
+        self.next_channel = self.next_channel.wrapping_add(1);
+        let session = MonitorSession::new(id, self.next_channel, supervisor, from, wanted, now);
+        self.events.push_back(EngineEvent::SessionStarted(record(&session)));
+        self.sessions.insert(id, session);
+        self.reroute();
+        id
+    }
+
+    fn stop_monitor(&mut self, from: ConnectionId, id: SessionId, now: Instant) {
+        let own = self
+            .sessions
+            .get(&id)
+            .is_some_and(|session| session.connection() == Some(from));
+        if own {
+            self.stop_session(id, &Reason::new(Code::AudioFlowing, "Stopped by the supervisor."), now);
+        }
+    }
+
+    fn end_connection(&mut self, from: ConnectionId, now: Instant) {
+        let own = self
+            .sessions
+            .values()
+            .filter(|session| session.connection() == Some(from));
+        for id in own.map(|session| session.id).collect::<Vec<_>>() {
+            self.stop_monitor(from, id, now);
+        }
+        self.transmits.push_back(Transmit::Close { connection: from });
+    }
+
+    pub(super) fn stop_session(&mut self, id: SessionId, reason: &Reason, now: Instant) {
+        let status = self.status(id, now);
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        if let (Some(connection), Some(status)) = (session.connection(), status) {
+            self.send(
+                connection,
+                ServerMessage::MonitorStopped {
+                    session: id,
+                    reason: reason.clone(),
+                    status,
+                },
+            );
+        }
+        self.events
+            .push_back(EngineEvent::SessionStopped(record(&session), reason.clone()));
+        self.reroute();
+    }
+
+    /// Works out anew why a session has sound or none, and tells the supervisor when that changed or a status is due.
+    pub(super) fn refresh_session(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let reason = self.diagnose_session(session, now);
+        let changed = reason != session.reason;
+        let due = now >= session.next_status;
+        let audible = session.health(now).iter().any(|leg| leg.audible);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.reason = reason;
+        if due {
+            session.next_status = now + TICK;
+            session.audible += if audible { TICK } else { std::time::Duration::ZERO };
+        }
+        if changed || (due && audible) {
+            self.send_status(id, now);
+        }
+    }
+
+    pub(super) fn send_status(&mut self, id: SessionId, now: Instant) {
+        let Some(connection) = self.sessions.get(&id).and_then(MonitorSession::connection) else {
+            return;
+        };
+        if let Some(status) = self.status(id, now) {
+            self.send(connection, ServerMessage::SessionStatus(status));
+        }
+    }
+
+    fn status(&self, id: SessionId, now: Instant) -> Option<SessionStatus> {
+        let session = self.sessions.get(&id)?;
+        let agent = self.directory.agent(&session.agent);
+        let calls = self
+            .audible_media(&session.agent)
+            .into_iter()
+            .filter_map(|leg| leg.call);
+        let mut calls: Vec<_> = calls.collect();
+        calls.dedup();
+        Some(SessionStatus {
+            session: id,
+            agent: session.agent.clone(),
+            agent_state: agent.map_or(AgentState::Unknown, |agent| agent.state),
+            calls,
+            reason: self.diagnose_session(session, now),
+            legs: session.leg_status(),
+        })
+    }
+
+    fn list_agents(&mut self, to: ConnectionId, watch: bool, now: Instant) {
+        let agents = self.directory.agents().map(|(id, _)| id.clone()).collect::<Vec<_>>();
+        let agents = agents.iter().filter_map(|id| self.agent_row(id, now)).collect();
+        if let Some(connection) = self.connections.get_mut(&to) {
+            connection.watches_agents = watch;
+        }
+        self.send(to, ServerMessage::Agents { agents });
+    }
+
+    /// Tells those who watch about agents whose row is another than when they were last told.
+    pub(super) fn tell_changed_agents(&mut self, now: Instant) {
+        let watchers = self
+            .connections
+            .iter()
+            .filter(|(_, supervisor)| supervisor.watches_agents);
+        let watchers: Vec<ConnectionId> = watchers.map(|(&id, _)| id).collect();
+        for id in std::mem::take(&mut self.changed_agents) {
+            let Some(row) = self.agent_row(&id, now) else { continue };
+            if self.told_rows.get(&id) == Some(&row) {
+                continue;
+            }
+            for &watcher in &watchers {
+                self.send(watcher, ServerMessage::AgentChanged { agent: row.clone() });
+            }
+            self.told_rows.insert(id, row);
+        }
+    }
+
+    fn agent_row(&self, id: &AgentId, now: Instant) -> Option<AgentRow> {
+        let agent = self.directory.agent(id)?;
+        let reason = self.diagnose_agent(id, now);
+        Some(AgentRow {
+            agent: id.clone(),
+            name: agent.name.clone(),
+            state: agent.state,
+            since: agent.since,
+            team: agent.team.clone(),
+            calls: agent.calls.iter().map(|call| call.id.clone()).collect(),
+            audible: matches!(reason.code, Code::AudioFlowing | Code::OneSideOnly),
+            reason,
+            server: self.settings.server.clone(),
+        })
+    }
+}
+
+fn record(session: &MonitorSession) -> SessionRecord {
+    SessionRecord {
+        session: session.id,
+        supervisor: session.supervisor.clone(),
+        agent: session.agent.clone(),
+        purpose: session.purpose.clone(),
+        started: session.started,
+        audible: session.audible,
+    }
+}

@@ -1,0 +1,336 @@
+//! The capture server's state machine: CTI events, captured datagrams and supervisors' messages in; messages, audio and
+//! events out. One engine per server, driven by one event loop.
+//!
+//! `mod` holds the state and the verbs; `control` answers supervisors, `media` routes packets, `diagnosis` says why
+//! there is sound or none.
+
+mod control;
+mod diagnosis;
+mod media;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use foldhash::HashMap;
+use silentmon_proto::cti::CtiEvent;
+use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SessionId, SupervisorName};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{AgentRow, ServerMessage};
+use silentmon_proto::time::Instant;
+
+use crate::directory::AgentDirectory;
+use crate::filter::MediaFilter;
+use crate::policy::Policy;
+use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
+use crate::stream::{Limits, StreamTable};
+
+use self::media::Routes;
+
+/// A supervisor's connection, numbered by the event loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// How often the engine looks after its sessions.
+const TICK: Duration = Duration::from_secs(1);
+/// How long an agent's answer to "audible?" stays good after packets were counted.
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// What an engine needs to know at its start.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// The server's name in its cluster.
+    pub server: ServerName,
+    /// Program and version, for greetings.
+    pub software: String,
+    /// The operator's rules.
+    pub policy: Policy,
+    /// Device or extension → phone address, where the CTI source tells no media address.
+    pub devices: BTreeMap<Extension, MediaAddress>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Engine {
+    settings: EngineSettings,
+    directory: AgentDirectory,
+    streams: StreamTable,
+    sessions: BTreeMap<SessionId, MonitorSession>,
+    connections: BTreeMap<ConnectionId, Supervisor>,
+    routes: Routes,
+    seen: HashMap<IpAddr, Seen>,
+    capture: CaptureHealth,
+    drops_counted: u64,
+    next_channel: u16,
+    next_tick: Instant,
+    changed_agents: BTreeSet<AgentId>,
+    told_rows: BTreeMap<AgentId, AgentRow>,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<EngineEvent>,
+}
+
+#[derive(Debug)]
+struct Supervisor {
+    name: SupervisorName,
+    watches_agents: bool,
+}
+
+/// When packets from and to a phone were last counted without being looked at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    from: Option<(u64, Instant)>,
+    to: Option<(u64, Instant)>,
+}
+
+/// What the capture threads report now and then; sums since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaptureHealth {
+    /// When the last frame came, of whatever kind.
+    pub last_frame: Option<Instant>,
+    /// Frames lost by the kernel or on the way to the engine.
+    pub dropped: u64,
+}
+
+/// Something to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transmit {
+    /// A control message.
+    Message {
+        /// To whom.
+        connection: ConnectionId,
+        /// What.
+        message: Box<ServerMessage>,
+    },
+    /// An audio datagram: header and RTP packet.
+    Audio {
+        /// To whom.
+        connection: ConnectionId,
+        /// The session it belongs to.
+        session: SessionId,
+        /// The bytes.
+        datagram: Vec<u8>,
+    },
+    /// An RTP packet as captured for a standard receiver.
+    PlainRtp {
+        /// To where.
+        receiver: SocketAddr,
+        /// The bytes.
+        packet: Vec<u8>,
+    },
+    /// The connection is to be closed once what was sent has gone.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// Something the shell should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineEvent {
+    /// The set of monitored or watched addresses changed: make a new filter.
+    FilterChanged,
+    /// A session started.
+    SessionStarted(SessionRecord),
+    /// A session ended, and why.
+    SessionStopped(SessionRecord, Reason),
+    /// A session was refused, and why.
+    SessionRefused {
+        /// Who asked.
+        supervisor: SupervisorName,
+        /// For whom.
+        agent: AgentId,
+        /// Why not.
+        reason: Reason,
+    },
+}
+
+/// What the audit wants to know of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// The session.
+    pub session: SessionId,
+    /// Who listened.
+    pub supervisor: SupervisorName,
+    /// To whom.
+    pub agent: AgentId,
+    /// Why, in his own words.
+    pub purpose: Option<String>,
+    /// When it started.
+    pub started: Instant,
+    /// How long at least one leg was audible.
+    pub audible: Duration,
+}
+
+impl Engine {
+    /// An engine without agents, sessions or connections.
+    pub fn new(settings: EngineSettings, now: Instant) -> Self {
+        Self {
+            directory: AgentDirectory::new(settings.devices.clone()),
+            settings,
+            streams: StreamTable::new(Limits::default()).with_signalling(),
+            sessions: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            routes: Routes::default(),
+            seen: HashMap::default(),
+            capture: CaptureHealth::default(),
+            drops_counted: 0,
+            next_channel: 0,
+            next_tick: now + TICK,
+            changed_agents: BTreeSet::new(),
+            told_rows: BTreeMap::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes up what a CTI source said.
+    pub fn handle_cti(&mut self, event: &CtiEvent, now: Instant) {
+        let agent = self.directory.handle_event(event, now);
+        self.reroute();
+        self.changed_agents.insert(agent.clone());
+        for id in self.sessions_on(&agent) {
+            self.refresh_session(id, now);
+        }
+        self.tell_changed_agents(now);
+    }
+
+    /// Takes up new rules, after the configuration was read again. Sessions they no longer allow end.
+    pub fn handle_policy(&mut self, policy: Policy, devices: BTreeMap<Extension, MediaAddress>, now: Instant) {
+        self.settings.policy = policy;
+        self.settings.devices.clone_from(&devices);
+        self.directory.replace_devices(devices);
+        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+            let Some(session) = self.sessions.get(&id) else {
+                continue;
+            };
+            let rules = &self.settings.policy;
+            let admitted = rules.authorise(&session.supervisor, &session.agent, &self.directory);
+            if let Err(reason) = admitted.and_then(|()| rules.admit_output(session.output)) {
+                self.stop_session(id, &reason, now);
+            }
+        }
+        self.reroute();
+        self.changed_agents
+            .extend(self.directory.agents().map(|(id, _)| id.clone()));
+        self.tell_changed_agents(now);
+    }
+
+    /// Takes up what the capture threads report.
+    pub fn handle_capture_health(&mut self, health: CaptureHealth) {
+        self.capture.last_frame = health.last_frame.max(self.capture.last_frame);
+        self.capture.dropped = health.dropped;
+    }
+
+    /// Takes up packets counted from and to a phone that nobody monitors; sums since the start.
+    pub fn handle_address_count(&mut self, ip: IpAddr, from: u64, to: u64, now: Instant) {
+        let seen = self.seen.entry(ip).or_default();
+        for (known, count) in [(&mut seen.from, from), (&mut seen.to, to)] {
+            if count > known.map_or(0, |(old, _)| old) {
+                *known = Some((count, now));
+            }
+        }
+    }
+
+    /// Looks after sessions: statuses that are due, broken connections nobody came back from.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now < self.next_tick {
+            return;
+        }
+        self.next_tick = now + TICK;
+        self.streams.handle_timeout(now);
+        self.count_losses();
+        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.refresh_session(id, now);
+            if let Some(session) = self.sessions.get(&id)
+                && let Attachment::Detached(since) = session.attachment
+                && now - since >= RESUME_WITHIN
+            {
+                let reason = Reason::new(
+                    Code::RelayBlocked,
+                    "The supervisor's connection broke and didn't come back.",
+                );
+                self.stop_session(id, &reason, now);
+            }
+        }
+        self.changed_agents
+            .extend(self.directory.agents().map(|(id, _)| id.clone()));
+        self.tell_changed_agents(now);
+    }
+
+    /// Ends every session, because the server stops.
+    pub fn stop(&mut self, now: Instant) {
+        let reason = Reason::new(Code::NoCaptureServer, format!("{} stops.", self.settings.server));
+        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.stop_session(id, &reason, now);
+        }
+        for connection in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.send(connection, ServerMessage::Goodbye { reason: reason.clone() });
+            self.transmits.push_back(Transmit::Close { connection });
+        }
+    }
+
+    /// The next thing to be sent.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing the shell should know.
+    pub fn poll_event(&mut self) -> Option<EngineEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Instant {
+        self.next_tick
+    }
+
+    /// The addresses whose packets are needed now.
+    pub fn monitored(&self) -> MediaFilter {
+        self.routes.addresses().collect()
+    }
+
+    /// The addresses of all agents' media: those that aren't monitored need only be counted.
+    pub fn watched(&self) -> MediaFilter {
+        let agents = self.directory.agents().map(|(id, _)| id);
+        agents
+            .flat_map(|id| self.directory.media(id))
+            .map(|leg| leg.address)
+            .collect()
+    }
+
+    /// How many sessions run.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many sessions are heard over a connection.
+    pub fn sessions_over(&self, connection: ConnectionId) -> usize {
+        self.sessions.values().filter(|session| session.connection() == Some(connection)).count()
+    }
+
+    fn count_losses(&mut self) {
+        let capture_lost = self.capture.dropped > self.drops_counted;
+        self.drops_counted = self.capture.dropped;
+        for session in self.sessions.values_mut() {
+            let lost = |stream| self.streams.stream(stream).map(|stream| stream.sequence().lost());
+            session.count_losses(capture_lost, lost);
+        }
+    }
+
+    fn sessions_on(&self, agent: &AgentId) -> Vec<SessionId> {
+        self.sessions
+            .values()
+            .filter(|session| session.agent == *agent)
+            .map(|session| session.id)
+            .collect()
+    }
+
+    fn send(&mut self, connection: ConnectionId, message: ServerMessage) {
+        self.transmits.push_back(Transmit::Message {
+            connection,
+            message: Box::new(message),
+        });
+    }
+}

@@ -1,0 +1,306 @@
+//! A monitoring session: one supervisor on one agent, from the click until he stops.
+//!
+//! Holds what was heard of each leg and decides packet by packet what goes to the supervisor. Nothing goes out before a
+//! stream is known to be RTP and in clear; what arrived until then is kept and follows in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use silentmon_proto::codec::Codec;
+use silentmon_proto::ids::{AgentId, Leg, SessionId, SupervisorName};
+use silentmon_proto::reason::Reason;
+use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, OutputKind};
+use silentmon_proto::time::Instant;
+
+use crate::engine::ConnectionId;
+use crate::stream::StreamId;
+
+/// How long a session outlives a broken connection.
+pub const RESUME_WITHIN: Duration = Duration::from_secs(30);
+/// A leg heard within this time counts as audible.
+pub const AUDIBLE_WITHIN: Duration = Duration::from_secs(2);
+/// Packets of one stream kept until it is known to be RTP in clear.
+const MAX_HELD_PACKETS: usize = 64;
+/// Fixed part of an RTP header, in bytes (RFC 3550 section 5.1).
+const RTP_HEADER: usize = 12;
+/// First byte of an RTP header without padding, extension and contributing sources.
+const RTP_VERSION_2: u8 = 0x80;
+/// Streams of one leg kept at a time.
+const MAX_HELD_STREAMS: usize = 4;
+
+/// One supervisor listening to one agent.
+#[derive(Debug)]
+pub struct MonitorSession {
+    /// The session.
+    pub id: SessionId,
+    /// The agent.
+    pub agent: AgentId,
+    /// Who listens.
+    pub supervisor: SupervisorName,
+    /// Why, in his own words.
+    pub purpose: Option<String>,
+    /// What becomes of the sound.
+    pub output: OutputKind,
+    /// When it started.
+    pub started: Instant,
+    /// Number of its audio datagrams' channel.
+    pub channel: u16,
+    /// The connection it is heard over.
+    pub attachment: Attachment,
+    /// Why there is sound, or none, as last told.
+    pub reason: Reason,
+    /// When the next status is due while sound flows.
+    pub next_status: Instant,
+    /// How long at least one leg was audible.
+    pub audible: Duration,
+    legs: [LegRelay; 2],
+}
+
+/// The connection a session is heard over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// The supervisor is there.
+    Attached(ConnectionId),
+    /// His connection broke at this time; he may come back.
+    Detached(Instant),
+}
+
+/// An RTP packet of the agent's, as the stream table judged it.
+#[derive(Debug, Clone, Copy)]
+pub struct Heard<'a> {
+    /// Its stream.
+    pub stream: StreamId,
+    /// When it was captured.
+    pub captured: Instant,
+    /// The packet as captured.
+    pub rtp: &'a [u8],
+    /// What its payload is.
+    pub codec: Codec,
+    /// Whether it may be heard.
+    pub clearance: Clearance,
+    /// Packets of the stream missing so far.
+    pub lost: u64,
+}
+
+/// Whether a stream may be heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clearance {
+    /// Not known yet.
+    Pending,
+    /// RTP in clear.
+    Clear,
+    /// Encrypted: never sent.
+    Encrypted,
+}
+
+/// One datagram's worth to be sent: the kind, and the bytes after the header.
+pub type Outgoing<'a> = (AudioHeader, &'a [u8]);
+
+#[derive(Debug, Default)]
+struct LegRelay {
+    status: LegStatus,
+    next_sequence: u32,
+    held: BTreeMap<StreamId, VecDeque<HeldPacket>>,
+    losses_counted: BTreeMap<StreamId, u64>,
+    last_sent: Option<Instant>,
+    last_encrypted: Option<Instant>,
+    last_codec: Option<Codec>,
+}
+
+#[derive(Debug)]
+struct HeldPacket {
+    captured: Instant,
+    codec: Codec,
+    rtp: Vec<u8>,
+    lost: u64,
+}
+
+/// How one leg is doing, for the diagnosis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegHealth {
+    /// Sound of it went out lately.
+    pub audible: bool,
+    /// Encrypted packets came lately.
+    pub encrypted: bool,
+    /// The codec heard last.
+    pub codec: Option<Codec>,
+}
+
+impl MonitorSession {
+    /// A session that starts now.
+    pub fn new(
+        id: SessionId,
+        channel: u16,
+        supervisor: SupervisorName,
+        connection: ConnectionId,
+        request: SessionRequest,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            agent: request.agent,
+            supervisor,
+            purpose: request.purpose,
+            output: request.output,
+            started: now,
+            channel,
+            attachment: Attachment::Attached(connection),
+            reason: Reason::from(silentmon_proto::reason::Code::AgentNotOnCall),
+            next_status: now,
+            audible: Duration::ZERO,
+            legs: [LegRelay::default(), LegRelay::default()],
+        }
+    }
+
+    /// The connection, while the supervisor is there.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self.attachment {
+            Attachment::Attached(connection) => Some(connection),
+            Attachment::Detached(_) => None,
+        }
+    }
+
+    /// Takes a packet of one leg and hands every datagram that is due to `send`, in order.
+    pub fn handle_packet(&mut self, leg: Leg, heard: &Heard<'_>, mut send: impl FnMut(Outgoing<'_>)) {
+        let channel = self.channel;
+        let relay = &mut self.legs[leg.index()];
+        relay.losses_counted.entry(heard.stream).or_insert(heard.lost);
+        relay.last_codec = Some(heard.codec).filter(|codec| codec.is_speech()).or(relay.last_codec);
+        match heard.clearance {
+            Clearance::Pending => relay.hold(heard),
+            Clearance::Encrypted => {
+                relay.last_encrypted = Some(heard.captured);
+                relay.held.remove(&heard.stream);
+            }
+            Clearance::Clear => {
+                for packet in relay.held.remove(&heard.stream).unwrap_or_default() {
+                    relay.emit(leg, channel, &packet.as_heard(heard.stream), &mut send);
+                }
+                relay.emit(leg, channel, heard, &mut send);
+            }
+        }
+    }
+
+    /// Counts a duplicate that the mirror delivered.
+    pub fn count_duplicate(&mut self, leg: Leg) {
+        self.legs[leg.index()].status.duplicates += 1;
+    }
+
+    /// Counts packets found missing since the last time. They were lost in the mirror where the capture lost frames
+    /// or both legs have gaps in the same second, else in the call. `lost` tells what a stream misses so far; `None`
+    /// where it is no longer known.
+    pub fn count_losses(&mut self, capture_lost: bool, lost: impl Fn(StreamId) -> Option<u64>) {
+        let found = self.legs.each_mut().map(|leg| leg.new_losses(&lost));
+        let in_mirror = capture_lost || found.iter().all(|&lost| lost > 0);
+        for (leg, lost) in self.legs.iter_mut().zip(found) {
+            let counter = if in_mirror {
+                &mut leg.status.lost_in_mirror
+            } else {
+                &mut leg.status.lost_in_call
+            };
+            *counter += lost;
+        }
+    }
+
+    /// Counts datagrams kept back because the path to the supervisor was too narrow.
+    pub fn count_shed(&mut self, leg: Leg, datagrams: u64) {
+        self.legs[leg.index()].status.shed += datagrams;
+    }
+
+    /// How the legs are doing: agent, customer.
+    pub fn health(&self, now: Instant) -> [LegHealth; 2] {
+        let lately = |at: Option<Instant>| at.is_some_and(|at| now - at <= AUDIBLE_WITHIN);
+        self.legs.each_ref().map(|leg| LegHealth {
+            audible: lately(leg.last_sent),
+            encrypted: lately(leg.last_encrypted),
+            codec: leg.last_codec,
+        })
+    }
+
+    /// What was captured and sent of each leg: agent, customer.
+    pub fn leg_status(&self) -> [LegStatus; 2] {
+        self.legs.each_ref().map(|leg| LegStatus {
+            codec: leg.last_codec.map(|codec| codec.name().to_owned()),
+            ..leg.status.clone()
+        })
+    }
+}
+
+/// What a supervisor asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRequest {
+    /// The agent.
+    pub agent: AgentId,
+    /// Why, in his own words.
+    pub purpose: Option<String>,
+    /// What becomes of the sound.
+    pub output: OutputKind,
+}
+
+impl LegRelay {
+    /// A packet that was counted as lost and came late after all stays counted: the sum never runs backwards.
+    fn new_losses(&mut self, lost: &impl Fn(StreamId) -> Option<u64>) -> u64 {
+        let mut sum = 0;
+        self.losses_counted.retain(|&stream, counted| {
+            let Some(now) = lost(stream) else { return false };
+            sum += now.saturating_sub(*counted);
+            *counted = now.max(*counted);
+            true
+        });
+        sum
+    }
+
+    fn hold(&mut self, heard: &Heard<'_>) {
+        if self.held.len() >= MAX_HELD_STREAMS && !self.held.contains_key(&heard.stream) {
+            self.held.pop_first();
+        }
+        let queue = self.held.entry(heard.stream).or_default();
+        if queue.len() >= MAX_HELD_PACKETS {
+            queue.pop_front();
+        }
+        queue.push_back(HeldPacket {
+            captured: heard.captured,
+            codec: heard.codec,
+            rtp: heard.rtp.to_vec(),
+            lost: heard.lost,
+        });
+    }
+
+    fn emit(&mut self, leg: Leg, channel: u16, heard: &Heard<'_>, send: &mut impl FnMut(Outgoing<'_>)) {
+        self.status.captured += 1;
+        let mut silence = [0; RTP_HEADER];
+        let (kind, bytes) = match heard.codec {
+            Codec::TelephoneEvent => {
+                self.status.suppressed += 1;
+                silence.iter_mut().zip(heard.rtp).for_each(|(kept, byte)| *kept = *byte);
+                silence[0] = RTP_VERSION_2;
+                (AudioKind::Suppressed, &silence[..])
+            }
+            _ => (AudioKind::Rtp, heard.rtp),
+        };
+        let header = AudioHeader {
+            kind,
+            leg,
+            channel,
+            relay_sequence: self.next_sequence,
+            captured: heard.captured,
+        };
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        self.status.relayed += 1;
+        self.last_sent = Some(heard.captured);
+        send((header, bytes));
+    }
+}
+
+impl HeldPacket {
+    fn as_heard(&self, stream: StreamId) -> Heard<'_> {
+        Heard {
+            stream,
+            captured: self.captured,
+            rtp: &self.rtp,
+            codec: self.codec,
+            clearance: Clearance::Clear,
+            lost: self.lost,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The program run by the kernel on frames made here, without a network. Skipped where bpf(2) isn't permitted.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::*;
+
+const AGENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 20));
+const KNOWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 21));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9));
+const AGENT6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 1, 0x20));
+const OTHER6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 9, 9));
+
+fn filter(capacity: u32) -> Option<KernelFilter> {
+    match KernelFilter::load(capacity) {
+        Ok(filter) => Some(filter),
+        Err(KernelFilterError::NotPermitted(error)) => {
+            use std::io::Write;
+            let _ = writeln!(std::io::stderr(), "skipped: bpf(2) is not permitted: {error}");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn watching() -> Option<KernelFilter> {
+    let filter = filter(8)?;
+    let watched = [
+        (AGENT, Interest::Pass),
+        (AGENT6, Interest::Pass),
+        (KNOWN, Interest::Count),
+    ];
+    filter.set_watched(watched).unwrap();
+    Some(filter)
+}
+
+fn passes(filter: &KernelFilter, frame: &[u8]) -> bool {
+    filter.program.run(frame, 1).unwrap().0 > 0
+}
+
+/// An Ethernet frame with these EtherTypes (each but the last a tag) and what follows.
+fn ethernet(types: &[u16], rest: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2; 12];
+    for (number, kind) in types.iter().enumerate() {
+        frame.extend(kind.to_be_bytes());
+        if number + 1 < types.len() {
+            frame.extend([0xa0, 0x64]);
+        }
+    }
+    frame.extend(rest);
+    frame
+}
+
+fn udp(port: u16) -> Vec<u8> {
+    let mut header = vec![0x60, 0x66];
+    header.extend(port.to_be_bytes());
+    header.extend([0, 20, 0, 0]);
+    header.extend([0x80; 12]);
+    header
+}
+
+/// An IPv4 packet; `fragment` is the field of flags and offset, `options` the words of options.
+fn ipv4(from: IpAddr, to: IpAddr, protocol: u8, fragment: u16, options: u8, rest: &[u8]) -> Vec<u8> {
+    let (IpAddr::V4(from), IpAddr::V4(to)) = (from, to) else {
+        unreachable!()
+    };
+    let mut packet = vec![0x45 + options, 0, 0, 40, 0, 1];
+    packet.extend(fragment.to_be_bytes());
+    packet.extend([64, protocol, 0, 0]);
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    packet.extend(vec![1; usize::from(options) * 4]);
+    packet.extend(rest);
+    packet
+}
+
+fn ipv6(from: IpAddr, to: IpAddr, next_header: u8, rest: &[u8]) -> Vec<u8> {
+    let (IpAddr::V6(from), IpAddr::V6(to)) = (from, to) else {
+        unreachable!()
+    };
+    let mut packet = vec![0x60, 0, 0, 0, 0, 20, next_header, 64];
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    packet.extend(rest);
+    packet
+}
+
+fn rtp4(from: IpAddr, to: IpAddr) -> Vec<u8> {
+    ethernet(&[0x0800], &ipv4(from, to, 17, 0, 0, &udp(4000)))
+}
+
+#[test]
+fn passes_datagrams_from_and_to_a_watched_address_and_no_others() {
+    let Some(filter) = watching() else { return };
+    assert!(passes(&filter, &rtp4(AGENT, OTHER)));
+    assert!(passes(&filter, &rtp4(OTHER, AGENT)));
+    assert!(!passes(&filter, &rtp4(OTHER, OTHER)));
+    assert!(!passes(&filter, &rtp4(KNOWN, OTHER)));
+    let six = |from, to| ethernet(&[0x86dd], &ipv6(from, to, 17, &udp(4000)));
+    assert!(passes(&filter, &six(AGENT6, OTHER6)));
+    assert!(passes(&filter, &six(OTHER6, AGENT6)));
+    assert!(!passes(&filter, &six(OTHER6, OTHER6)));
+}
+
+#[test]
+fn looks_through_two_tags_and_passes_what_has_more() {
+    let Some(filter) = watching() else { return };
+    for tags in [
+        &[0x8100][..],
+        &[0x88a8],
+        &[0x9100],
+        &[0x8100, 0x8100],
+        &[0x88a8, 0x8100],
+    ] {
+        let types = [tags, &[0x0800]].concat();
+        let frame = |from| ethernet(&types, &ipv4(from, OTHER, 17, 0, 0, &udp(4000)));
+        assert!(passes(&filter, &frame(AGENT)), "{tags:x?}");
+        assert!(!passes(&filter, &frame(OTHER)), "{tags:x?}");
+    }
+    let deep = ethernet(
+        &[0x8100, 0x8100, 0x8100, 0x0800],
+        &ipv4(OTHER, OTHER, 17, 0, 0, &udp(4000)),
+    );
+    assert!(passes(&filter, &deep));
+}
+
+#[test]
+fn passes_whatever_may_carry_a_tunnel() {
+    let Some(filter) = watching() else { return };
+    for protocol in [4, 41, 47, 137] {
+        let four = ethernet(&[0x0800], &ipv4(OTHER, OTHER, protocol, 0, 0, &[0; 40]));
+        let six = ethernet(&[0x86dd], &ipv6(OTHER6, OTHER6, protocol, &[0; 40]));
+        assert!(passes(&filter, &four) && passes(&filter, &six), "protocol {protocol}");
+    }
+    for port in [4789, 8472, 4790, 6081, 6635] {
+        let plain = ethernet(&[0x0800], &ipv4(OTHER, OTHER, 17, 0, 0, &udp(port)));
+        let options = ethernet(&[0x8100, 0x0800], &ipv4(OTHER, OTHER, 17, 0, 10, &udp(port)));
+        let six = ethernet(&[0x86dd], &ipv6(OTHER6, OTHER6, 17, &udp(port)));
+        assert!(
+            passes(&filter, &plain) && passes(&filter, &options) && passes(&filter, &six),
+            "port {port}"
+        );
+    }
+    for carrier in [0x8847, 0x8848, 0x8864, 0x8909] {
+        assert!(passes(&filter, &ethernet(&[carrier], &[0; 40])), "{carrier:x}");
+        assert!(passes(&filter, &ethernet(&[0x8100, carrier], &[0; 40])), "{carrier:x}");
+    }
+    for header in [0, 43, 44, 51, 60, 135, 139, 140] {
+        assert!(
+            passes(&filter, &ethernet(&[0x86dd], &ipv6(OTHER6, OTHER6, header, &[0; 40]))),
+            "{header}"
+        );
+    }
+}
+
+#[test]
+fn keeps_what_carries_no_datagram() {
+    let Some(filter) = watching() else { return };
+    let tcp = ethernet(&[0x0800], &ipv4(AGENT, OTHER, 6, 0, 0, &[0; 20]));
+    let arp = ethernet(&[0x0806], &[0; 28]);
+    let length = ethernet(&[0x0040], &[0; 64]);
+    let wrong_version = ethernet(&[0x0800], &ipv6(AGENT6, OTHER6, 17, &udp(4000)));
+    for frame in [tcp, arp, length, wrong_version] {
+        assert!(!passes(&filter, &frame), "{frame:x?}");
+    }
+    let whole = rtp4(AGENT, OTHER);
+    for length in 1..34 {
+        assert!(!passes(&filter, &whole[..length]), "{length} bytes");
+    }
+    assert!(passes(&filter, &whole[..34]), "addresses are all there");
+}
+
+#[test]
+fn passes_every_fragment_of_a_watched_address() {
+    let Some(filter) = watching() else { return };
+    for fragment in [0x2000, 0x2010, 0x0020] {
+        let frame = |from| ethernet(&[0x0800], &ipv4(from, OTHER, 17, fragment, 0, &udp(4789)));
+        assert!(passes(&filter, &frame(AGENT)));
+        assert_eq!(passes(&filter, &frame(OTHER)), fragment == 0x2000, "{fragment:x}");
+    }
+}
+
+#[test]
+fn counts_datagrams_of_addresses_passed_or_not() {
+    let Some(filter) = watching() else { return };
+    filter.program.run(&rtp4(KNOWN, AGENT), 5).unwrap();
+    filter.program.run(&rtp4(AGENT, OTHER), 2).unwrap();
+    let six = ethernet(&[0x86dd], &ipv6(OTHER6, AGENT6, 17, &udp(4000)));
+    filter.program.run(&six, 3).unwrap();
+    let counters = |from, to| AddressCounters { from, to };
+    assert_eq!(
+        filter.address_counters().unwrap(),
+        [
+            (AGENT, counters(2, 5)),
+            (KNOWN, counters(5, 0)),
+            (AGENT6, counters(0, 3))
+        ]
+    );
+    assert_eq!(filter.counters().unwrap(), KernelCounters { seen: 10, tagged: 0 });
+}
+
+#[test]
+fn a_change_of_interest_takes_effect_and_keeps_the_counters() {
+    let Some(filter) = watching() else { return };
+    filter.program.run(&rtp4(KNOWN, OTHER), 4).unwrap();
+    filter
+        .set_watched([(KNOWN, Interest::Pass), (KNOWN, Interest::Count)])
+        .unwrap();
+    assert!(passes(&filter, &rtp4(KNOWN, OTHER)));
+    assert!(!passes(&filter, &rtp4(AGENT, OTHER)));
+    let expected = AddressCounters { from: 5, to: 0 };
+    assert_eq!(filter.address_counters().unwrap(), [(KNOWN, expected)]);
+}
+
+#[test]
+fn an_address_mapped_into_ipv6_is_the_ipv4_one() {
+    let Some(filter) = filter(1) else { return };
+    let IpAddr::V4(four) = AGENT else { unreachable!() };
+    filter
+        .set_watched([(IpAddr::V6(four.to_ipv6_mapped()), Interest::Pass)])
+        .unwrap();
+    assert!(passes(&filter, &rtp4(AGENT, OTHER)));
+}
+
+#[test]
+fn passes_everything_on_request_and_where_the_table_is_too_small() {
+    let Some(filter) = filter(2) else { return };
+    let stranger = rtp4(OTHER, OTHER);
+    assert!(!passes(&filter, &stranger));
+    filter.pass_everything().unwrap();
+    assert!(passes(&filter, &stranger));
+    filter.set_watched([(AGENT, Interest::Pass)]).unwrap();
+    assert!(!passes(&filter, &stranger));
+    let three = [AGENT, KNOWN, AGENT6].map(|address| (address, Interest::Pass));
+    let full = filter.set_watched(three).unwrap_err();
+    assert!(
+        matches!(full, KernelFilterError::Full { capacity: 2, found: 3 }),
+        "{full}"
+    );
+    assert!(passes(&filter, &stranger));
+    filter
+        .set_watched([(KNOWN, Interest::Pass), (AGENT6, Interest::Pass)])
+        .unwrap();
+    assert!(!passes(&filter, &stranger) && passes(&filter, &rtp4(KNOWN, OTHER)));
+}

@@ -1,0 +1,169 @@
+//! One supervisor's connection: a task that reads his messages, a task that writes the answers, datagrams straight out.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use silentmon_capture_core::engine::ConnectionId;
+use silentmon_proto::ids::SupervisorName;
+use silentmon_proto::relay::{ClientMessage, ServerMessage};
+use silentmon_transport::{
+    Channel, CloseCode, Connection, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Messages that may wait for a slow supervisor before he is cut off.
+const OUTPUT_QUEUE: usize = 256;
+/// How long a connection may be silent: requirements section 3, session time-out.
+const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+/// How long the last messages may take to leave.
+const FINISH_LIMIT: Duration = Duration::from_secs(1);
+
+/// What connections tell the event loop.
+pub(super) enum ConnectionInput {
+    /// A supervisor is there.
+    Opened {
+        /// Number of the connection.
+        id: ConnectionId,
+        /// The name in his certificate.
+        name: SupervisorName,
+        /// Where to send.
+        output: ConnectionOutput,
+    },
+    /// He said something.
+    Message {
+        /// Number of the connection.
+        id: ConnectionId,
+        /// What.
+        message: ClientMessage,
+    },
+    /// He is gone.
+    Closed {
+        /// Number of the connection.
+        id: ConnectionId,
+    },
+}
+
+/// The sending half of a connection.
+pub(super) struct ConnectionOutput {
+    connection: Connection,
+    messages: mpsc::Sender<ServerMessage>,
+    finished: tokio::task::JoinHandle<()>,
+}
+
+impl ConnectionOutput {
+    /// Queues a message; a supervisor who doesn't read is cut off.
+    pub(super) fn send(&self, message: ServerMessage) {
+        if self.messages.try_send(message).is_err() {
+            self.connection.close(CloseCode::Protocol, "messages are not being read");
+        }
+    }
+
+    /// Sends an audio datagram; answers how many were kept back: older ones that made room, or this one.
+    pub(super) fn send_audio(&self, datagram: Bytes) -> u64 {
+        match self.connection.send_datagram(datagram) {
+            Ok(SendOutcome::Sent) => 0,
+            Ok(SendOutcome::Shed(datagrams)) => datagrams as u64,
+            Err(_) => 1,
+        }
+    }
+
+    /// Says how many sessions are heard over this connection: the path must carry two streams for each.
+    pub(super) fn set_sessions(&self, sessions: usize) {
+        self.connection.set_audio_streams(2 * sessions);
+    }
+
+    /// Sends what is queued, then closes.
+    pub(super) async fn finish(self) {
+        drop(self.messages);
+        // Closing late is better than not at all.
+        let _ = tokio::time::timeout(FINISH_LIMIT, self.finished).await;
+    }
+}
+
+/// Lets supervisors in until `shutdown`.
+pub(super) async fn serve_endpoint(
+    mut endpoint: ServerEndpoint,
+    inputs: mpsc::Sender<ConnectionInput>,
+    shutdown: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    let mut next = 0;
+    loop {
+        let arrived = tokio::select! {
+            () = shutdown.cancelled() => break,
+            arrived = endpoint.accept() => arrived,
+        };
+        match arrived {
+            Some(Ok(channel)) => {
+                next += 1;
+                tasks.spawn(serve_connection(ConnectionId(next), channel, inputs.clone()));
+            }
+            Some(Err(refused)) => {
+                tracing::warn!(error = %refused.error, remote = %refused.remote, "a connection was refused");
+            }
+            None => break,
+        }
+    }
+    tasks.close();
+    drop(inputs);
+    // The event loop says goodbye and closes each connection; their tasks end by that. Late is better than never.
+    let _ = tokio::time::timeout(FINISH_LIMIT * 2, tasks.wait()).await;
+    endpoint.close("the server stops").await;
+}
+
+async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Sender<ConnectionInput>) {
+    let Channel { connection, sender, receiver } = channel;
+    let remote = connection.remote_address();
+    let name = SupervisorName::new(connection.peer().name.as_str());
+    let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
+    let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
+    let output = ConnectionOutput { connection: connection.clone(), messages, finished };
+    tracing::info!(connection = id.0, %remote, "a supervisor connected");
+    if inputs.send(ConnectionInput::Opened { id, name, output }).await.is_err() {
+        return;
+    }
+    let (code, why) = read_messages(id, receiver, &inputs).await;
+    connection.close(code, &why);
+    tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
+    // The event loop is gone only when the service stops.
+    let _ = inputs.send(ConnectionInput::Closed { id }).await;
+}
+
+/// Reads until the connection ends, and says why it did.
+async fn read_messages(
+    id: ConnectionId,
+    mut receiver: ControlReceiver,
+    inputs: &mpsc::Sender<ConnectionInput>,
+) -> (CloseCode, String) {
+    loop {
+        let message = match tokio::time::timeout(SILENCE_LIMIT, receiver.receive::<ClientMessage>()).await {
+            Err(_) => return (CloseCode::Silence, format!("nothing heard for {} s", SILENCE_LIMIT.as_secs())),
+            Ok(Err(error)) => return (CloseCode::Protocol, error.to_string()),
+            Ok(Ok(None)) => return (CloseCode::Done, "closed by the supervisor".to_owned()),
+            Ok(Ok(Some(message))) => message,
+        };
+        if inputs.send(ConnectionInput::Message { id, message }).await.is_err() {
+            return (CloseCode::Stopping, "the service stops".to_owned());
+        }
+    }
+}
+
+/// Writes until nobody queues any more, then closes the connection once everything has arrived.
+async fn write_messages(
+    connection: Connection,
+    mut sender: ControlSender,
+    mut queue: mpsc::Receiver<ServerMessage>,
+) {
+    while let Some(message) = queue.recv().await {
+        if let Err(error) = sender.send(&message).await {
+            tracing::debug!(%error, "a message was not sent");
+            return;
+        }
+    }
+    sender.finish();
+    // Closing late is better than not at all.
+    let _ = tokio::time::timeout(FINISH_LIMIT, sender.delivered()).await;
+    connection.close(CloseCode::Done, "goodbye");
+}

@@ -1,0 +1,338 @@
+//! The capture service's event loop: captured datagrams, CTI events and supervisors' messages go into the engine, what
+//! it wants sent goes out. One task owns the engine; capture runs on its own thread, each connection on its own task.
+
+mod clock;
+mod connection;
+mod script;
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use silentmon_capture_core::engine::{CaptureHealth, ConnectionId, Engine, EngineEvent, EngineSettings, Transmit};
+use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_core::policy::Policy;
+use silentmon_proto::cti::script::ScriptedEvent;
+use silentmon_proto::ids::{Extension, Leg, MediaAddress, SessionId};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::AudioHeader;
+use silentmon_proto::time::Instant;
+use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use self::clock::Clock;
+use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
+use self::script::ScriptCursor;
+use crate::feed::{Batch, CaptureEnd, CaptureHandle};
+
+/// Waiting inputs of all connections together before a talkative one has to wait.
+const INPUT_QUEUE: usize = 1024;
+/// How often the capture threads' figures are read.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writes down who listens to whom, before sound flows.
+pub trait Journal: Send {
+    /// Writes an event down; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// Why it can't be written: the session it is about will be refused.
+    fn record(&mut self, event: &EngineEvent, now: Instant) -> Result<(), String>;
+}
+
+/// What the service is made of.
+pub struct ServiceParts {
+    /// Names and rules.
+    pub engine: EngineSettings,
+    /// The supervisors' door, already bound.
+    pub endpoint: ServerEndpoint,
+    /// The capture thread, not yet asked for batches.
+    pub capture: CaptureHandle,
+    /// The filter that the capture thread reads.
+    pub filter: Arc<ArcSwap<MediaFilter>>,
+    /// Events of the `script` source.
+    pub script: Vec<ScriptedEvent>,
+    /// The audit journal.
+    pub journal: Box<dyn Journal>,
+}
+
+/// New rules, after the configuration was read again.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// Who may hear whom.
+    pub policy: Policy,
+    /// Device or extension → phone address.
+    pub devices: BTreeMap<Extension, MediaAddress>,
+}
+
+/// The running service.
+pub struct Service {
+    engine: Engine,
+    clock: Clock,
+    capture: CaptureHandle,
+    filter: Arc<ArcSwap<MediaFilter>>,
+    script: ScriptCursor,
+    journal: Box<dyn Journal>,
+    connections: HashMap<ConnectionId, ConnectionOutput>,
+    plain_rtp: HashMap<bool, PlainRtpSocket>,
+    plain_rtp_failures: u64,
+}
+
+impl Service {
+    /// Serves until `shutdown`; then says goodbye to everyone.
+    ///
+    /// # Errors
+    /// Where the capture source breaks while it is live.
+    pub async fn run(
+        parts: ServiceParts,
+        mut reloads: mpsc::Receiver<Reload>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
+        let mut service = Self::new(parts.engine, parts.capture, parts.filter, parts.script, parts.journal);
+        let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
+        let mut batches = service.capture.batches();
+        let mut health = tokio::time::interval(HEALTH_INTERVAL);
+        let mut source_ended = false;
+        loop {
+            let wake = service.clock.deadline(service.next_wake());
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                batch = batches.recv(), if !source_ended => match batch {
+                    Some(batch) => service.handle_batch(batch),
+                    None => { source_ended = true; service.handle_source_end()?; }
+                },
+                Some(input) = inputs.recv() => service.handle_input(input),
+                Some(reload) = reloads.recv() => service.handle_reload(reload),
+                _ = health.tick() => service.read_health(),
+                () = tokio::time::sleep_until(wake) => service.handle_wake(),
+            }
+            service.drain();
+        }
+        service.stop().await;
+        door.await?;
+        Ok(())
+    }
+
+    fn new(
+        settings: EngineSettings,
+        capture: CaptureHandle,
+        filter: Arc<ArcSwap<MediaFilter>>,
+        script: Vec<ScriptedEvent>,
+        journal: Box<dyn Journal>,
+    ) -> Self {
+        let clock = Clock::start();
+        Self {
+            engine: Engine::new(settings, clock.now()),
+            script: ScriptCursor::new(script, capture.is_file(), clock.now()),
+            clock,
+            capture,
+            filter,
+            journal,
+            connections: HashMap::new(),
+            plain_rtp: HashMap::new(),
+            plain_rtp_failures: 0,
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let engine = self.engine.poll_timeout();
+        self.script.due().map_or(engine, |due| due.min(engine))
+    }
+
+    /// 1. Captured datagrams. A script that runs in a file's time is advanced between them.
+    fn handle_batch(&mut self, batch: Batch) {
+        for datagram in batch.datagrams() {
+            self.script.begin(datagram.captured);
+            self.run_script(datagram.captured);
+            self.engine.handle_datagram(&datagram);
+        }
+        self.capture.recycle(batch);
+    }
+
+    /// The source has no more frames: a file's end is no failure, a live interface's is.
+    fn handle_source_end(&mut self) -> anyhow::Result<()> {
+        match self.capture.end() {
+            CaptureEnd::EndOfFile | CaptureEnd::Stopped => {
+                tracing::info!("the capture source has ended; serving on without it");
+                Ok(())
+            }
+            CaptureEnd::Failed(error) => Err(anyhow::anyhow!(error)),
+        }
+    }
+
+    /// 2. Supervisors.
+    fn handle_input(&mut self, input: ConnectionInput) {
+        let now = self.clock.now();
+        match input {
+            ConnectionInput::Opened { id, name, output } => {
+                self.connections.insert(id, output);
+                self.engine.handle_connected(id, name);
+            }
+            ConnectionInput::Message { id, message } => {
+                self.engine.handle_message(id, message, SessionId(fresh_id()), now);
+            }
+            ConnectionInput::Closed { id } => {
+                self.connections.remove(&id);
+                self.engine.handle_disconnected(id, now);
+            }
+        }
+    }
+
+    /// 3. New rules.
+    fn handle_reload(&mut self, reload: Reload) {
+        self.engine.handle_policy(reload.policy, reload.devices, self.clock.now());
+        tracing::info!("configuration reloaded: policy, teams and devices");
+    }
+
+    /// 4. The capture threads' figures.
+    fn read_health(&mut self) {
+        let stats = self.capture.stats();
+        let dropped = stats.kernel_dropped + stats.dropped_handover;
+        self.engine.handle_capture_health(CaptureHealth { last_frame: stats.last_frame, dropped });
+        let now = self.clock.now();
+        for count in self.capture.address_counts() {
+            self.engine.handle_address_count(count.ip, count.from, count.to, now);
+        }
+    }
+
+    /// 5. Time.
+    fn handle_wake(&mut self) {
+        let now = self.clock.now();
+        self.run_script(now);
+        self.engine.handle_timeout(now);
+    }
+
+    fn run_script(&mut self, now: Instant) {
+        while let Some(event) = self.script.next(now) {
+            self.engine.handle_cti(&event, now);
+        }
+    }
+
+    /// Carries out what the engine wants: first what must be written down, then what is sent.
+    fn drain(&mut self) {
+        let now = self.clock.now();
+        let mut filter_changed = false;
+        while let Some(event) = self.engine.poll_event() {
+            filter_changed |= event == EngineEvent::FilterChanged;
+            self.write_down(&event, now);
+        }
+        if filter_changed {
+            self.change_filter();
+            self.fit_paths();
+        }
+        while let Some(transmit) = self.engine.poll_transmit() {
+            self.transmit(transmit);
+        }
+    }
+
+    /// A session that can't be written down doesn't happen.
+    fn write_down(&mut self, event: &EngineEvent, now: Instant) {
+        log_event(event);
+        let Err(error) = self.journal.record(event, now) else { return };
+        tracing::error!(reason = %Code::AuditUnwritable, %error, "the audit journal can't be written");
+        if let EngineEvent::SessionStarted(record) = event {
+            let reason = Reason::new(Code::AuditUnwritable, format!("{error}; listening is refused."));
+            self.engine.handle_refusal(record.session, &reason, now);
+        }
+    }
+
+    fn change_filter(&mut self) {
+        let monitored = self.engine.monitored();
+        self.capture.watch(&monitored, &self.engine.watched());
+        let wanted = if self.capture.counts_in_kernel() { monitored } else { self.engine.watched() };
+        self.filter.store(Arc::new(wanted));
+    }
+
+    /// Lets each connection carry what its sessions need.
+    fn fit_paths(&self) {
+        for (&id, output) in &self.connections {
+            output.set_sessions(self.engine.sessions_over(id));
+        }
+    }
+
+    fn transmit(&mut self, transmit: Transmit) {
+        match transmit {
+            Transmit::Message { connection, message } => {
+                if let Some(output) = self.connections.get(&connection) {
+                    output.send(*message);
+                }
+            }
+            Transmit::Audio { connection, session, datagram } => self.send_audio(connection, session, datagram),
+            Transmit::PlainRtp { receiver, packet } => self.send_plain_rtp(receiver, &packet),
+            Transmit::Close { connection } => {
+                // Dropping the output lets its task write what is queued and then close.
+                self.connections.remove(&connection);
+            }
+        }
+    }
+
+    fn send_audio(&mut self, connection: ConnectionId, session: SessionId, datagram: Vec<u8>) {
+        let Some(output) = self.connections.get(&connection) else { return };
+        let leg = AudioHeader::parse(&datagram).map_or(Leg::Agent, |(header, _)| header.leg);
+        let shed = output.send_audio(Bytes::from(datagram));
+        if shed > 0 {
+            self.engine.handle_shed(session, leg, shed);
+        }
+    }
+
+    fn send_plain_rtp(&mut self, receiver: SocketAddr, packet: &[u8]) {
+        let socket = match self.plain_rtp.entry(receiver.is_ipv6()) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(vacant) => match PlainRtpSocket::bind(any_address(receiver)) {
+                Ok(socket) => vacant.insert(socket),
+                Err(error) => return tracing::warn!(%error, "no socket for plain RTP"),
+            },
+        };
+        if !matches!(socket.send(packet, receiver), Ok(true)) {
+            self.plain_rtp_failures += 1;
+            tracing::debug!(failures = self.plain_rtp_failures, "plain RTP not sent");
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.engine.stop(self.clock.now());
+        self.drain();
+        self.capture.stop();
+        for (_, output) in self.connections.drain() {
+            output.finish().await;
+        }
+    }
+}
+
+/// Any address of this machine, of the receiver's family.
+fn any_address(receiver: SocketAddr) -> SocketAddr {
+    match receiver {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
+/// A session's id is not to be guessed by others, so it is random.
+fn fresh_id() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(error) => {
+            tracing::error!(%error, "no random numbers; session ids can be guessed");
+            std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0_u8)
+        }
+    }
+}
+
+/// Names of people stay below INFO.
+fn log_event(event: &EngineEvent) {
+    match event {
+        EngineEvent::FilterChanged => tracing::trace!("the filter changes"),
+        EngineEvent::SessionStarted(record) => tracing::info!(session = %record.session, "a session started"),
+        EngineEvent::SessionStopped(record, reason) => {
+            tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
+        }
+        EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
+    }
+}

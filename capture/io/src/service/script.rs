@@ -1,0 +1,75 @@
+//! Lets the events of a `script` source happen when they are due: from the service's start, or from the first frame of
+//! a capture file.
+
+use std::collections::VecDeque;
+
+use silentmon_proto::cti::CtiEvent;
+use silentmon_proto::cti::script::ScriptedEvent;
+use silentmon_proto::time::Instant;
+
+/// A script and how far it has come.
+#[derive(Debug)]
+pub(super) struct ScriptCursor {
+    events: VecDeque<ScriptedEvent>,
+    start: Option<Instant>,
+}
+
+impl ScriptCursor {
+    /// With a file source the script begins with the file's first frame, else now.
+    pub(super) fn new(events: Vec<ScriptedEvent>, from_first_frame: bool, now: Instant) -> Self {
+        Self { events: events.into(), start: (!from_first_frame).then_some(now) }
+    }
+
+    /// The first frame came, if it hasn't before.
+    pub(super) fn begin(&mut self, at: Instant) {
+        self.start.get_or_insert(at);
+    }
+
+    /// When the next event is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        Some(self.start? + self.events.front()?.at)
+    }
+
+    /// The next event, if it is due.
+    pub(super) fn next(&mut self, now: Instant) -> Option<CtiEvent> {
+        if self.due()? > now {
+            return None;
+        }
+        self.events.pop_front().map(|scripted| scripted.event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn script() -> Vec<ScriptedEvent> {
+        let event = |at| {
+            let event = CtiEvent::MediaStopped { agent: "1".into(), call: None, address: None };
+            ScriptedEvent { at: Duration::from_secs(at), event }
+        };
+        vec![event(0), event(5)]
+    }
+
+    #[test]
+    fn a_script_beside_a_file_waits_for_the_first_frame() {
+        let mut cursor = ScriptCursor::new(script(), true, Instant::from_parts(100, 0));
+        assert_eq!(cursor.next(Instant::from_parts(200, 0)), None);
+        cursor.begin(Instant::from_parts(300, 0));
+        cursor.begin(Instant::from_parts(400, 0));
+        assert!(cursor.next(Instant::from_parts(300, 0)).is_some());
+        assert_eq!(cursor.due(), Some(Instant::from_parts(305, 0)));
+        assert_eq!(cursor.next(Instant::from_parts(304, 0)), None);
+        assert!(cursor.next(Instant::from_parts(305, 0)).is_some());
+        assert_eq!(cursor.due(), None);
+    }
+
+    #[test]
+    fn a_script_beside_an_interface_begins_with_the_service() {
+        let mut cursor = ScriptCursor::new(script(), false, Instant::from_parts(100, 0));
+        assert!(cursor.next(Instant::from_parts(100, 0)).is_some());
+        assert_eq!(cursor.next(Instant::from_parts(104, 0)), None);
+    }
+}

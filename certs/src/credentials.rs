@@ -1,0 +1,200 @@
+//! Our own certificate chain and private key, from one file in any order or from `NAME.pem` with `NAME.key` beside it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use time::{Duration, OffsetDateTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+
+use crate::Password;
+use crate::error::CertsError;
+use crate::files;
+use crate::identity::{Identity, peer_identity};
+use crate::pem::{KeySection, Sections};
+use crate::tls::provider;
+
+/// Certificate chain and private key of this program.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    certified: Arc<CertifiedKey>,
+    identity: Identity,
+    path: PathBuf,
+    key_readable_by_others: bool,
+}
+
+impl Credentials {
+    /// Reads a PEM file with the chain and the key in any order. Where the file holds no key, it is taken from the
+    /// file of the same name that ends in `.key`. `password` is needed where the key is encrypted.
+    ///
+    /// # Errors
+    /// Where a file is missing or unreadable, the key is missing, encrypted under another password or no certificate's,
+    /// or the certificate carries no role.
+    pub fn load(path: &Path, password: Option<&Password>) -> Result<Self, CertsError> {
+        let mut sections = Sections::read(path)?;
+        if sections.certificates.is_empty() {
+            return Err(content(path, "a certificate", "found none"));
+        }
+        let (key_path, section) = match single_key(path, &mut sections)? {
+            Some(section) => (path.to_owned(), section),
+            None => key_beside(path)?,
+        };
+        let key = section.open(&key_path, password)?;
+        let mut credentials = Self::assemble(path, &sections.certificates, key)?;
+        credentials.key_readable_by_others = files::readable_by_others(&key_path);
+        Ok(credentials)
+    }
+
+    fn assemble(
+        path: &Path,
+        certificates: &[CertificateDer<'static>],
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, CertsError> {
+        let signing_key = provider().key_provider.load_private_key(key).map_err(|error| {
+            content(
+                path,
+                "a private key that can sign",
+                format!("found one that can't: {error}"),
+            )
+        })?;
+        let public_key = signing_key.public_key();
+        let leaf = certificates.iter().find(|certificate| {
+            public_key
+                .as_ref()
+                .is_some_and(|key| public_key_of(certificate) == Some(key.as_ref()))
+        });
+        let Some(leaf) = leaf else {
+            return Err(CertsError::KeyMismatch {
+                path: path.to_owned(),
+                certificates: certificates.len(),
+            });
+        };
+        let chain = chain_from(leaf, certificates);
+        let identity = peer_identity(&chain).map_err(|problem| {
+            content(
+                path,
+                "a certificate with a silentmon role and name",
+                problem.to_string(),
+            )
+        })?;
+        Ok(Self {
+            certified: Arc::new(CertifiedKey::new(chain, signing_key)),
+            identity,
+            path: path.to_owned(),
+            key_readable_by_others: false,
+        })
+    }
+
+    /// Who the certificate says we are.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The file it came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The certificates that go over the wire: ours first, without the root.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+
+    /// What an operator should know about them at `now`, one sentence each: expired or soon to be, not yet valid, key
+    /// readable by others.
+    pub fn warnings(&self, now: OffsetDateTime) -> Vec<String> {
+        let path = self.path.display();
+        let (from, to) = (self.identity.not_before, self.identity.not_after);
+        let mut warnings = Vec::new();
+        if now > to {
+            warnings.push(format!("the certificate in {path} expired on {}", to.date()));
+        } else if to - now < Duration::days(30) {
+            warnings.push(format!("the certificate in {path} expires on {}", to.date()));
+        }
+        if now < from {
+            warnings.push(format!(
+                "the certificate in {path} is valid only from {} on",
+                from.date()
+            ));
+        }
+        if self.key_readable_by_others {
+            warnings.push(format!(
+                "the private key of {path} can be read by other users: set its mode to 0600"
+            ));
+        }
+        warnings
+    }
+
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
+}
+
+fn content(path: &Path, expected: &'static str, found: impl Into<String>) -> CertsError {
+    CertsError::Content {
+        path: path.to_owned(),
+        expected,
+        found: found.into(),
+    }
+}
+
+fn single_key(path: &Path, sections: &mut Sections) -> Result<Option<KeySection>, CertsError> {
+    let key = sections.keys.pop();
+    if sections.keys.is_empty() {
+        Ok(key)
+    } else {
+        Err(content(
+            path,
+            "one private key",
+            format!("found {}", sections.keys.len() + 1),
+        ))
+    }
+}
+
+fn key_beside(path: &Path) -> Result<(PathBuf, KeySection), CertsError> {
+    let sibling = path.with_extension("key");
+    let missing = || CertsError::KeyMissing {
+        path: path.to_owned(),
+        sibling: sibling.clone(),
+    };
+    if sibling == path || !sibling.exists() {
+        return Err(missing());
+    }
+    let key = single_key(&sibling, &mut Sections::read(&sibling)?)?.ok_or_else(missing)?;
+    Ok((sibling, key))
+}
+
+fn public_key_of<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
+    let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).ok()?;
+    Some(parsed.tbs_certificate.subject_pki.raw)
+}
+
+/// Puts the chain in order, from the leaf to the last certificate that isn't self-issued: the other side has the root.
+fn chain_from(
+    leaf: &CertificateDer<'static>,
+    certificates: &[CertificateDer<'static>],
+) -> Vec<CertificateDer<'static>> {
+    let mut chain = vec![leaf.clone()];
+    while let Some(issuer) = chain.last().and_then(issuer_name) {
+        let next = certificates.iter().find(|candidate| {
+            subject_name(candidate) == Some(issuer)
+                && issuer_name(candidate) != Some(issuer)
+                && !chain.contains(candidate)
+        });
+        let Some(next) = next.cloned() else { break };
+        chain.push(next);
+    }
+    chain
+}
+
+fn issuer_name<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
+    let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).ok()?;
+    Some(parsed.tbs_certificate.issuer.as_raw())
+}
+
+fn subject_name<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
+    let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).ok()?;
+    Some(parsed.tbs_certificate.subject.as_raw())
+}

@@ -1,0 +1,142 @@
+//! What can go wrong with files, keys and requests; what can be wrong with a peer is in [`crate::CertificateProblem`].
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::role::{BadSubjectName, Role};
+
+/// A failure of the certificate tools, as a sentence that names the file.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CertsError {
+    /// A file can't be read.
+    #[error("can't read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file can't be written.
+    #[error("can't write {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is there that must not be replaced.
+    #[error("{path} exists and is not replaced", path = path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file holds something else.
+    #[error("{path}: expected {expected}, {found}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What belongs there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// There is a certificate but no private key, neither in the file nor beside it.
+    #[error("no private key in {path} and none in {sibling}", path = path.display(), sibling = sibling.display())]
+    KeyMissing {
+        /// The file that was named.
+        path: PathBuf,
+        /// Where the key was looked for, too.
+        sibling: PathBuf,
+    },
+    /// None of the certificates belongs to the key.
+    #[error("none of the {certificates} certificates in {path} belongs to the private key", path = path.display())]
+    KeyMismatch {
+        /// The file that was named.
+        path: PathBuf,
+        /// How many certificates it holds.
+        certificates: usize,
+    },
+    /// The key is encrypted and no password was given.
+    #[error("the private key in {path} is encrypted: its password is needed", path = path.display())]
+    PasswordNeeded {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// The password doesn't open the key.
+    #[error("wrong password for the private key in {path}", path = path.display())]
+    WrongPassword {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// A new password is too short or too long.
+    #[error("expected a password of 8 to 1023 characters, found {characters}")]
+    PasswordLength {
+        /// Its length in characters.
+        characters: usize,
+    },
+    /// A certificate request isn't signed with its own key, or can't be read.
+    #[error("{path}: not a certificate request that can be signed: {problem}", path = path.display())]
+    Request {
+        /// The request's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A request asks for another role than the operator wants to grant.
+    #[error("{path} asks for role {requested}, but role {wanted} was to be granted", path = path.display())]
+    RequestRole {
+        /// The request's file.
+        path: PathBuf,
+        /// The role in the request.
+        requested: Role,
+        /// The role on the command line.
+        wanted: Role,
+    },
+    /// Neither request nor operator says which role.
+    #[error("{path} names no role: say which one to grant with --role", path = path.display())]
+    RequestWithoutRole {
+        /// The request's file.
+        path: PathBuf,
+    },
+    /// A name can't stand in a certificate.
+    #[error(transparent)]
+    Name(#[from] BadSubjectName),
+    /// A host name or address can't stand in a certificate.
+    #[error("expected a host name or an IP address, found \"{0}\"")]
+    Host(String),
+    /// A validity can't be granted.
+    #[error("expected a validity of 1 to 36500 days, found {0}")]
+    Days(u32),
+    /// A certificate to revoke can't be found.
+    #[error("no certificate \"{0}\": expected a certificate file or a serial number that this authority issued")]
+    UnknownCertificate(String),
+    /// The local certificate has a role that can't be used for this.
+    #[error("{path} has role {found}; {purpose} needs role {needed}", path = path.display())]
+    Role {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Its role.
+        found: Role,
+        /// What it was to be used for.
+        purpose: &'static str,
+        /// The role that is needed.
+        needed: Role,
+    },
+    /// A cryptographic operation failed.
+    #[error("{operation} failed: {problem}")]
+    Crypto {
+        /// What was tried.
+        operation: &'static str,
+        /// What the library said.
+        problem: String,
+    },
+}
+
+impl CertsError {
+    pub(crate) fn crypto(operation: &'static str) -> impl Fn(String) -> Self {
+        move |problem| Self::Crypto { operation, problem }
+    }
+}

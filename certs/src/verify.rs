@@ -1,0 +1,168 @@
+//! The checks of a handshake: chain, dates, revocation and host by webpki, then the role; what failed is kept, typed.
+
+use std::sync::{Arc, Mutex};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme};
+
+use crate::identity::role_of;
+use crate::problem::CertificateProblem;
+use crate::role::Role;
+
+/// What a verifier found wrong. The TLS library passes on only a text and an alert, so the finding is left here.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Finding(Arc<Mutex<Option<CertificateProblem>>>);
+
+impl Finding {
+    pub(crate) fn problem(&self) -> Option<CertificateProblem> {
+        self.0.lock().ok()?.clone()
+    }
+
+    fn note(&self, problem: CertificateProblem) {
+        if let Ok(mut slot) = self.0.lock() {
+            *slot = Some(problem);
+        }
+    }
+}
+
+/// Verifies the certificate of whoever dials us.
+#[derive(Debug)]
+pub(crate) struct DiallerVerifier {
+    pub(crate) webpki: Arc<dyn ClientCertVerifier>,
+    pub(crate) accepted: Arc<[Role]>,
+    pub(crate) finding: Finding,
+}
+
+impl ClientCertVerifier for DiallerVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.webpki.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, TlsError> {
+        let chain = self.webpki.verify_client_cert(end_entity, intermediates, now);
+        let verified = chain.map_err(|error| explain(error, end_entity, &self.accepted, &self.finding))?;
+        require_role(end_entity, &self.accepted, &self.finding)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.webpki.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.webpki.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+/// Verifies the certificate of the server we dial.
+#[derive(Debug)]
+pub(crate) struct DialledVerifier {
+    pub(crate) webpki: Arc<WebPkiServerVerifier>,
+    pub(crate) accepted: Arc<[Role]>,
+    pub(crate) finding: Finding,
+}
+
+impl ServerCertVerifier for DialledVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let chain = self
+            .webpki
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = chain.map_err(|error| explain(error, end_entity, &self.accepted, &self.finding))?;
+        require_role(end_entity, &self.accepted, &self.finding)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.webpki.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.webpki.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
+}
+
+fn require_role(leaf: &CertificateDer<'_>, accepted: &[Role], finding: &Finding) -> Result<(), TlsError> {
+    let problem = match role_of(leaf) {
+        Ok(found) if accepted.contains(&found) => return Ok(()),
+        Ok(found) => wrong_role(found, accepted),
+        Err(problem) => problem,
+    };
+    finding.note(problem);
+    // Alert access_denied: the certificate is valid, but its holder may not do this (RFC 8446 section 6.2).
+    Err(TlsError::InvalidCertificate(
+        CertificateError::ApplicationVerificationFailure,
+    ))
+}
+
+fn wrong_role(found: Role, accepted: &[Role]) -> CertificateProblem {
+    CertificateProblem::WrongRole {
+        found,
+        accepted: accepted.to_vec(),
+    }
+}
+
+/// Notes what webpki found. A supervisor's certificate used as a server fails by its key usage before its role is
+/// looked at; the role is the better explanation.
+fn explain(error: TlsError, leaf: &CertificateDer<'_>, accepted: &[Role], finding: &Finding) -> TlsError {
+    let Some(problem) = CertificateProblem::from_tls(&error) else {
+        return error;
+    };
+    match (problem, role_of(leaf)) {
+        (CertificateProblem::WrongPurpose, Ok(found)) if !accepted.contains(&found) => {
+            finding.note(wrong_role(found, accepted));
+            TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
+        }
+        (problem @ (CertificateProblem::UnknownAuthority | CertificateProblem::RevocationUnknown), _) => {
+            finding.note(problem);
+            // Alert unknown_ca, whatever the library's error says in detail.
+            TlsError::InvalidCertificate(CertificateError::UnknownIssuer)
+        }
+        (problem, _) => {
+            finding.note(problem);
+            error
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Audio datagrams and control messages from a peer.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use silentmon_proto::cti::script;
+use silentmon_proto::relay::{AudioHeader, ClientMessage, ServerMessage};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok((header, rest)) = AudioHeader::parse(bytes) {
+        assert_eq!([&header.to_bytes()[..], rest].concat()[1..], bytes[1..]);
+    }
+    let _ = serde_json::from_slice::<ClientMessage>(bytes);
+    let _ = serde_json::from_slice::<ServerMessage>(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = script::parse(text);
+    }
+});

@@ -1,0 +1,180 @@
+//! What became of a leg's packets: counters, delay and level, as the summary of a session shows them.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use silentmon_proto::codec::Codec;
+use silentmon_proto::time::Instant;
+
+use crate::quality::{self, Concealment};
+
+/// Level shown for digital silence, in dB relative to full scale.
+pub const SILENCE_DBFS: f32 = -96.0;
+
+/// How long packets took from the fastest possible arrival to the loudspeaker's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct DelayReport {
+    /// The mean.
+    pub mean: Duration,
+    /// 95 of 100 packets took no longer.
+    pub p95: Duration,
+}
+
+/// What became of one leg, summed over the session.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct LegReport {
+    /// The codec heard last.
+    pub codec: Option<Codec>,
+    /// Packets that came, duplicates not counted.
+    pub received: u64,
+    /// Packets that came again.
+    pub duplicates: u64,
+    /// Missing by RTP sequence number, wherever they were lost.
+    pub lost: u64,
+    /// Missing by the relay's own numbers: lost between capture server and here.
+    pub lost_on_relay: u64,
+    /// Packets that came after their time and weren't played.
+    pub late: u64,
+    /// Packets that couldn't be taken: more than the buffer holds, or no RTP.
+    pub dropped: u64,
+    /// Packets of a codec that isn't built in.
+    pub undecodable: u64,
+    /// Event packets (RFC 4733) that the server kept back.
+    pub suppressed: u64,
+    /// Times the time line began anew: another SSRC, a timestamp jump, a path that became slower.
+    pub resyncs: u64,
+    /// Time for which sound was missing and had to be made up, silence included.
+    pub concealed: Duration,
+    /// Time of decoded sound played.
+    pub audible: Duration,
+    /// When the first decoded sample was handed out.
+    pub first_audio: Option<Instant>,
+    /// Level of what plays now, in dB relative to a full-scale square wave.
+    pub level_dbfs: f32,
+    /// Delay by this player.
+    pub delay: DelayReport,
+}
+
+impl LegReport {
+    /// Share of the packets that didn't reach the ear, 0 to 1.
+    pub fn missing(&self) -> f64 {
+        let missed = self.lost + self.late + self.dropped;
+        match self.received + self.lost {
+            0 => 0.0,
+            expected => (missed as f64 / expected as f64).min(1.0),
+        }
+    }
+
+    /// Mean opinion score of what was heard (see [`quality`]); the listener takes no part in the conversation, so its
+    /// delay doesn't count. `None` before anything was heard.
+    pub fn mos(&self) -> Option<f64> {
+        self.first_audio?;
+        Some(quality::mos(self.missing(), Duration::ZERO, Concealment::Concealed))
+    }
+}
+
+/// Width of a histogram bin.
+const BIN: Duration = Duration::from_millis(2);
+/// Bins: up to two seconds, the last one for everything above.
+const BINS: usize = 1000;
+
+/// Playout delays, for mean and percentile without keeping each.
+#[derive(Debug)]
+pub(crate) struct DelayHistogram {
+    bins: Box<[u64; BINS]>,
+    packets: u64,
+    total: Duration,
+}
+
+impl DelayHistogram {
+    pub(crate) fn new() -> Self {
+        Self {
+            bins: Box::new([0; BINS]),
+            packets: 0,
+            total: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn record(&mut self, delay: Duration) {
+        let bin = usize::try_from(delay.as_nanos() / BIN.as_nanos()).unwrap_or(BINS);
+        if let Some(count) = self.bins.get_mut(bin.min(BINS - 1)) {
+            *count += 1;
+        }
+        self.packets += 1;
+        self.total = self.total.saturating_add(delay);
+    }
+
+    pub(crate) fn report(&self) -> DelayReport {
+        if self.packets == 0 {
+            return DelayReport::default();
+        }
+        let mean = self.total.div_f64(self.packets as f64);
+        let limit = self.packets - self.packets / 20;
+        let mut seen = 0;
+        let within = self.bins.iter().take_while(|&&count| {
+            seen += count;
+            seen < limit
+        });
+        let bin = u32::try_from(within.count()).unwrap_or(u32::MAX);
+        DelayReport {
+            mean,
+            p95: BIN.saturating_mul(bin.saturating_add(1)),
+        }
+    }
+}
+
+/// Mean square of the sound, smoothed over about 100 ms.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Level {
+    mean_square: f64,
+}
+
+impl Level {
+    /// Weight of one tick of 10 ms.
+    const WEIGHT: f64 = 0.1;
+
+    /// Takes the mean square of the next tick.
+    pub(crate) fn observe(&mut self, mean_square: f64) {
+        self.mean_square += (mean_square - self.mean_square) * Self::WEIGHT;
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "decibels need no more than single precision")]
+    pub(crate) fn dbfs(self) -> f32 {
+        let full_scale = 32768.0 * 32768.0;
+        let decibels = 10.0 * (self.mean_square / full_scale).max(1e-12).log10();
+        (decibels as f32).max(SILENCE_DBFS)
+    }
+}
+
+/// Mean of the squared samples.
+pub(crate) fn mean_square(samples: &[i16]) -> f64 {
+    let energy: i64 = samples.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
+    energy as f64 / samples.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_are_summed_up_by_mean_and_percentile() {
+        let mut histogram = DelayHistogram::new();
+        for milliseconds in 1..=100 {
+            histogram.record(Duration::from_millis(milliseconds));
+        }
+        let report = histogram.report();
+        assert_eq!(report.mean, Duration::from_micros(50_500));
+        assert_eq!(report.p95, Duration::from_millis(96));
+        assert_eq!(DelayHistogram::new().report(), DelayReport::default());
+    }
+
+    #[test]
+    fn full_scale_is_0_db_and_silence_is_the_floor() {
+        let mut level = Level::default();
+        assert!(level.dbfs() <= SILENCE_DBFS);
+        for _ in 0..200 {
+            level.observe(mean_square(&[i16::MIN; 80]));
+        }
+        assert!(level.dbfs().abs() < 0.1, "{}", level.dbfs());
+    }
+}

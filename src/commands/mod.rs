@@ -1,0 +1,17 @@
+//! One module a command: its arguments, and `run`.
+
+#[cfg(feature = "playback")]
+pub mod agents;
+#[cfg(feature = "capture")]
+pub mod capture;
+pub mod certs;
+pub mod config;
+#[cfg(all(feature = "capture", feature = "playback"))]
+pub mod demo;
+pub mod explain;
+#[cfg(feature = "playback")]
+pub mod listen;
+#[cfg(feature = "playback")]
+pub mod playback;
+#[cfg(all(feature = "capture", feature = "playback"))]
+pub mod replay;

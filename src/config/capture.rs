@@ -1,0 +1,308 @@
+//! The capture server's configuration file.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_proto::ids::{Extension, MediaAddress, ServerName, SupervisorName, TeamName};
+
+use super::{Complaint, Schema, absolute};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureConfig {
+    /// Version of this schema.
+    pub schema: u32,
+    /// Where frames come from.
+    pub capture: CaptureSection,
+    /// The supervisors' door.
+    #[serde(default)]
+    pub service: ServiceSection,
+    /// The server's place among others.
+    #[serde(default)]
+    pub cluster: ClusterSection,
+    /// Where agents, calls and media addresses come from.
+    #[serde(default)]
+    pub cti: Vec<CtiSection>,
+    /// Device or extension → phone address.
+    #[serde(default)]
+    pub devices: BTreeMap<Extension, MediaAddress>,
+    /// Team → its supervisors, by the names in their certificates.
+    #[serde(default)]
+    pub teams: BTreeMap<TeamName, Vec<SupervisorName>>,
+    /// Who may hear whom.
+    #[serde(default)]
+    pub policy: PolicySection,
+    /// Where sessions are written down.
+    #[serde(default)]
+    pub audit: AuditSection,
+    /// Where figures can be read.
+    #[serde(default)]
+    pub metrics: MetricsSection,
+}
+
+/// `[capture]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureSection {
+    /// The interface or file that frames come from.
+    pub source: SourceTable,
+    /// Kernel buffer for an interface, in MiB.
+    #[serde(default = "default_buffer")]
+    pub buffer_mib: u32,
+}
+
+/// `source = { … }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, untagged, expecting = "expected { interface = \"…\" } or { file = \"…\", pace = \"real\" | \"fast\", loop = true | false }")]
+pub enum SourceTable {
+    /// A network interface fed by a mirror port.
+    Interface {
+        /// Its name.
+        interface: String,
+    },
+    /// A capture file.
+    File {
+        /// Its path.
+        file: PathBuf,
+        /// How fast it is read.
+        #[serde(default)]
+        pace: Pace,
+        /// Whether it begins anew at its end.
+        #[serde(default, rename = "loop")]
+        repeat: bool,
+    },
+}
+
+/// How fast a capture file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pace {
+    /// As it was captured.
+    #[default]
+    Real,
+    /// As fast as it goes.
+    Fast,
+}
+
+/// `[service]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceSection {
+    /// Where supervisors connect.
+    pub listen: SocketAddr,
+    /// Certificate chain and key.
+    pub identity: PathBuf,
+    /// The authority that both sides' certificates come from.
+    pub ca: PathBuf,
+    /// Its revocation list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
+}
+
+/// `[cluster]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterSection {
+    /// This server's name.
+    pub name: ServerName,
+    /// Where peers connect.
+    pub listen: SocketAddr,
+    /// The other members.
+    pub peers: Vec<PeerTable>,
+}
+
+/// One of `peers`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerTable {
+    /// Its name.
+    pub name: ServerName,
+    /// Its address, `HOST:PORT`.
+    pub address: String,
+}
+
+/// `[[cti]]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum CtiSection {
+    /// Events from a file of JSON Lines.
+    Script(ScriptSection),
+    /// A Cisco CTI Server (GED-188).
+    CiscoCtiServer(toml::Table),
+    /// CSTA III XML.
+    Csta(toml::Table),
+    /// BroadWorks Xsi-Events.
+    Broadworks(toml::Table),
+    /// Events pushed over HTTP.
+    Http(toml::Table),
+}
+
+/// `kind = "script"`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptSection {
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl CtiSection {
+    /// Kinds that this version doesn't speak yet, by name.
+    pub const fn unavailable(&self) -> Option<&'static str> {
+        match self {
+            Self::Script(_) => None,
+            Self::CiscoCtiServer(_) => Some("cisco-cti-server"),
+            Self::Csta(_) => Some("csta"),
+            Self::Broadworks(_) => Some("broadworks"),
+            Self::Http(_) => Some("http"),
+        }
+    }
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicySection {
+    /// Whether agents are told; no default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disclosure: Option<Disclosure>,
+    /// Which supervisors may hear an agent.
+    pub who: Who,
+    /// Whether only calls known to come through the queue are heard.
+    pub acd_only: bool,
+    /// Whether `listen --output wav:` may be used.
+    pub recording: Recording,
+    /// Standard RTP receivers that may get plain RTP.
+    pub rtp_receivers: Vec<IpAddr>,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditSection {
+    /// The journal.
+    pub path: PathBuf,
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// Where they are served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+}
+
+const fn default_buffer() -> u32 {
+    32
+}
+
+impl CaptureConfig {
+    /// What is written in the file but doesn't do anything in this version.
+    pub fn notes(&self) -> Vec<String> {
+        let links = self.cti.iter().filter_map(CtiSection::unavailable);
+        let mut notes: Vec<_> = links
+            .map(|kind| format!("cti kind \"{kind}\" isn't spoken by this version: no events will come from it"))
+            .collect();
+        if !self.cluster.peers.is_empty() {
+            notes.push("cluster.peers: this version serves alone, peers are not contacted".to_owned());
+        }
+        if self.metrics.listen.is_some() {
+            notes.push("metrics.listen: this version serves no metrics".to_owned());
+        }
+        if self.cti.is_empty() {
+            notes.push("no [[cti]] source: no agent will ever be known".to_owned());
+        }
+        notes
+    }
+
+    /// The operator's rules, as the engine takes them.
+    pub fn rules(&self) -> Policy {
+        Policy {
+            disclosure: self.policy.disclosure.unwrap_or(Disclosure::Always),
+            who: self.policy.who,
+            calls: if self.policy.acd_only { HeardCalls::AcdOnly } else { HeardCalls::All },
+            recording: self.policy.recording,
+            rtp_receivers: self.policy.rtp_receivers.clone(),
+            teams: self.teams.clone(),
+        }
+    }
+}
+
+impl Default for ServiceSection {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], silentmon_proto::relay::SERVICE_PORT)),
+            identity: "certs/server.pem".into(),
+            ca: "certs/ca.pem".into(),
+            crl: None,
+        }
+    }
+}
+
+impl Default for ClusterSection {
+    fn default() -> Self {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "silentmon".to_owned());
+        Self { name: name.trim().into(), listen: SocketAddr::from(([0, 0, 0, 0], 42029)), peers: Vec::new() }
+    }
+}
+
+impl Default for PolicySection {
+    fn default() -> Self {
+        Self {
+            disclosure: None,
+            who: Who::default(),
+            acd_only: true,
+            recording: Recording::default(),
+            rtp_receivers: Vec::new(),
+        }
+    }
+}
+
+impl Default for AuditSection {
+    fn default() -> Self {
+        Self { path: "audit.jsonl".into() }
+    }
+}
+
+impl Schema for CaptureConfig {
+    const SECTIONS: &'static [&'static str] = &["capture", "service", "cluster", "policy", "audit", "metrics"];
+
+    fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        if let SourceTable::File { file, .. } = &mut self.capture.source {
+            absolute(folder, file);
+        }
+        absolute(folder, &mut self.service.identity);
+        absolute(folder, &mut self.service.ca);
+        if let Some(crl) = &mut self.service.crl {
+            absolute(folder, crl);
+        }
+        for cti in &mut self.cti {
+            if let CtiSection::Script(script) = cti {
+                absolute(folder, &mut script.path);
+            }
+        }
+        absolute(folder, &mut self.audit.path);
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        if self.policy.disclosure.is_none() {
+            let expected = "expected \"never\", \"while-listening\" or \"always\": there is no default, the operator must \
+                            choose whether agents are told"
+                .to_owned();
+            return Err(Complaint { key: "policy.disclosure", expected });
+        }
+        if self.capture.buffer_mib == 0 || self.capture.buffer_mib > 1024 {
+            let expected = format!("expected 1 to 1024 MiB, found {}", self.capture.buffer_mib);
+            return Err(Complaint { key: "capture.buffer_mib", expected });
+        }
+        Ok(())
+    }
+}

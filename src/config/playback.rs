@@ -1,0 +1,109 @@
+//! The supervisor's configuration file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use silentmon_proto::ids::AgentId;
+
+use super::{Complaint, Schema, absolute};
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaybackConfig {
+    /// Version of this schema.
+    pub schema: u32,
+    /// The only section.
+    pub playback: PlaybackSection,
+}
+
+/// `[playback]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaybackSection {
+    /// Capture servers, `HOST:PORT`: one is chosen at random, the others are tried in turn.
+    pub servers: Vec<String>,
+    /// Certificate chain and key of the supervisor.
+    #[serde(default = "default_identity")]
+    pub identity: PathBuf,
+    /// The authority that both sides' certificates come from.
+    #[serde(default = "default_ca")]
+    pub ca: PathBuf,
+    /// Its revocation list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<PathBuf>,
+    /// Where the sound goes: `default`, a device's name, `wav:FILE` or `null`.
+    #[serde(default = "default_output")]
+    pub output: String,
+    /// How long packets wait so that late ones can be played, in milliseconds.
+    #[serde(default = "default_delay")]
+    pub delay_ms: u64,
+    /// Where the local interface listens; loopback only.
+    #[serde(default = "default_listen")]
+    pub listen: Vec<SocketAddr>,
+    /// File with the token that local programs must show; made anew at each start, readable by its owner only.
+    #[serde(default = "default_token")]
+    pub token: PathBuf,
+    /// The agent to listen to from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+}
+
+fn default_identity() -> PathBuf {
+    "certs/supervisor.pem".into()
+}
+
+fn default_ca() -> PathBuf {
+    "certs/ca.pem".into()
+}
+
+fn default_output() -> String {
+    "default".to_owned()
+}
+
+const fn default_delay() -> u64 {
+    60
+}
+
+fn default_listen() -> Vec<SocketAddr> {
+    vec![SocketAddr::from(([127, 0, 0, 1], silentmon_proto::relay::SERVICE_PORT))]
+}
+
+fn default_token() -> PathBuf {
+    "playback.token".into()
+}
+
+impl Schema for PlaybackConfig {
+    const SECTIONS: &'static [&'static str] = &["playback"];
+
+    fn schema(&self) -> u32 {
+        self.schema
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        let section = &mut self.playback;
+        absolute(folder, &mut section.identity);
+        absolute(folder, &mut section.ca);
+        absolute(folder, &mut section.token);
+        if let Some(crl) = &mut section.crl {
+            absolute(folder, crl);
+        }
+    }
+
+    fn check(&self) -> Result<(), Complaint> {
+        if self.playback.servers.is_empty() {
+            let expected = "expected at least one capture server as \"HOST:PORT\"".to_owned();
+            return Err(Complaint { key: "playback.servers", expected });
+        }
+        if let Some(open) = self.playback.listen.iter().find(|address| !address.ip().is_loopback()) {
+            let expected = format!("expected loopback addresses only, found {open}");
+            return Err(Complaint { key: "playback.listen", expected });
+        }
+        if !(10..=2000).contains(&self.playback.delay_ms) {
+            let expected = format!("expected 10 to 2000 milliseconds, found {}", self.playback.delay_ms);
+            return Err(Complaint { key: "playback.delay_ms", expected });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! The playback service's interface for programs on the same machine: HTTP with JSON on loopback.
+//!
+//! Guarded against other web pages and users (console, loopback safety): only loopback names as Host, no foreign
+//! Origin, and the token from a file that only its owner can read.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use silentmon_proto::ids::{AgentId, ServerName};
+use silentmon_proto::reason::Reason;
+use silentmon_proto::relay::AgentRow;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What a local program wants of the playback service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// Listen to this agent, instead of any other.
+    Listen {
+        /// The agent.
+        agent: AgentId,
+        /// Why, for the audit.
+        purpose: Option<String>,
+    },
+    /// Stop listening.
+    Stop,
+}
+
+/// How the playback service stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlaybackStatus {
+    /// The agent listened to.
+    pub agent: Option<AgentId>,
+    /// The server it goes through.
+    pub server: Option<ServerName>,
+    /// Why there is sound or none.
+    pub reason: Option<Reason>,
+    /// The output's state, in words.
+    pub output: String,
+}
+
+/// What the interface is connected to.
+#[derive(Clone)]
+pub struct LocalApi {
+    /// Where wishes go.
+    pub wishes: mpsc::Sender<Wish>,
+    /// How the service stands.
+    pub status: watch::Receiver<PlaybackStatus>,
+    /// The agents, as the server told them.
+    pub agents: watch::Receiver<Vec<AgentRow>>,
+}
+
+#[derive(Clone)]
+struct Guard {
+    token: Arc<str>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenRequest {
+    agent: AgentId,
+    #[serde(default)]
+    purpose: Option<String>,
+}
+
+/// Makes a new token and writes it where only its owner can read it.
+///
+/// # Errors
+/// Where there are no random numbers or the file can't be written.
+pub fn make_token(path: &Path) -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("making a token")?;
+    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let write = || {
+        let _ = std::fs::remove_file(path); // One of another owner or mode must not be reused.
+        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+        std::io::Write::write_all(&mut file, token.as_bytes())
+    };
+    write().with_context(|| format!("writing the token to {}", path.display()))?;
+    Ok(token)
+}
+
+/// Serves on each address until `shutdown`.
+///
+/// # Errors
+/// Where an address can't be bound.
+pub async fn serve(
+    addresses: &[SocketAddr],
+    token: String,
+    api: LocalApi,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let routes = routes(token, api);
+    for &address in addresses {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("the local interface can't listen on {address}"))?;
+        let (routes, shutdown) = (routes.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            let served = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the local interface ended");
+            }
+        });
+    }
+    Ok(())
+}
+
+fn routes(token: String, api: LocalApi) -> Router {
+    let guard = Guard { token: token.into() };
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/agents", get(agents))
+        .route("/v1/listen", post(listen).delete(stop))
+        .with_state(api)
+        .layer(middleware::from_fn_with_state(guard, admit))
+}
+
+async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    match refusal(&guard, request.headers()) {
+        Some((status, text)) => (status, text).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Why a request is not answered, if so.
+fn refusal(guard: &Guard, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    if !text(header::HOST).is_some_and(is_loopback_name) {
+        return Some((StatusCode::MISDIRECTED_REQUEST, "expected Host 127.0.0.1, [::1] or localhost\n"));
+    }
+    let foreign = |origin: &str| !origin.split_once("://").is_some_and(|(_, host)| is_loopback_name(host));
+    if text(header::ORIGIN).is_some_and(foreign) {
+        return Some((StatusCode::FORBIDDEN, "requests of other pages are refused\n"));
+    }
+    let shown = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    if !shown.is_some_and(|shown| same(shown.as_bytes(), guard.token.as_bytes())) {
+        return Some((StatusCode::UNAUTHORIZED, "expected Authorization: Bearer with the token of the token file\n"));
+    }
+    None
+}
+
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    };
+    matches!(name, "127.0.0.1" | "::1" | "localhost")
+}
+
+/// Compares in the same time wherever the difference is.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
+}
+
+async fn status(State(api): State<LocalApi>) -> Json<PlaybackStatus> {
+    Json(api.status.borrow().clone())
+}
+
+async fn agents(State(api): State<LocalApi>) -> Json<Vec<AgentRow>> {
+    Json(api.agents.borrow().clone())
+}
+
+async fn listen(State(api): State<LocalApi>, Json(request): Json<ListenRequest>) -> StatusCode {
+    wish(&api, Wish::Listen { agent: request.agent, purpose: request.purpose }).await
+}
+
+async fn stop(State(api): State<LocalApi>) -> StatusCode {
+    wish(&api, Wish::Stop).await
+}
+
+async fn wish(api: &LocalApi, wish: Wish) -> StatusCode {
+    match api.wishes.send(wish).await {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header"))).collect()
+    }
+
+    fn answer(pairs: &[(header::HeaderName, &str)]) -> Option<StatusCode> {
+        refusal(&Guard { token: "secret".into() }, &headers(pairs)).map(|(status, _)| status)
+    }
+
+    #[test]
+    fn answers_local_programs_that_show_the_token() {
+        for host in ["127.0.0.1:42228", "localhost:42228", "[::1]:42228"] {
+            assert_eq!(answer(&[(header::HOST, host), (header::AUTHORIZATION, "Bearer secret")]), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn refuses_rebound_names_other_pages_and_wrong_tokens() {
+        let token = (header::AUTHORIZATION, "Bearer secret");
+        let rebound = [(header::HOST, "evil.example:42228"), token.clone()];
+        assert_eq!(answer(&rebound), Some(StatusCode::MISDIRECTED_REQUEST));
+        let page = [(header::HOST, "127.0.0.1:42228"), (header::ORIGIN, "https://evil.example"), token];
+        assert_eq!(answer(&page), Some(StatusCode::FORBIDDEN));
+        for wrong in ["Bearer secreT", "Bearer secret2", "secret"] {
+            let request = [(header::HOST, "127.0.0.1:42228"), (header::AUTHORIZATION, wrong)];
+            assert_eq!(answer(&request), Some(StatusCode::UNAUTHORIZED), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_token_file_is_its_owners_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("token");
+        let token = make_token(&path).expect("writes");
+        assert_eq!(token.len(), 64);
+        let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_ne!(make_token(&path).expect("writes anew"), token);
+    }
+}

@@ -1,0 +1,155 @@
+//! What a listening session comes to: the JSON of `listen --json` and the sentence for people.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use silentmon_playback_core::report::LegReport;
+use silentmon_proto::ids::{AgentId, CallId, ServerName};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::LegStatus;
+
+/// The summary of one session (command-line contract, `listen`).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The agent.
+    pub agent: AgentId,
+    /// The server it went through; empty where none answered.
+    pub server: Option<ServerName>,
+    /// How long at least one leg was heard, in seconds.
+    pub audible_s: f64,
+    /// The calls heard, in their order.
+    pub calls: Vec<CallId>,
+    /// From the start of the command to the first sample.
+    pub time_to_first_audio_ms: Option<u64>,
+    /// How long packets waited here before they were played.
+    pub delay_ms: DelaySummary,
+    /// Each leg.
+    pub legs: Legs,
+    /// Why there was sound, or none, at the end.
+    pub reason: Code,
+    /// The same as a sentence.
+    #[serde(skip)]
+    pub sentence: String,
+}
+
+/// Delay over both legs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DelaySummary {
+    /// The mean.
+    pub mean: u64,
+    /// 95 of 100 packets waited no longer.
+    pub p95: u64,
+}
+
+/// Both legs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Legs {
+    /// What the agent said.
+    pub agent: LegSummary,
+    /// What the customer said.
+    pub customer: LegSummary,
+}
+
+/// One leg.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LegSummary {
+    /// Packets received.
+    pub received: u64,
+    /// Packets lost in the call, before the mirror.
+    pub lost_in_call: u64,
+    /// Packets lost by the mirror or the capture server.
+    pub lost_in_mirror: u64,
+    /// Packets lost between capture server and here.
+    pub lost_on_relay: u64,
+    /// Of those, packets sent again in time.
+    pub repaired: u64,
+    /// Packets that came too late to be played.
+    pub late: u64,
+    /// Time for which sound had to be made up.
+    pub concealed_ms: u64,
+    /// Estimated mean opinion score of what was heard; absent where nothing was.
+    pub mos: Option<f64>,
+}
+
+/// What a summary is made of.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// The agent.
+    pub agent: AgentId,
+    /// The server, once it answered.
+    pub server: Option<ServerName>,
+    /// The calls heard, in their order.
+    pub calls: Vec<CallId>,
+    /// What the server said of each leg last: agent, customer.
+    pub status: [LegStatus; 2],
+    /// What the player said of each leg: agent, customer.
+    pub reports: [LegReport; 2],
+    /// From the start of the command to the first sample.
+    pub time_to_first_audio: Option<Duration>,
+    /// Why there was sound, or none, at the end.
+    pub reason: Reason,
+}
+
+impl Summary {
+    /// Sums up.
+    pub fn of(heard: Heard) -> Self {
+        let [agent, customer] = &heard.reports;
+        let audible = agent.audible.max(customer.audible);
+        let [agent_status, customer_status] = &heard.status;
+        Self {
+            audible_s: (audible.as_secs_f64() * 10.0).round() / 10.0,
+            time_to_first_audio_ms: heard.time_to_first_audio.map(milliseconds),
+            delay_ms: DelaySummary {
+                mean: milliseconds(agent.delay.mean.max(customer.delay.mean)),
+                p95: milliseconds(agent.delay.p95.max(customer.delay.p95)),
+            },
+            legs: Legs { agent: leg(agent, agent_status), customer: leg(customer, customer_status) },
+            agent: heard.agent,
+            server: heard.server,
+            calls: heard.calls,
+            reason: heard.reason.code,
+            sentence: heard.reason.text,
+        }
+    }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        let leg = |name: &str, leg: &LegSummary| {
+            let mos = leg.mos.map_or_else(|| "-".to_owned(), |mos| format!("{mos:.1}"));
+            format!(
+                "  {name:<9}{:>6} packets; lost {} in the call, {} in the mirror, {} on the relay; {} late; MOS {mos}",
+                leg.received, leg.lost_in_call, leg.lost_in_mirror, leg.lost_on_relay, leg.late
+            )
+        };
+        let calls: Vec<_> = self.calls.iter().map(CallId::as_str).collect();
+        let calls = if calls.is_empty() { "no call".to_owned() } else { format!("call {}", calls.join(", ")) };
+        let server = self.server.as_ref().map_or("no server", ServerName::as_str);
+        format!(
+            "Agent {} through {server}: {:.1} s heard, {calls}, delay {} ms.\n{}\n{}\n  {} {}",
+            self.agent,
+            self.audible_s,
+            self.delay_ms.mean,
+            leg("agent", &self.legs.agent),
+            leg("customer", &self.legs.customer),
+            self.reason,
+            self.sentence,
+        )
+    }
+}
+
+fn leg(report: &LegReport, status: &LegStatus) -> LegSummary {
+    LegSummary {
+        received: report.received,
+        lost_in_call: status.lost_in_call,
+        lost_in_mirror: status.lost_in_mirror,
+        lost_on_relay: report.lost_on_relay,
+        repaired: 0, // Nothing is sent again yet, so nothing is repaired.
+        late: report.late,
+        concealed_ms: milliseconds(report.concealed),
+        mos: report.mos().map(|mos| (mos * 10.0).round() / 10.0),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,205 @@
+//! What the end-to-end tests share: the program, certificates made by it, a capture service that ends with the test.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The program under test.
+pub fn silentmon() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_silentmon"));
+    command.stdin(Stdio::null()).env_remove("SILENTMON_LOG");
+    command
+}
+
+/// A file of `tests/fixtures`.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Runs the program and gives back how it ended and what it said.
+pub fn run(arguments: &[&str]) -> Output {
+    silentmon().args(arguments).output().expect("the program starts")
+}
+
+/// Both streams of a finished program, for messages.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// A port that is free for TCP and UDP just now.
+pub fn free_address() -> SocketAddr {
+    loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = tcp.local_addr().expect("its address");
+        if UdpSocket::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// A folder with an authority, a capture server `gw1` and supervisors `anna` and `bert`.
+pub struct House {
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    pub fn build() -> Self {
+        let house = Self { folder: tempfile::tempdir().expect("a folder") };
+        std::fs::write(house.path("password"), "correct horse").expect("writes");
+        let (folder, password) = (house.text("."), house.text("password"));
+        house.must(&["certs", "init-ca", "--out", &folder, "--password-file", &password]);
+        house.certificate("capture", "gw1", &["--san", "127.0.0.1"]);
+        house.certificate("supervisor", "anna", &[]);
+        house.certificate("supervisor", "bert", &[]);
+        house
+    }
+
+    pub fn certificate(&self, role: &str, name: &str, more: &[&str]) {
+        let folder = self.text(".");
+        let request = ["certs", "request", "--role", role, "--name", name, "--out", &folder];
+        self.must(&[&request, more].concat());
+        let (csr, out, password) =
+            (self.text(&format!("{name}.csr")), self.text(&format!("{name}.pem")), self.text("password"));
+        self.must(&["certs", "sign", "--ca", &folder, "--csr", &csr, "--out", &out, "--password-file", &password]);
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("a UTF-8 path").to_owned()
+    }
+
+    fn must(&self, arguments: &[&str]) {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    }
+
+    /// Writes a capture configuration around `source` and returns where the service will listen.
+    pub fn configure(&self, source: &str, events: &str, policy: &str) -> SocketAddr {
+        let listen = free_address();
+        std::fs::write(self.path("events.jsonl"), events).expect("writes");
+        let config = format!(
+            r#"schema = 1
+[capture]
+source = {source}
+[service]
+listen = "{listen}"
+identity = "gw1.pem"
+ca = "ca.pem"
+[cluster]
+name = "gw1"
+[[cti]]
+kind = "script"
+path = "events.jsonl"
+[policy]
+disclosure = "never"
+who = "any-supervisor"
+{policy}
+[audit]
+path = "audit.jsonl"
+"#
+        );
+        std::fs::write(self.path("capture.toml"), config).expect("writes");
+        listen
+    }
+
+    /// Starts the capture service of the configuration and waits until it is ready.
+    pub fn start(&self) -> Service {
+        let mut command = silentmon();
+        command.args(["capture", "--config", &self.text("capture.toml")]);
+        Service::start(command)
+    }
+
+    /// `listen AGENT` as `supervisor` with JSON summary.
+    pub fn listen(&self, supervisor: &str, agent: &str, server: SocketAddr, more: &[&str]) -> Command {
+        let mut command = silentmon();
+        command.args(["listen", agent, "--json", "--server", &server.to_string()]);
+        command.args(["--identity", &self.text(&format!("{supervisor}.pem")), "--ca", &self.text("ca.pem")]);
+        command.args(more);
+        command
+    }
+}
+
+/// A service in the background, ended when dropped.
+pub struct Service {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Service {
+    /// Starts it and waits for the line `ready`.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        let log = BufReader::new(child.stderr.take().expect("a log"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let service = Self { child, lines };
+        service.wait_for_line(|line| line.trim_end().ends_with("ready"));
+        service
+    }
+
+    /// Waits for a line of the log.
+    pub fn wait_for_line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let mut seen = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(20)) {
+            if wanted(&line) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("the line never came; the log was:\n{}", seen.join("\n"));
+    }
+
+    /// Sends SIGTERM and waits for the end: exit code and how long it took.
+    pub fn terminate(mut self) -> (Option<i32>, Duration) {
+        let begun = std::time::Instant::now();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        let status = self.child.wait().expect("it ends");
+        (status.code(), begun.elapsed())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Samples of a 16-bit PCM WAV file, one vector a channel.
+pub fn wav_channels(path: &Path) -> Vec<Vec<i16>> {
+    let bytes = std::fs::read(path).expect("the WAV file is there");
+    assert_eq!(&bytes[..4], b"RIFF");
+    let channels = usize::from(u16::from_le_bytes([bytes[22], bytes[23]]));
+    let mut at = 12;
+    while &bytes[at..at + 4] != b"data" {
+        at += 8 + u32::from_le_bytes(bytes[at + 4..at + 8].try_into().expect("four bytes")) as usize;
+    }
+    let samples: Vec<_> = bytes[at + 8..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    (0..channels).map(|channel| samples.iter().skip(channel).step_by(channels).copied().collect()).collect()
+}
+
+/// The longest run of samples in which `heard` and `exact` agree, for the shift at which they do: where it begins in
+/// `heard`, and how long it is. The shift is found by a stretch of loud samples from the middle of `heard`.
+pub fn common_run(heard: &[i16], exact: &[i16]) -> (usize, usize) {
+    const PROBE: usize = 400;
+    let loud = (heard.len() / 3..heard.len().saturating_sub(PROBE))
+        .find(|&at| heard[at..at + PROBE].iter().filter(|sample| sample.unsigned_abs() > 500).count() > PROBE / 4)
+        .expect("something is heard");
+    let probe = &heard[loud..loud + PROBE];
+    let found = exact.windows(PROBE).position(|window| window == probe).expect("what is heard is in the call");
+    let before = heard[..loud].iter().rev().zip(exact[..found].iter().rev()).take_while(|(a, b)| a == b).count();
+    let after = heard[loud..].iter().zip(&exact[found..]).take_while(|(a, b)| a == b).count();
+    (loud - before, before + after)
+}

@@ -1,0 +1,197 @@
+//! The dialled side: handshakes run beside each other, each with a time limit; accepted connections come out in order.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt};
+use silentmon_certs::{ServerTls, Verdict};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use crate::Channel;
+use crate::congestion::Demand;
+use crate::connection::{CloseCode, Connection};
+use crate::control::{ControlReceiver, ControlSender};
+use crate::error::{ControlError, HandshakeError, ListenError};
+use crate::settings::{Settings, Side};
+use crate::socket;
+
+/// Handshakes that run beside each other; whoever comes then has to prove his address first (RFC 9000 section 8.1.2).
+const UNPROVEN_HANDSHAKES: usize = 64;
+/// Handshakes that run beside each other at most.
+const HANDSHAKES: usize = 512;
+
+/// Somebody who dialled and wasn't let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Where he is.
+    pub remote: SocketAddr,
+    /// Why.
+    pub error: HandshakeError,
+}
+
+/// A UDP socket on which others dial us. Dropping it ends all its connections.
+#[derive(Debug)]
+pub struct ServerEndpoint {
+    endpoint: Endpoint,
+    arrivals: mpsc::Receiver<Result<Channel, Refused>>,
+    tls: Arc<Mutex<ServerTls>>,
+    address: SocketAddr,
+}
+
+impl ServerEndpoint {
+    /// Listens on a UDP address. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the socket can't be opened.
+    pub fn bind(address: SocketAddr, tls: ServerTls, settings: Settings) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { address, source };
+        let socket = Arc::new(socket::open(address, None, &settings).map_err(failed)?);
+        let bound = quinn::AsyncUdpSocket::local_addr(socket.as_ref()).map_err(failed)?;
+        // Without a server configuration the endpoint would refuse; each connection gets its own when it is accepted.
+        let template =
+            configuration(&tls, &settings).map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+        let config = EndpointConfig::default();
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(template.0), socket, Arc::new(TokioRuntime))
+            .map_err(failed)?;
+        let (arrived, arrivals) = mpsc::channel(64);
+        let tls = Arc::new(Mutex::new(tls));
+        let doorkeeper = Doorkeeper {
+            endpoint: endpoint.clone(),
+            tls: Arc::clone(&tls),
+            settings: Arc::new(settings),
+            arrived,
+            places: Arc::new(Semaphore::new(HANDSHAKES)),
+        };
+        tokio::spawn(doorkeeper.run());
+        Ok(Self {
+            endpoint,
+            arrivals,
+            tls,
+            address: bound,
+        })
+    }
+
+    /// The address it listens on, with the port that the kernel chose where none was given.
+    pub const fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the next connection, or for the next one that was refused; `None` once the endpoint is closed.
+    /// Dropping the future loses nothing.
+    pub async fn accept(&mut self) -> Option<Result<Channel, Refused>> {
+        self.arrivals.recv().await
+    }
+
+    /// Uses other certificates or revocation lists for connections from now on; those that are open stay open.
+    pub fn replace_tls(&self, tls: ServerTls) {
+        if let Ok(mut slot) = self.tls.lock() {
+            *slot = tls;
+        }
+    }
+
+    /// Connections that are open or being closed.
+    pub fn open_connections(&self) -> usize {
+        self.endpoint.open_connections()
+    }
+
+    /// Ends all connections and waits until the other sides know, at most half a second.
+    pub async fn close(&self, reason: &str) {
+        self.endpoint.close(VarInt::from_u32(1), reason.as_bytes());
+        let _ = timeout(std::time::Duration::from_millis(500), self.endpoint.wait_idle()).await;
+    }
+}
+
+impl Drop for ServerEndpoint {
+    fn drop(&mut self) {
+        self.endpoint.close(VarInt::from_u32(1), b"");
+    }
+}
+
+struct Doorkeeper {
+    endpoint: Endpoint,
+    tls: Arc<Mutex<ServerTls>>,
+    settings: Arc<Settings>,
+    arrived: mpsc::Sender<Result<Channel, Refused>>,
+    places: Arc<Semaphore>,
+}
+
+impl Doorkeeper {
+    async fn run(self) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            if self.arrived.is_closed() {
+                return;
+            }
+            self.admit(incoming);
+        }
+    }
+
+    fn admit(&self, incoming: Incoming) {
+        let running = HANDSHAKES - self.places.available_permits();
+        if running >= UNPROVEN_HANDSHAKES && incoming.may_retry() && !incoming.remote_address_validated() {
+            let _ = incoming.retry();
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            incoming.refuse();
+            return;
+        };
+        let Some(tls) = self.tls.lock().ok().map(|tls| tls.clone()) else {
+            return;
+        };
+        let (settings, arrived) = (Arc::clone(&self.settings), self.arrived.clone());
+        tokio::spawn(async move {
+            let remote = incoming.remote_address();
+            let outcome = handshake(incoming, &tls, &settings).await;
+            drop(place);
+            let _ = arrived.send(outcome.map_err(|error| Refused { remote, error })).await;
+        });
+    }
+}
+
+async fn handshake(incoming: Incoming, tls: &ServerTls, settings: &Settings) -> Result<Channel, HandshakeError> {
+    let limit = settings.handshake_limit;
+    let (config, verdict, demand) = configuration(tls, settings)?;
+    let explain = |error| HandshakeError::explain(error, &verdict, limit);
+    let connecting = incoming.accept_with(Arc::new(config)).map_err(explain)?;
+    let shaking = async {
+        let quinn = connecting.await.map_err(explain)?;
+        let (send, receive) = quinn.accept_bi().await.map_err(explain)?;
+        let connection = Connection::new(quinn, None, demand).map_err(HandshakeError::Certificate)?;
+        let mut channel = Channel {
+            connection,
+            sender: ControlSender::new(send),
+            receiver: ControlReceiver::new(receive),
+        };
+        match greet(&mut channel).await {
+            Ok(()) => Ok(channel),
+            Err(error) => {
+                channel.connection.close(CloseCode::Protocol, "expected a greeting");
+                Err(HandshakeError::Failed(error.to_string()))
+            }
+        }
+    };
+    timeout(limit, shaking)
+        .await
+        .unwrap_or(Err(HandshakeError::TimedOut(limit)))
+}
+
+async fn greet(channel: &mut Channel) -> Result<(), ControlError> {
+    channel.receiver.greeting().await?;
+    channel.sender.greet().await
+}
+
+type Configuration = (ServerConfig, Verdict, Arc<Demand>);
+
+/// Each connection has a configuration of its own: where its certificate check leaves its verdict, and what its
+/// congestion controller knows of its streams.
+fn configuration(tls: &ServerTls, settings: &Settings) -> Result<Configuration, HandshakeError> {
+    let failed = |problem: String| HandshakeError::Failed(problem);
+    let (config, verdict) = tls.for_connection().map_err(|error| failed(error.to_string()))?;
+    let crypto = QuicServerConfig::try_from(config).map_err(|error| failed(error.to_string()))?;
+    let demand = Arc::new(Demand::new(settings.stream_rate));
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    config.transport_config(Arc::new(settings.transport(&demand, Side::Dialled)));
+    Ok((config, verdict, demand))
+}
