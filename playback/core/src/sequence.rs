@@ -152,9 +152,7 @@ impl SequenceWindow {
     pub fn lost(&self) -> u64 {
         self.settled
             + self.run.map_or(0, |run| {
-                (run.highest - run.lowest + 1)
-                    .unsigned_abs()
-                    .saturating_sub(run.unique)
+                (run.highest - run.lowest + 1).unsigned_abs().saturating_sub(run.unique)
             })
     }
 
@@ -210,7 +208,11 @@ impl TimestampUnwrapper {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "modulo 2^32 is meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "modulo 2^32 is meant"
+)]
 const fn signed_difference(timestamp: u32, last: i64) -> i32 {
     timestamp.wrapping_sub(last as u32).cast_signed()
 }
@@ -254,7 +256,10 @@ mod tests {
         let mut window = SequenceWindow::rtp();
         window.record(20_000, 0);
         window.record(20_002, 0);
-        assert_eq!(orders(&mut window, &[7, 8, 9]), [Order::Suspect, Order::Restarted, Order::Newest]);
+        assert_eq!(
+            orders(&mut window, &[7, 8, 9]),
+            [Order::Suspect, Order::Restarted, Order::Newest]
+        );
         assert_eq!(window.lost(), 1);
     }
 
@@ -272,23 +277,20 @@ mod tests {
     fn one_stray_packet_changes_nothing() {
         let mut window = SequenceWindow::rtp();
         orders(&mut window, &[30_000, 30_001]);
-        assert_eq!(orders(&mut window, &[5, 30_002, 6, 30_003]), [
-            Order::Suspect,
-            Order::Newest,
-            Order::Suspect,
-            Order::Newest
-        ]);
+        assert_eq!(
+            orders(&mut window, &[5, 30_002, 6, 30_003]),
+            [Order::Suspect, Order::Newest, Order::Suspect, Order::Newest]
+        );
         assert_eq!(window.lost(), 0);
     }
 
     #[test]
     fn a_long_gap_is_a_loss_and_a_longer_one_a_restart() {
         let mut window = SequenceWindow::rtp();
-        assert_eq!(orders(&mut window, &[0, 3000, 9000]), [
-            Order::Newest,
-            Order::Newest,
-            Order::Restarted
-        ]);
+        assert_eq!(
+            orders(&mut window, &[0, 3000, 9000]),
+            [Order::Newest, Order::Newest, Order::Restarted]
+        );
         assert_eq!(window.lost(), 2999);
     }
 

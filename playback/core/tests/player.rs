@@ -1,4 +1,9 @@
 //! The player as its users see it: packets in, sound out, in virtual time.
+#![allow(
+    clippy::expect_used,
+    clippy::similar_names,
+    reason = "a test may fail here; played and player"
+)]
 
 mod common;
 
@@ -30,7 +35,10 @@ fn an_undamaged_call_plays_exactly_as_it_decodes_agent_left_customer_right() {
     let report = player.report(Leg::Agent);
     assert_eq!(report.audible, ms(10_000));
     assert_eq!(report.first_audio, Some(START + ms(60)));
-    assert_eq!((report.received, report.lost, report.late, report.concealed), (500, 0, 0, ms(0)));
+    assert_eq!(
+        (report.received, report.lost, report.late, report.concealed),
+        (500, 0, 0, ms(0))
+    );
     assert!((ms(60)..=ms(62)).contains(&report.delay.p95), "{:?}", report.delay);
 }
 
@@ -388,8 +396,8 @@ fn a_card_that_stopped_for_a_second_is_back_at_the_old_delay() {
     }
     let original = decoded(&agent[200..299]);
     let place = out.windows(160).position(|stretch| stretch == &original[..160]);
-    let delay = place.map(|place| place as i64 - 50 * 160);
-    assert!(delay.is_some_and(|delay| (0..=300 * 8).contains(&delay)), "{delay:?}");
+    let delay = place.and_then(|place| place.checked_sub(50 * 160));
+    assert!(delay.is_some_and(|delay| delay <= 300 * 8), "{delay:?}");
 }
 
 #[test]

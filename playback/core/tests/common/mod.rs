@@ -1,4 +1,5 @@
 //! A simulated sender, network and card for the player, in virtual time.
+#![allow(clippy::expect_used, reason = "a test may fail here")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::time::Duration;
@@ -72,7 +73,9 @@ impl Phone {
 
     /// Lets so many samples pass without a packet.
     pub fn pause(&mut self, samples: usize) {
-        self.timestamp = self.timestamp.wrapping_add(u32::try_from(samples).expect("few samples"));
+        self.timestamp = self
+            .timestamp
+            .wrapping_add(u32::try_from(samples).expect("few samples"));
         self.at += Duration::from_micros(125 * samples as u64);
     }
 
