@@ -72,7 +72,7 @@ fn a_file_is_readable_while_it_is_written_and_after_a_drop() {
 fn nothing_at_all_takes_its_time() {
     let sink = Sink::open(&Output::Null, patient_player()).expect("opens");
     let opened = Instant::now();
-    std::thread::sleep(Duration::from_millis(1000));
+    std::thread::sleep(Duration::from_secs(1));
     let shortest = opened.elapsed();
     let pulled = Duration::from_micros(sink.close().frames * 125);
     let slack = Duration::from_millis(100);

@@ -68,10 +68,10 @@ mod tests {
 
     #[test]
     fn a_card_of_8_khz_gets_the_samples_as_they_are() {
-        let mut converter = RateConverter::new(8000).expect("a rate");
+        let mut resample = RateConverter::new(8000).expect("a rate");
         let mut tick = [[0; 2]; TICK];
         tick[3] = [i16::MIN, 16384];
-        let converted = converter.convert(&tick).expect("converts");
+        let converted = resample.convert(&tick).expect("converts");
         assert_eq!(converted.len(), 2 * TICK);
         assert_eq!(converted[6..8], [-1.0, 0.5]);
     }
@@ -79,11 +79,11 @@ mod tests {
     #[test]
     fn a_tone_stays_a_tone_at_every_usual_rate() {
         for rate in [11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000] {
-            let mut converter = RateConverter::new(rate).expect("a rate");
+            let mut resample = RateConverter::new(rate).expect("a rate");
             let mut left = Vec::new();
             for tick in 0..100 {
                 let samples = std::array::from_fn(|n| [tone(tick * TICK + n), 0]);
-                let converted = converter.convert(&samples).expect("converts");
+                let converted = resample.convert(&samples).expect("converts");
                 left.extend(converted.chunks_exact(2).map(|frame| {
                     assert!(frame[1].abs() < 1e-6);
                     f64::from(frame[0])
@@ -92,7 +92,11 @@ mod tests {
             let expected = f64::from(rate);
             // The interpolation holds back some samples of the input.
             let held_back = expected / 8000.0 * 8.0;
-            assert!((expected - left.len() as f64).abs() <= held_back, "{rate}: {}", left.len());
+            assert!(
+                (expected - left.len() as f64).abs() <= held_back,
+                "{rate}: {}",
+                left.len()
+            );
             // A least-squares fit of the tone leaves next to nothing.
             let steady = &left[left.len() / 10..];
             let angle = |n: usize| n as f64 * TAU * 440.0 / f64::from(rate);
