@@ -1,5 +1,9 @@
 //! Against the reference material: the ITU's vectors and real captures with their known decodes. Skipped where absent.
-#![allow(clippy::expect_used, clippy::print_stderr, reason = "a test may fail here, and says what it skipped")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may fail here, and says what it skipped"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
