@@ -1,1 +1,3 @@
-//! To be written.
+//! Receiver and sound outputs.
+
+pub mod receiver;
