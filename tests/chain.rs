@@ -11,14 +11,27 @@ const EVENTS: &str = include_str!("fixtures/call.events.jsonl");
 const RATE: usize = 8000;
 
 fn source(pace: &str) -> String {
-    format!("{{ file = {:?}, pace = \"{pace}\", loop = true }}", fixture("call.pcap.gz"))
+    format!(
+        "{{ file = {:?}, pace = \"{pace}\", loop = true }}",
+        fixture("call.pcap.gz")
+    )
 }
 
 fn exact(house: &House, leg: &str) -> Vec<i16> {
     let wav = house.text(&format!("exact-{leg}.wav"));
     let call = fixture("call.pcap.gz");
     let call = call.to_str().expect("a UTF-8 path");
-    let arguments = ["replay", call, "--media-address", "10.1.1.20:24678", "--leg", leg, "--exact", "--wav", &wav];
+    let arguments = [
+        "replay",
+        call,
+        "--media-address",
+        "10.1.1.20:24678",
+        "--leg",
+        leg,
+        "--exact",
+        "--wav",
+        &wav,
+    ];
     let output = common::run(&arguments);
     assert!(output.status.success(), "{}", said(&output));
     wav_channels(wav.as_ref()).remove(0)
@@ -31,7 +44,12 @@ fn what_is_heard_over_the_relay_is_the_exact_decode() {
     let service = house.start();
     let wav = house.text("heard.wav");
     let output = house
-        .listen("anna", "4711", server, &["--output", &format!("wav:{wav}"), "--for", "12"])
+        .listen(
+            "anna",
+            "4711",
+            server,
+            &["--output", &format!("wav:{wav}"), "--for", "12"],
+        )
         .output()
         .expect("listen runs");
     assert!(output.status.success(), "{}", said(&output));
@@ -47,13 +65,20 @@ fn what_is_heard_over_the_relay_is_the_exact_decode() {
         assert!(begin < 2 * RATE, "{leg}: identical from sample {begin} on");
         assert!(length > 9 * RATE, "{leg}: {length} samples identical, then they differ");
         let counts = &summary["legs"][leg];
-        assert_eq!((&counts["lost_on_relay"], &counts["lost_in_call"]), (&0.into(), &0.into()), "{summary}");
+        assert_eq!(
+            (&counts["lost_on_relay"], &counts["lost_in_call"]),
+            (&0.into(), &0.into()),
+            "{summary}"
+        );
     }
     let (code, took) = service.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(5), "SIGTERM took {took:?}");
     let audit = std::fs::read_to_string(house.path("audit.jsonl")).expect("an audit journal");
-    assert!(audit.contains("session_started") && audit.contains("session_stopped"), "{audit}");
+    assert!(
+        audit.contains("session_started") && audit.contains("session_stopped"),
+        "{audit}"
+    );
 }
 
 #[test]
@@ -62,7 +87,10 @@ fn recording_is_refused_unless_policy_allows_it() {
     let server = house.configure(&source("real"), EVENTS, "");
     let _service = house.start();
     let wav = format!("wav:{}", house.text("no.wav"));
-    let output = house.listen("anna", "4711", server, &["--output", &wav, "--for", "5"]).output().expect("runs");
+    let output = house
+        .listen("anna", "4711", server, &["--output", &wav, "--for", "5"])
+        .output()
+        .expect("runs");
     assert_eq!(output.status.code(), Some(77), "{}", said(&output));
     assert!(said(&output).contains("SM-1003"), "{}", said(&output));
 }
@@ -72,7 +100,11 @@ fn two_supervisors_hear_the_same_agent() {
     let house = House::build();
     let server = house.configure(&source("real"), EVENTS, "");
     let _service = house.start();
-    let listen = |supervisor| house.listen(supervisor, "4711", server, &["--output", "null", "--for", "4"]).output();
+    let listen = |supervisor| {
+        house
+            .listen(supervisor, "4711", server, &["--output", "null", "--for", "4"])
+            .output()
+    };
     let summaries = std::thread::scope(|scope| {
         let both = ["anna", "bert"].map(|supervisor| scope.spawn(move || listen(supervisor).expect("runs")));
         both.map(|one| one.join().expect("no panic"))
@@ -80,7 +112,10 @@ fn two_supervisors_hear_the_same_agent() {
     for output in summaries {
         assert!(output.status.success(), "{}", said(&output));
         let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a JSON summary");
-        assert!(summary["legs"]["customer"]["received"].as_u64() > Some(100), "{summary}");
+        assert!(
+            summary["legs"]["customer"]["received"].as_u64() > Some(100),
+            "{summary}"
+        );
         assert_eq!(summary["reason"], "SM-0000");
     }
 }
@@ -90,9 +125,16 @@ fn an_agent_nobody_knows_is_named_in_the_refusal() {
     let house = House::build();
     let server = house.configure(&source("real"), EVENTS, "");
     let _service = house.start();
-    let output = house.listen("anna", "9999", server, &["--output", "null", "--for", "3"]).output().expect("runs");
+    let output = house
+        .listen("anna", "9999", server, &["--output", "null", "--for", "3"])
+        .output()
+        .expect("runs");
     assert_eq!(output.status.code(), Some(69), "{}", said(&output));
-    assert!(said(&output).contains("SM-1210") && said(&output).contains("9999"), "{}", said(&output));
+    assert!(
+        said(&output).contains("SM-1210") && said(&output).contains("9999"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -109,17 +151,30 @@ fn agents_are_listed_with_whether_they_can_be_heard() {
         .expect("runs");
     assert!(output.status.success(), "{}", said(&output));
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("a JSON array");
-    let marko = rows.iter().find(|row| row["agent"] == "4711").expect("agent 4711 is listed");
-    assert_eq!((&marko["name"], &marko["audible"], &marko["server"]), (&"Marko Kern".into(), &true.into(), &"gw1".into()));
+    let marko = rows
+        .iter()
+        .find(|row| row["agent"] == "4711")
+        .expect("agent 4711 is listed");
+    assert_eq!(
+        (&marko["name"], &marko["audible"], &marko["server"]),
+        (&"Marko Kern".into(), &true.into(), &"gw1".into())
+    );
 }
 
 #[test]
 fn a_server_that_nobody_runs_is_said_in_one_sentence() {
     let house = House::build();
     let nobody = common::free_address();
-    let output = house.listen("anna", "4711", nobody, &["--output", "null", "--for", "2"]).output().expect("runs");
+    let output = house
+        .listen("anna", "4711", nobody, &["--output", "null", "--for", "2"])
+        .output()
+        .expect("runs");
     assert_eq!(output.status.code(), Some(69), "{}", said(&output));
-    assert!(said(&output).contains("SM-2001") && said(&output).contains(&nobody.to_string()), "{}", said(&output));
+    assert!(
+        said(&output).contains("SM-2001") && said(&output).contains(&nobody.to_string()),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -127,10 +182,16 @@ fn certificates_of_a_stranger_or_of_the_wrong_role_are_refused_by_name() {
     let (house, stranger) = (House::build(), House::build());
     let server = house.configure(&source("real"), EVENTS, "");
     let _service = house.start();
-    let wrong_ca = stranger.listen("anna", "4711", server, &["--output", "null", "--for", "2"]).output().expect("runs");
+    let wrong_ca = stranger
+        .listen("anna", "4711", server, &["--output", "null", "--for", "2"])
+        .output()
+        .expect("runs");
     assert_eq!(wrong_ca.status.code(), Some(69), "{}", said(&wrong_ca));
     assert!(said(&wrong_ca).contains("SM-2002"), "{}", said(&wrong_ca));
-    let wrong_role = house.listen("gw1", "4711", server, &["--output", "null", "--for", "2"]).output().expect("runs");
+    let wrong_role = house
+        .listen("gw1", "4711", server, &["--output", "null", "--for", "2"])
+        .output()
+        .expect("runs");
     assert_eq!(wrong_role.status.code(), Some(69), "{}", said(&wrong_role));
     assert!(said(&wrong_role).contains("SM-2002"), "{}", said(&wrong_role));
 }

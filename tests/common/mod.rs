@@ -27,7 +27,11 @@ pub fn run(arguments: &[&str]) -> Output {
 
 /// Both streams of a finished program, for messages.
 pub fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// A port that is free for TCP and UDP just now.
@@ -48,7 +52,9 @@ pub struct House {
 
 impl House {
     pub fn build() -> Self {
-        let house = Self { folder: tempfile::tempdir().expect("a folder") };
+        let house = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        };
         std::fs::write(house.path("password"), "correct horse").expect("writes");
         let (folder, password) = (house.text("."), house.text("password"));
         house.must(&["certs", "init-ca", "--out", &folder, "--password-file", &password]);
@@ -62,9 +68,23 @@ impl House {
         let folder = self.text(".");
         let request = ["certs", "request", "--role", role, "--name", name, "--out", &folder];
         self.must(&[&request, more].concat());
-        let (csr, out, password) =
-            (self.text(&format!("{name}.csr")), self.text(&format!("{name}.pem")), self.text("password"));
-        self.must(&["certs", "sign", "--ca", &folder, "--csr", &csr, "--out", &out, "--password-file", &password]);
+        let (csr, out, password) = (
+            self.text(&format!("{name}.csr")),
+            self.text(&format!("{name}.pem")),
+            self.text("password"),
+        );
+        self.must(&[
+            "certs",
+            "sign",
+            "--ca",
+            &folder,
+            "--csr",
+            &csr,
+            "--out",
+            &out,
+            "--password-file",
+            &password,
+        ]);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -120,7 +140,12 @@ path = "audit.jsonl"
     pub fn listen(&self, supervisor: &str, agent: &str, server: SocketAddr, more: &[&str]) -> Command {
         let mut command = silentmon();
         command.args(["listen", agent, "--json", "--server", &server.to_string()]);
-        command.args(["--identity", &self.text(&format!("{supervisor}.pem")), "--ca", &self.text("ca.pem")]);
+        command.args([
+            "--identity",
+            &self.text(&format!("{supervisor}.pem")),
+            "--ca",
+            &self.text("ca.pem"),
+        ]);
         command.args(more);
         command
     }
@@ -164,7 +189,13 @@ impl Service {
     pub fn terminate(mut self) -> (Option<i32>, Duration) {
         let begun = std::time::Instant::now();
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
         let status = self.child.wait().expect("it ends");
         (status.code(), begun.elapsed())
     }
@@ -186,8 +217,13 @@ pub fn wav_channels(path: &Path) -> Vec<Vec<i16>> {
     while &bytes[at..at + 4] != b"data" {
         at += 8 + u32::from_le_bytes(bytes[at + 4..at + 8].try_into().expect("four bytes")) as usize;
     }
-    let samples: Vec<_> = bytes[at + 8..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    (0..channels).map(|channel| samples.iter().skip(channel).step_by(channels).copied().collect()).collect()
+    let samples: Vec<_> = bytes[at + 8..]
+        .chunks_exact(2)
+        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
+    (0..channels)
+        .map(|channel| samples.iter().skip(channel).step_by(channels).copied().collect())
+        .collect()
 }
 
 /// The longest run of samples in which `heard` and `exact` agree, for the shift at which they do: where it begins in
@@ -195,11 +231,29 @@ pub fn wav_channels(path: &Path) -> Vec<Vec<i16>> {
 pub fn common_run(heard: &[i16], exact: &[i16]) -> (usize, usize) {
     const PROBE: usize = 400;
     let loud = (heard.len() / 3..heard.len().saturating_sub(PROBE))
-        .find(|&at| heard[at..at + PROBE].iter().filter(|sample| sample.unsigned_abs() > 500).count() > PROBE / 4)
+        .find(|&at| {
+            heard[at..at + PROBE]
+                .iter()
+                .filter(|sample| sample.unsigned_abs() > 500)
+                .count()
+                > PROBE / 4
+        })
         .expect("something is heard");
     let probe = &heard[loud..loud + PROBE];
-    let found = exact.windows(PROBE).position(|window| window == probe).expect("what is heard is in the call");
-    let before = heard[..loud].iter().rev().zip(exact[..found].iter().rev()).take_while(|(a, b)| a == b).count();
-    let after = heard[loud..].iter().zip(&exact[found..]).take_while(|(a, b)| a == b).count();
+    let found = exact
+        .windows(PROBE)
+        .position(|window| window == probe)
+        .expect("what is heard is in the call");
+    let before = heard[..loud]
+        .iter()
+        .rev()
+        .zip(exact[..found].iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let after = heard[loud..]
+        .iter()
+        .zip(&exact[found..])
+        .take_while(|(a, b)| a == b)
+        .count();
     (loud - before, before + after)
 }

@@ -91,7 +91,11 @@ impl Concealer {
 
     fn next(&mut self) -> i16 {
         let start = HISTORY - self.period;
-        let source = self.history.get(start + self.continued % self.period).copied().unwrap_or(0);
+        let source = self
+            .history
+            .get(start + self.continued % self.period)
+            .copied()
+            .unwrap_or(0);
         let position = i64::try_from(self.continued).unwrap_or(i64::MAX);
         self.continued = self.continued.saturating_add(1);
         let volume = (SILENT - position).clamp(0, SILENT - FULL);
@@ -132,6 +136,7 @@ fn clamped(sample: i64) -> i16 {
 mod tests {
     use super::*;
 
+    #[expect(clippy::cast_possible_truncation, reason = "10,000 at most")]
     fn tone(from: usize, length: usize) -> Vec<i16> {
         // 100 Hz: a period of 80 samples.
         let sample = |n: usize| (f64::sin(n as f64 * std::f64::consts::TAU / 80.0) * 10_000.0) as i16;

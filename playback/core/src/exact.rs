@@ -182,7 +182,11 @@ impl Timeline {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "modulo 2^16 is meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "modulo 2^16 is meant"
+)]
 const fn wrapped(extended: i64) -> SequenceNumber {
     SequenceNumber(extended as u16)
 }

@@ -110,6 +110,7 @@ const fn nibble(segment: u32) -> u8 {
     (segment & 0x07) as u8
 }
 
+#[expect(clippy::cast_sign_loss, reason = "masked to a byte")]
 const fn low_byte(code: i32) -> u8 {
     (code & 0xff) as u8
 }
@@ -120,11 +121,25 @@ mod tests {
 
     #[test]
     fn decodes_the_values_of_the_recommendation() {
-        let mu = [(0x80, 32124), (0x00, -32124), (0xff, 0), (0x7f, 0), (0xf0, 120), (0xef, 132)];
+        let mu = [
+            (0x80, 32124),
+            (0x00, -32124),
+            (0xff, 0),
+            (0x7f, 0),
+            (0xf0, 120),
+            (0xef, 132),
+        ];
         for (code, sample) in mu {
             assert_eq!(Law::Mu.decode(code), sample, "µ-law {code:02x}");
         }
-        let a = [(0xd5, 8), (0x55, -8), (0xaa, 32256), (0x2a, -32256), (0xc5, 264), (0x80, 5504)];
+        let a = [
+            (0xd5, 8),
+            (0x55, -8),
+            (0xaa, 32256),
+            (0x2a, -32256),
+            (0xc5, 264),
+            (0x80, 5504),
+        ];
         for (code, sample) in a {
             assert_eq!(Law::A.decode(code), sample, "A-law {code:02x}");
         }

@@ -53,6 +53,9 @@ pub struct LegReport {
     pub level_dbfs: f32,
     /// Delay by this player.
     pub delay: DelayReport,
+    /// What filled the gaps.
+    #[serde(skip)]
+    pub concealment: Concealment,
 }
 
 impl LegReport {
@@ -69,7 +72,7 @@ impl LegReport {
     /// delay doesn't count. `None` before anything was heard.
     pub fn mos(&self) -> Option<f64> {
         self.first_audio?;
-        Some(quality::mos(self.missing(), Duration::ZERO, Concealment::Concealed))
+        Some(quality::mos(self.missing(), Duration::ZERO, self.concealment))
     }
 }
 
@@ -138,7 +141,10 @@ impl Level {
         self.mean_square += (mean_square - self.mean_square) * Self::WEIGHT;
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "decibels need no more than single precision")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "decibels need no more than single precision"
+    )]
     pub(crate) fn dbfs(self) -> f32 {
         let full_scale = 32768.0 * 32768.0;
         let decibels = 10.0 * (self.mean_square / full_scale).max(1e-12).log10();
@@ -148,7 +154,10 @@ impl Level {
 
 /// Mean of the squared samples.
 pub(crate) fn mean_square(samples: &[i16]) -> f64 {
-    let energy: i64 = samples.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
+    let energy: i64 = samples
+        .iter()
+        .map(|&sample| i64::from(sample) * i64::from(sample))
+        .sum();
     energy as f64 / samples.len().max(1) as f64
 }
 

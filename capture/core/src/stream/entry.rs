@@ -8,7 +8,7 @@ use silentmon_proto::ids::{PayloadType, RtpTimestamp, SequenceNumber};
 use silentmon_proto::time::Instant;
 
 use super::demux::RtpPacket;
-use super::encryption::{EncryptionDetector, Verdict};
+use super::encryption::{Encryption, EncryptionDetector};
 use super::payload::{PayloadKind, SeenPayloadType};
 use super::plausible;
 use super::recent::{Fingerprint, REMEMBERED, Recent};
@@ -77,7 +77,7 @@ pub struct Taken {
     pub timed: Timed,
     pub kind: PayloadKind,
     pub became_valid: bool,
-    pub verdict_changed: bool,
+    pub encryption_changed: bool,
     pub payload_type_changed: bool,
 }
 
@@ -151,7 +151,7 @@ impl Stream {
             timed: Timed::default(),
             kind,
             became_valid: false,
-            verdict_changed: false,
+            encryption_changed: false,
             payload_type_changed: false,
         };
         if sequenced.freshness.is_new() {
@@ -211,7 +211,7 @@ impl Stream {
     fn judge_encryption(&mut self, codec: Codec, packet: &RtpPacket<'_>, taken: &mut Taken) {
         let before = self.encryption.verdict();
         let now = self.encryption.handle(codec, packet.payload, taken.timed.ticks);
-        taken.verdict_changed = before != now;
+        taken.encryption_changed = before != now;
     }
 
     fn note_speech(&mut self, payload_type: PayloadType, taken: &mut Taken) {
@@ -360,7 +360,7 @@ impl Stream {
     }
 
     /// Whether it can be heard.
-    pub const fn verdict(&self) -> Verdict {
+    pub const fn encryption(&self) -> Encryption {
         self.encryption.verdict()
     }
 

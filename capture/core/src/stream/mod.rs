@@ -16,6 +16,8 @@ mod sequence;
 mod signalling;
 mod slots;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timing;
 
 use std::net::SocketAddr;
@@ -26,7 +28,7 @@ use silentmon_proto::frame::VlanStack;
 use silentmon_proto::ids::Ssrc;
 
 pub use demux::RtpPacket;
-pub use encryption::{EncryptionDetector, Verdict};
+pub use encryption::{Encryption, EncryptionDetector};
 pub use entry::{RtcpFigures, Stream};
 pub use payload::{PayloadKind, SeenPayloadType, TelephoneEvent};
 pub use sequence::{Freshness, MAX_DROPOUT, MAX_MISORDER, MIN_SEQUENTIAL, SequenceTracker};
@@ -158,9 +160,9 @@ pub struct RtpArrival<'a> {
     /// The codec of the payload, as far as known.
     pub codec: Codec,
     /// Whether the stream is valid, this packet included.
-    pub is_valid: bool,
+    pub validity: Validity,
     /// Whether it is encrypted, judged with this packet.
-    pub verdict: Verdict,
+    pub encryption: Encryption,
     /// What changed with this packet.
     pub news: News,
 }
@@ -168,7 +170,7 @@ pub struct RtpArrival<'a> {
 impl RtpArrival<'_> {
     /// Whether the stream may be heard: valid, and known not to be encrypted.
     pub fn is_audible(&self) -> bool {
-        self.is_valid && self.verdict == Verdict::Plain
+        self.validity == Validity::Valid && self.encryption == Encryption::Plain
     }
 }
 
@@ -182,7 +184,7 @@ pub struct News {
     /// The stream became valid.
     pub became_valid: bool,
     /// The verdict on its encryption changed.
-    pub verdict_changed: bool,
+    pub encryption_changed: bool,
     /// The sender began to count anew under the same SSRC.
     pub restarted: bool,
     /// The timestamp jumped.

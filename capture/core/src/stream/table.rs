@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use silentmon_proto::frame::{Datagram, VlanStack};
-use silentmon_proto::ids::{Leg, MediaAddress};
+use silentmon_proto::ids::MediaAddress;
 use silentmon_proto::time::Instant;
 
 use super::demux::{Carried, RtpPacket, carried};
@@ -39,9 +38,6 @@ pub struct StreamTable {
     evicted: u64,
     serial: u64,
 }
-
-/// Silence after which a leg isn't visible any more.
-const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 type Endpoints = BTreeSet<(IpAddr, u16, StreamId)>;
 
@@ -135,17 +131,6 @@ impl StreamTable {
     /// Packets a stream misses so far.
     pub fn lost(&self, id: StreamId) -> Option<u64> {
         Some(self.stream(id)?.sequence().lost())
-    }
-
-    /// Whether a leg of a media address was captured lately: a valid stream from it (agent) or to it (customer).
-    pub fn is_visible(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
-        let endpoints = match leg {
-            Leg::Agent => &self.by_source,
-            Leg::Customer => &self.by_destination,
-        };
-        self.among(endpoints, address).any(|(_, stream)| {
-            stream.validity() == Validity::Valid && now.saturating_since(stream.last_captured()) <= SEEN_WITHIN
-        })
     }
 
     /// Number of streams kept, those on probation included.
@@ -245,8 +230,8 @@ impl StreamTable {
             extended_sequence: taken.sequenced.extended,
             kind: taken.kind,
             codec: taken.kind.codec(),
-            is_valid: stream.validity() == Validity::Valid,
-            verdict: stream.verdict(),
+            validity: stream.validity(),
+            encryption: stream.encryption(),
             news: news(&taken, replaces),
         })
     }
@@ -452,7 +437,7 @@ fn carries(stream: &Stream, vlan: VlanStack) -> bool {
 const fn news(taken: &Taken, replaces: Option<StreamId>) -> News {
     News {
         became_valid: taken.became_valid,
-        verdict_changed: taken.verdict_changed,
+        encryption_changed: taken.encryption_changed,
         restarted: taken.sequenced.restarted,
         timestamp_jumped: taken.timed.jumped,
         payload_type_changed: taken.payload_type_changed,

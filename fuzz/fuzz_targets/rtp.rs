@@ -1,0 +1,12 @@
+//! RTP and RTCP packets.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use silentmon_proto::{rtcp, rtp};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(packet) = rtp::parse(bytes) {
+        assert!(packet.payload.len() <= bytes.len());
+    }
+    let _ = rtcp::parse(bytes).map(|compound| compound.count());
+});
