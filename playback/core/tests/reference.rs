@@ -1,6 +1,7 @@
 //! Against the reference material: the ITU's vectors and real captures with their known decodes. Skipped where absent.
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stderr,
     reason = "a test may fail here, and says what it skipped"
 )]
