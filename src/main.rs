@@ -7,10 +7,17 @@ mod commands;
 mod config;
 mod exit;
 #[cfg(feature = "playback")]
+mod listening;
+#[cfg(feature = "playback")]
 mod local_api;
 mod output;
+#[cfg(any(feature = "capture", feature = "playback"))]
 mod shutdown;
+#[cfg(feature = "playback")]
+mod summary;
 mod telemetry;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod tls;
 
 use std::process::ExitCode;
 

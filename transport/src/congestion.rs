@@ -1,8 +1,9 @@
 //! Congestion control that never goes below what the audio needs.
 //!
 //! Audio has a fixed rate: throttling it below that rate doesn't relieve a path, it only makes every packet late
-//! (Cubic at 1 % loss and 200 streams: 72 % of the audio lost). So the window has a floor of what the audio streams
-//! send in one round trip and a little more; above it, for control traffic, Cubic (RFC 9438) decides.
+//! (Cubic at 1 % loss and 200 streams: 72 % of the audio lost). So while there is audio the window is what its streams
+//! send in the shortest round trip and a little longer, whatever is lost; not more either, or a path that is too
+//! narrow would hold seconds of it. Without audio Cubic (RFC 9438) decides.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use quinn_proto::RttEstimator;
 
 /// Round trips may grow by this much over the shortest before the window holds audio back. Beyond it the path is too
 /// narrow: packets wait in a queue on the way, and shedding here, oldest first, is better than filling it further.
-const QUEUE_ALLOWANCE: Duration = Duration::from_millis(400);
+const QUEUE_ALLOWANCE: Duration = Duration::from_millis(300);
 
 /// Round trip assumed until one was measured.
 const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(600);
 
-/// Smallest floor in bytes: control messages get through beside a single stream.
-const SMALLEST_FLOOR: u64 = 32 << 10;
+/// Smallest window in bytes: control messages get through beside a single stream.
+const SMALLEST_WINDOW: u64 = 16 << 10;
 
 /// How much audio a connection carries; shared by its sender, its congestion controller and its backlog.
 #[derive(Debug)]
@@ -45,10 +46,12 @@ impl Demand {
         self.streams.load(Ordering::Relaxed)
     }
 
-    fn floor(&self, round_trip: Duration) -> u64 {
-        let rate = u64::from(self.stream_rate).saturating_mul(self.streams() as u64);
+    /// The window for the audio; `None` where there is none.
+    fn window(&self, round_trip: Duration) -> Option<u64> {
+        let streams = u64::try_from(self.streams()).ok().filter(|&streams| streams > 0)?;
+        let rate = u64::from(self.stream_rate).saturating_mul(streams);
         let span = u64::try_from((round_trip + QUEUE_ALLOWANCE).as_millis()).unwrap_or(u64::MAX);
-        (rate.saturating_mul(span) / 1000).max(SMALLEST_FLOOR)
+        Some((rate.saturating_mul(span) / 1000).max(SMALLEST_WINDOW))
     }
 }
 
@@ -56,14 +59,14 @@ impl Demand {
 #[derive(Debug)]
 pub(crate) struct AudioControllerFactory {
     demand: Arc<Demand>,
-    above: Arc<CubicConfig>,
+    without_audio: Arc<CubicConfig>,
 }
 
 impl AudioControllerFactory {
     pub(crate) fn new(demand: Arc<Demand>) -> Self {
         Self {
             demand,
-            above: Arc::default(),
+            without_audio: Arc::default(),
         }
     }
 }
@@ -72,7 +75,7 @@ impl ControllerFactory for AudioControllerFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         Box::new(AudioController {
             demand: Arc::clone(&self.demand),
-            above: Arc::clone(&self.above).build(now, current_mtu),
+            without_audio: Arc::clone(&self.without_audio).build(now, current_mtu),
             round_trip: UNKNOWN_ROUND_TRIP,
         })
     }
@@ -80,48 +83,49 @@ impl ControllerFactory for AudioControllerFactory {
 
 struct AudioController {
     demand: Arc<Demand>,
-    above: Box<dyn Controller>,
+    without_audio: Box<dyn Controller>,
     round_trip: Duration,
 }
 
 impl Controller for AudioController {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
-        self.above.on_sent(now, bytes, last_packet_number);
+        self.without_audio.on_sent(now, bytes, last_packet_number);
     }
 
     fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool, rtt: &RttEstimator) {
         self.round_trip = rtt.min();
-        self.above.on_ack(now, sent, bytes, app_limited, rtt);
+        self.without_audio.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
     fn on_end_acks(&mut self, now: Instant, in_flight: u64, app_limited: bool, largest_packet_num_acked: Option<u64>) {
-        self.above
+        self.without_audio
             .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent_congestion: bool, lost_bytes: u64) {
-        self.above
+        self.without_audio
             .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
-        self.above.on_mtu_update(new_mtu);
+        self.without_audio.on_mtu_update(new_mtu);
     }
 
     fn window(&self) -> u64 {
-        self.above.window().max(self.demand.floor(self.round_trip))
+        let audio = self.demand.window(self.round_trip);
+        audio.unwrap_or_else(|| self.without_audio.window().max(SMALLEST_WINDOW))
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
         Box::new(Self {
             demand: Arc::clone(&self.demand),
-            above: self.above.clone_box(),
+            without_audio: self.without_audio.clone_box(),
             round_trip: self.round_trip,
         })
     }
 
     fn initial_window(&self) -> u64 {
-        self.above.initial_window().max(self.demand.floor(self.round_trip))
+        self.without_audio.initial_window().max(SMALLEST_WINDOW)
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
@@ -147,12 +151,12 @@ mod tests {
             let at = now + Duration::from_secs(second);
             controller.on_congestion_event(at, at, true, 100_000);
         }
-        assert_eq!(controller.window(), 200 * 16_000);
+        assert_eq!(controller.window(), 200 * 16_000 * 9 / 10);
     }
 
     #[test]
     fn without_streams_the_window_is_that_of_an_ordinary_connection() {
         let controller = controller(0);
-        assert_eq!(controller.window(), SMALLEST_FLOOR);
+        assert_eq!(controller.window(), SMALLEST_WINDOW);
     }
 }

@@ -64,6 +64,10 @@ pub struct PathStatistics {
     pub congestion_events: u64,
     /// Longest UDP payload that fits the path, in bytes.
     pub mtu: u16,
+    /// UDP datagrams sent.
+    pub udp_sent: u64,
+    /// System calls that sent them; fewer than datagrams where the kernel segments.
+    pub send_calls: u64,
     /// Bytes of UDP payload sent.
     pub bytes_sent: u64,
     /// Bytes of UDP payload received.
@@ -171,6 +175,8 @@ impl Connection {
             congestion_window: found.path.cwnd,
             congestion_events: found.path.congestion_events,
             mtu: found.path.current_mtu,
+            udp_sent: found.udp_tx.datagrams,
+            send_calls: found.udp_tx.ios,
             bytes_sent: found.udp_tx.bytes,
             bytes_received: found.udp_rx.bytes,
             datagrams_shed: self.inner.backlog.shed(),

@@ -4,3 +4,4 @@
 
 pub mod file;
 pub mod kernel_filter;
+pub mod live;

@@ -25,6 +25,8 @@ pub(crate) struct Waiting {
     pub(crate) generation: u32,
     /// Its sequence number without the wrap.
     pub(crate) sequence: i64,
+    /// Which run of sequence numbers that is.
+    pub(crate) run: u32,
     /// When it was captured, by the local clock.
     pub(crate) captured: Instant,
     /// What decodes it.

@@ -136,6 +136,7 @@ fn clamped(sample: i64) -> i16 {
 mod tests {
     use super::*;
 
+    #[expect(clippy::cast_possible_truncation, reason = "10,000 at most")]
     fn tone(from: usize, length: usize) -> Vec<i16> {
         // 100 Hz: a period of 80 samples.
         let sample = |n: usize| (f64::sin(n as f64 * std::f64::consts::TAU / 80.0) * 10_000.0) as i16;

@@ -110,6 +110,7 @@ const fn nibble(segment: u32) -> u8 {
     (segment & 0x07) as u8
 }
 
+#[expect(clippy::cast_sign_loss, reason = "masked to a byte")]
 const fn low_byte(code: i32) -> u8 {
     (code & 0xff) as u8
 }

@@ -17,7 +17,7 @@ use crate::player::PlayoutSettings;
 use crate::playout::{Playout, TICK};
 use crate::report::LegReport;
 use crate::schedule::{ArrivalClock, difference};
-use crate::sequence::{Order, SequenceWindow, TimestampUnwrapper};
+use crate::sequence::{Numbered, Order, SequenceWindow, TimestampUnwrapper};
 use crate::units::{duration, samples, samples_from_nanos, span};
 
 /// A timestamp so far in the past is a jump, not a delay.
@@ -108,7 +108,7 @@ impl Leg {
     pub(crate) fn new(settings: PlayoutSettings) -> Self {
         Self {
             settings,
-            playout: Playout::new(settings.delay),
+            playout: Playout::new(settings),
             stream: None,
             previous: None,
             numbers: SequenceWindow::rtp(),
@@ -158,7 +158,7 @@ impl Leg {
             return;
         };
         self.codec = Some(codec);
-        self.schedule(arrival, clock, packet, decoder, numbered.extended, numbered.order);
+        self.schedule(arrival, clock, packet, decoder, numbered);
     }
 
     /// Whether the packet's stream is to be heard; another SSRC replaces the present one, but a straggler of the one
@@ -190,8 +190,7 @@ impl Leg {
         clock: &mut ArrivalClock,
         packet: &Packet<'_>,
         decoder: Decoder,
-        sequence: i64,
-        order: Order,
+        numbered: Numbered,
     ) {
         let length = decoder.samples(packet.payload);
         let Some(stream) = &mut self.stream else {
@@ -199,9 +198,9 @@ impl Leg {
         };
         let placing = Placing {
             timestamp: stream.timestamps.unwrap(packet.timestamp),
-            sequence,
+            sequence: numbered.extended,
             samples: span(length),
-            newest: order != Order::Reordered,
+            newest: numbered.order != Order::Reordered,
         };
         let Some(at) = self.place(arrival, clock, placing) else {
             return self.miss(placing);
@@ -213,7 +212,8 @@ impl Leg {
             at,
             samples: length,
             generation: self.generation,
-            sequence,
+            sequence: numbered.extended,
+            run: numbered.run,
             captured: clock.local(arrival.captured),
             decoder,
             payload,
@@ -235,16 +235,20 @@ impl Leg {
         };
         let at = placing.timestamp + mapping;
         let late = at + placing.samples <= self.playout.cursor();
+        let mut excess = at - due;
+        let ceiling = samples(self.settings.max_delay.saturating_sub(self.settings.delay));
         if !placing.newest {
-            return (!late && placing.sequence > stream.mapped_at).then_some(at);
+            // What is older than the mapping may belong to the time line before.
+            let fits = placing.sequence > stream.mapped_at || excess.abs() <= ceiling;
+            return (!late && fits).then_some(at);
         }
-        let excess = at - due;
         let paused = arrival.captured.saturating_since(stream.captured) >= PAUSE;
-        if excess > samples(self.settings.max_delay.saturating_sub(self.settings.delay)) {
+        if excess > ceiling {
             if placing.timestamp != stream.end {
                 return Some(self.anchor(arrival, placing, due));
             }
             self.playout.cut(excess);
+            excess = 0;
         } else if excess < -samples(JUMP) || (late && paused) {
             return Some(self.anchor(arrival, placing, due));
         } else if late {
@@ -321,6 +325,7 @@ impl Leg {
             first_audio: self.playout.first_audio,
             level_dbfs: self.playout.level.dbfs(),
             delay: self.playout.delays.report(),
+            concealment: self.settings.concealment,
         }
     }
 }

@@ -10,6 +10,7 @@ use silentmon_proto::time::Instant;
 use crate::leg::{Arrival, Leg};
 use crate::packet::Packet;
 use crate::playout::TICK;
+use crate::quality::Concealment;
 use crate::report::LegReport;
 use crate::schedule::{ArrivalClock, difference};
 use crate::units::{count, duration, samples, samples_from_nanos, span};
@@ -24,14 +25,17 @@ pub struct PlayoutSettings {
     pub delay: Duration,
     /// Beyond this, sound is left out at once rather than in the next pause.
     pub max_delay: Duration,
+    /// What fills the gaps that loss leaves. Undamaged sound is never touched.
+    pub concealment: Concealment,
 }
 
 impl Default for PlayoutSettings {
-    /// 60 ms, at most 300 ms.
+    /// 60 ms, at most 300 ms, concealed.
     fn default() -> Self {
         Self {
             delay: Duration::from_millis(60),
             max_delay: Duration::from_millis(300),
+            concealment: Concealment::Concealed,
         }
     }
 }

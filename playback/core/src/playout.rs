@@ -7,6 +7,8 @@ use silentmon_proto::time::Instant;
 
 use crate::buffer::{JitterBuffer, Waiting};
 use crate::conceal::Concealer;
+use crate::player::PlayoutSettings;
+use crate::quality::Concealment;
 use crate::report::{DelayHistogram, Level, mean_square};
 use crate::schedule::WindowedMinimum;
 use crate::sequence::SequenceWindow;
@@ -66,6 +68,9 @@ pub(crate) struct Playout {
     concealer: Concealer,
     /// Silence played since nothing waited.
     starved: u64,
+    /// Whether the last tick was quiet.
+    quiet: bool,
+    concealment: Concealment,
     target: i64,
     correction: Correction,
     /// Delay short of the target, by the fastest packets.
@@ -73,7 +78,7 @@ pub(crate) struct Playout {
 }
 
 impl Playout {
-    pub(crate) fn new(delay: Duration) -> Self {
+    pub(crate) fn new(settings: PlayoutSettings) -> Self {
         Self {
             buffer: JitterBuffer::new(),
             delays: DelayHistogram::new(),
@@ -87,7 +92,9 @@ impl Playout {
             last: None,
             concealer: Concealer::new(),
             starved: 0,
-            target: samples(delay),
+            quiet: true,
+            concealment: settings.concealment,
+            target: samples(settings.delay),
             correction: Correction::None,
             shortage: WindowedMinimum::new(SLACK_WINDOW),
         }
@@ -158,13 +165,15 @@ impl Playout {
             self.fill(at, numbers, out);
             self.decide();
         }
-        self.level.observe(mean_square(out));
+        let mean_square = mean_square(out);
+        self.quiet = mean_square < QUIET;
+        self.level.observe(mean_square);
     }
 
-    /// Between two sounds, or in the quiet of one: a pause may be lengthened here.
+    /// Quiet before and after the cursor: a pause may be lengthened here.
     fn is_calm(&self) -> bool {
         let ahead = self.frame.get(count(self.cursor - self.frame_at)..).unwrap_or_default();
-        mean_square(ahead.get(..TICK).unwrap_or(ahead)) < QUIET
+        self.quiet && mean_square(ahead.get(..TICK).unwrap_or(ahead)) < QUIET
     }
 
     fn has_sound(&self) -> bool {
@@ -221,7 +230,7 @@ impl Playout {
     /// timestamp are a pause that wasn't sent.
     fn follows_loss(&self, head: &Waiting, numbers: &SequenceWindow) -> bool {
         self.last.is_some_and(|(generation, sequence)| {
-            generation == head.generation && numbers.misses_between(sequence, head.sequence)
+            generation == head.generation && numbers.misses_between(head.run, sequence, head.sequence)
         })
     }
 
@@ -239,7 +248,7 @@ impl Playout {
             }
             Next::Gap { lost: true, .. } => {
                 self.concealed += length as u64;
-                if self.starved == 0 {
+                if self.starved == 0 && self.concealment == Concealment::Concealed {
                     self.concealer.conceal(stretch);
                 } else {
                     self.silence(stretch);

@@ -53,6 +53,9 @@ pub struct LegReport {
     pub level_dbfs: f32,
     /// Delay by this player.
     pub delay: DelayReport,
+    /// What filled the gaps.
+    #[serde(skip)]
+    pub concealment: Concealment,
 }
 
 impl LegReport {
@@ -69,7 +72,7 @@ impl LegReport {
     /// delay doesn't count. `None` before anything was heard.
     pub fn mos(&self) -> Option<f64> {
         self.first_audio?;
-        Some(quality::mos(self.missing(), Duration::ZERO, Concealment::Concealed))
+        Some(quality::mos(self.missing(), Duration::ZERO, self.concealment))
     }
 }
 

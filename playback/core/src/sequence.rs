@@ -25,6 +25,8 @@ pub enum Order {
 pub struct Numbered {
     /// The number without its wrap, comparable until the next restart.
     pub extended: i64,
+    /// Which run of numbers it belongs to; counts the restarts.
+    pub run: u32,
     /// What it means.
     pub order: Order,
 }
@@ -46,6 +48,7 @@ pub struct SequenceWindow {
     /// The tag (RTP timestamp) under which each of the last numbers was seen.
     seen: Box<[Option<u32>; WINDOW]>,
     suspect: Option<i64>,
+    runs: u32,
     settled: u64,
 }
 
@@ -67,6 +70,7 @@ impl SequenceWindow {
             run: None,
             seen: Box::new([None; WINDOW]),
             suspect: None,
+            runs: 0,
             settled: 0,
         }
     }
@@ -90,7 +94,7 @@ impl SequenceWindow {
             _ => Order::Newest,
         };
         self.enter(run, extended, order, tag);
-        Numbered { extended, order }
+        self.numbered(extended, order)
     }
 
     fn enter(&mut self, mut run: Run, extended: i64, order: Order, tag: u32) {
@@ -113,10 +117,7 @@ impl SequenceWindow {
             return self.begin(number, tag, Order::Restarted);
         }
         self.suspect = Some((number + 1) % self.modulus);
-        Numbered {
-            extended: number,
-            order: Order::Suspect,
-        }
+        self.numbered(number, Order::Suspect)
     }
 
     fn begin(&mut self, number: i64, tag: u32, order: Order) -> Numbered {
@@ -127,8 +128,13 @@ impl SequenceWindow {
             highest: number,
             unique: 1,
         });
+        self.numbered(number, order)
+    }
+
+    const fn numbered(&self, extended: i64, order: Order) -> Numbered {
         Numbered {
-            extended: number,
+            extended,
+            run: self.runs,
             order,
         }
     }
@@ -136,6 +142,7 @@ impl SequenceWindow {
     /// Forgets the run, keeping what it lost: another source follows.
     pub fn restart(&mut self) {
         self.settled = self.lost();
+        self.runs = self.runs.wrapping_add(1);
         self.run = None;
         self.suspect = None;
         self.seen.fill(None);
@@ -149,8 +156,11 @@ impl SequenceWindow {
             })
     }
 
-    /// Whether any number strictly between the two wasn't seen.
-    pub fn misses_between(&self, earlier: i64, later: i64) -> bool {
+    /// Whether any number strictly between the two wasn't seen. Of a run that is over only the gap is known.
+    pub fn misses_between(&self, run: u32, earlier: i64, later: i64) -> bool {
+        if run != self.runs {
+            return later - earlier > 1;
+        }
         let highest = self.run.map_or(later, |run| run.highest);
         earlier < highest - WINDOW_SPAN || (earlier + 1..later).any(|number| self.tag(number).is_none())
     }
@@ -288,9 +298,9 @@ mod tests {
     fn knows_whether_anything_is_missing_between_two_numbers() {
         let mut window = SequenceWindow::rtp();
         orders(&mut window, &[10, 11, 13]);
-        assert!(!window.misses_between(10, 11));
-        assert!(!window.misses_between(10, 12));
-        assert!(window.misses_between(11, 13));
+        assert!(!window.misses_between(1, 10, 11));
+        assert!(!window.misses_between(1, 10, 12));
+        assert!(window.misses_between(1, 11, 13));
     }
 
     #[test]
@@ -299,7 +309,7 @@ mod tests {
         window.record(u32::MAX, 0);
         let far = window.record(2000, 0);
         assert_eq!((far.extended, far.order), (i64::from(u32::MAX) + 2001, Order::Newest));
-        assert!(window.misses_between(far.extended - 400, far.extended));
+        assert!(window.misses_between(1, far.extended - 400, far.extended));
         assert_eq!(window.lost(), 2000);
     }
 

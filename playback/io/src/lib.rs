@@ -1,1 +1,7 @@
-//! To be written.
+//! Where sound leaves the program: sound cards, WAV files, or nowhere at all, each at the pace of a clock.
+//!
+//! The shell around `playback_core`: it owns threads, devices, files and the clock, and decides nothing about the sound.
+
+pub mod clock;
+pub mod sink;
+pub mod wav;

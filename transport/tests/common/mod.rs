@@ -1,6 +1,14 @@
 //! Certificates and endpoints on loopback.
 
-#![allow(dead_code, clippy::expect_used)]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+
+pub mod relay;
+pub mod traffic;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

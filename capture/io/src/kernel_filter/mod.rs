@@ -12,9 +12,10 @@ mod sys;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use silentmon_proto::frame::LinkType;
 use sys::{Map, MapKind, Program};
 
 /// What is wanted of an address's datagrams.
@@ -67,6 +68,9 @@ pub enum KernelFilterError {
         /// Addresses to be watched.
         found: usize,
     },
+    /// The interface's frames don't begin as the program expects.
+    #[error("expected an interface with Ethernet frames for a kernel filter, found {0:?}")]
+    LinkType(LinkType),
     /// The program itself is wrong.
     #[error("the kernel filter can't be assembled: {0}")]
     Assembly(String),
@@ -96,7 +100,7 @@ impl KernelFilter {
     ///
     /// # Errors
     /// Where the process isn't permitted to, or the kernel refuses; the socket is then as it was.
-    pub fn attach(socket: BorrowedFd<'_>, capacity: u32) -> Result<Self, KernelFilterError> {
+    pub fn attach(socket: &impl AsRawFd, capacity: u32) -> Result<Self, KernelFilterError> {
         let filter = Self::load(capacity)?;
         filter
             .program

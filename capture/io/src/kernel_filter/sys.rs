@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{Error, ErrorKind};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::assembler::Instruction;
 
@@ -190,10 +190,11 @@ impl Program {
     }
 
     /// Makes the program the filter of a socket, in place of any other; no packet is lost by it.
-    pub(super) fn attach(&self, socket: BorrowedFd<'_>) -> Result<(), Error> {
-        let program: libc::c_int = self.descriptor.as_fd().as_raw_fd();
+    pub(super) fn attach(&self, socket: &impl AsRawFd) -> Result<(), Error> {
+        let program: libc::c_int = self.descriptor.as_raw_fd();
         let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(Error::other)?;
-        // SAFETY: the option takes an int, which lives longer than the call; both descriptors are open for its length.
+        // SAFETY: the option takes an int, which lives longer than the call. A socket that isn't open or no
+        // socket is refused by the kernel.
         let answer = unsafe {
             libc::setsockopt(
                 socket.as_raw_fd(),

@@ -1,0 +1,92 @@
+//! `silentmon agents`: who is there, and whether he can be heard.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use silentmon_playback_io::receiver::{Persistence, ReceiverEvent};
+use silentmon_proto::relay::AgentRow;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServerArgs;
+use crate::exit::{ExitKind, Failure};
+use crate::listening::Listener;
+use crate::{output, shutdown, tls};
+
+/// Arguments of `agents`.
+#[derive(Debug, Args)]
+pub struct AgentsArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// JSON: one array, or with --watch one line a row.
+    #[arg(long)]
+    json: bool,
+    /// Goes on and prints each row that changes.
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Lists.
+///
+/// # Errors
+/// `Unavailable` where no server answers.
+pub fn run(args: AgentsArgs) -> anyhow::Result<ExitCode> {
+    let server = &args.server;
+    let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), Duration::from_millis(60))?;
+        list(listener, &args).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(mut listener: Listener, args: &AgentsArgs) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    shutdown::cancel_on_signal(stop.clone())?;
+    listener.watch_agents();
+    loop {
+        let event = tokio::select! {
+            () = stop.cancelled() => break,
+            event = listener.next_event() => event,
+        };
+        match event {
+            Some(ReceiverEvent::Agents(rows)) => {
+                print_all(&rows, args)?;
+                if !args.watch {
+                    break;
+                }
+            }
+            Some(ReceiverEvent::AgentChanged(row)) if args.watch => print_row(&row, args)?,
+            Some(ReceiverEvent::GaveUp { reason }) => {
+                return Err(Failure::error(ExitKind::Unavailable, reason.to_string()));
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    listener.close().await;
+    Ok(())
+}
+
+fn print_all(rows: &[AgentRow], args: &AgentsArgs) -> anyhow::Result<()> {
+    if args.json && !args.watch {
+        return output::json(&rows);
+    }
+    rows.iter().try_for_each(|row| print_row(row, args))
+}
+
+fn print_row(row: &AgentRow, args: &AgentsArgs) -> anyhow::Result<()> {
+    if args.json {
+        return output::json(row);
+    }
+    let name = row.name.as_deref().unwrap_or("");
+    let team = row.team.as_ref().map_or("", |team| team.as_str());
+    let audible = if row.audible { "audio OK" } else { "no audio" };
+    output::line(&format!(
+        "{:<10} {name:<20} {:<28} {team:<12} {audible:<9} {}",
+        row.agent,
+        row.state.words(),
+        row.reason
+    ));
+    Ok(())
+}

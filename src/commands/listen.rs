@@ -1,0 +1,289 @@
+//! `silentmon listen AGENT`: hears an agent from a terminal, for a while or until it is stopped.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use silentmon_playback_io::clock;
+use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId};
+use silentmon_playback_io::sink::{Output, Sink, SinkEvent};
+use silentmon_proto::ids::{AgentId, CallId, ServerName};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{LegStatus, OutputKind, PLAIN_RTP_PORT, SessionStatus};
+use silentmon_proto::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServerArgs;
+use crate::exit::{ExitKind, Failure};
+use crate::listening::Listener;
+use crate::summary::{Heard, Summary};
+use crate::{output, shutdown, tls};
+
+/// How often all servers are tried before the command gives up.
+const ROUNDS: u32 = 2;
+/// How long the server may take to end a session.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Arguments of `listen`.
+#[derive(Debug, Args)]
+pub struct ListenArgs {
+    /// The agent.
+    agent: String,
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Where the sound goes: default, DEVICE, wav:FILE, null, or rtp:HOST[:PORT], to which the server sends plain RTP.
+    #[arg(long, value_name = "OUTPUT", default_value = "default")]
+    output: String,
+    /// How long to listen, from the start of the session; without it until Ctrl-C.
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+    /// Why, for the server's audit.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// How long packets wait so that late ones can be played.
+    #[arg(long, value_name = "MS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=2000))]
+    delay_ms: u64,
+    /// A JSON summary at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A positive number of seconds.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    parsed.ok_or_else(|| "expected a positive number of seconds".to_owned())
+}
+
+/// Listens.
+///
+/// # Errors
+/// `NotPermitted` where the server refuses, `Unavailable` where no server or sound card can be had.
+pub fn run(args: ListenArgs) -> anyhow::Result<ExitCode> {
+    let destination = Destination::parse(&args.output)?;
+    let server = &args.server;
+    let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let summary = runtime.block_on(async {
+        let delay = Duration::from_millis(args.delay_ms);
+        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), delay)?;
+        listen(listener, &args, destination).await
+    })?;
+    output::status("");
+    if args.json {
+        output::json(&summary)?;
+    } else {
+        output::line(&summary.words());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What becomes of the sound.
+enum Destination {
+    Here(Output),
+    PlainRtp(SocketAddr),
+}
+
+impl Destination {
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let Some(receiver) = text.strip_prefix("rtp:") else {
+            let output = text.parse::<Output>().map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?;
+            return Ok(Self::Here(output));
+        };
+        let address = receiver
+            .parse()
+            .ok()
+            .or_else(|| Some(SocketAddr::new(receiver.trim_matches(['[', ']']).parse().ok()?, PLAIN_RTP_PORT)));
+        let wrong = || Failure::error(ExitKind::Usage, format!("expected rtp:IP or rtp:IP:PORT, found rtp:{receiver}"));
+        address.map(Self::PlainRtp).ok_or_else(wrong)
+    }
+
+    fn kind(&self) -> OutputKind {
+        match self {
+            Self::Here(Output::Wav(_)) => OutputKind::Record,
+            Self::Here(Output::Default | Output::Device(_) | Output::Null) => OutputKind::Play,
+            Self::PlainRtp(receiver) => OutputKind::PlainRtp { receiver: *receiver },
+        }
+    }
+
+    /// A recording is begun only when the server has allowed it; a sound card is tried before anyone is asked.
+    const fn opens_early(&self) -> bool {
+        !matches!(self, Self::Here(Output::Wav(_)))
+    }
+
+    fn open(&self, listener: &Listener) -> anyhow::Result<Option<Sink>> {
+        let Self::Here(output) = self else { return Ok(None) };
+        let sink = Sink::open(output, listener.player());
+        sink.map(Some).map_err(|error| Failure::error(ExitKind::Unavailable, error.reason().to_string()))
+    }
+}
+
+/// One session from the command to its summary.
+struct Session {
+    agent: AgentId,
+    request: RequestId,
+    begun: Instant,
+    server: Option<ServerName>,
+    calls: Vec<CallId>,
+    status: [LegStatus; 2],
+    reason: Reason,
+    started: bool,
+    over: bool,
+}
+
+async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destination) -> anyhow::Result<Summary> {
+    let stop = CancellationToken::new();
+    shutdown::cancel_on_signal(stop.clone())?;
+    let mut sink = if destination.opens_early() { destination.open(&listener)? } else { None };
+    let agent = AgentId::new(&args.agent);
+    let wish = MonitorRequest { agent: agent.clone(), purpose: args.reason.clone(), output: destination.kind() };
+    let mut session = Session::new(agent, listener.start(wish));
+    let mut end = None;
+    while !session.over {
+        let event = tokio::select! {
+            () = stop.cancelled() => break,
+            () = sleep_until(end) => break,
+            event = next_sink_event(&mut sink) => { show_output(&event); continue }
+            event = listener.next_event() => event,
+        };
+        let Some(event) = event else { break };
+        session.handle(event)?;
+        if session.started && end.is_none() {
+            end = Some(args.duration.map(|duration| tokio::time::Instant::now() + duration));
+            sink = match sink {
+                None => destination.open(&listener)?,
+                open => open,
+            };
+        }
+    }
+    finish(listener, session, sink).await
+}
+
+/// Ends the session at the server too, so that its last sums are known.
+async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>) -> anyhow::Result<Summary> {
+    listener.stop(session.request);
+    let ended = async {
+        while !session.over {
+            let Some(event) = listener.next_event().await else { break };
+            session.handle(event)?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    if let Ok(result) = tokio::time::timeout(STOP_LIMIT, ended).await {
+        result?;
+    }
+    if let Some(sink) = sink {
+        sink.close();
+    }
+    let reports = listener.reports();
+    listener.close().await;
+    Ok(session.sum_up(reports))
+}
+
+/// `None`: not yet; `Some(None)`: never.
+async fn sleep_until(end: Option<Option<tokio::time::Instant>>) {
+    match end.flatten() {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_sink_event(sink: &mut Option<Sink>) -> SinkEvent {
+    if let Some(sink) = sink
+        && let Some(event) = sink.next_event().await
+    {
+        return event;
+    }
+    std::future::pending().await
+}
+
+fn show_output(event: &SinkEvent) {
+    match event {
+        SinkEvent::Opened { name, sample_rate } => tracing::info!(name, sample_rate, "output opened"),
+        SinkEvent::Lost { name, cause } => tracing::warn!(name, cause, "the output is gone; listening goes on"),
+        SinkEvent::Returned { name, sample_rate } => tracing::warn!(name, sample_rate, "the output is back"),
+        SinkEvent::Failed { cause } => tracing::error!(cause, "the output failed; listening goes on without it"),
+    }
+}
+
+impl Session {
+    fn new(agent: AgentId, request: RequestId) -> Self {
+        Self {
+            agent,
+            request,
+            begun: clock::now(),
+            server: None,
+            calls: Vec::new(),
+            status: Default::default(),
+            reason: Code::NoCaptureServer.into(),
+            started: false,
+            over: false,
+        }
+    }
+
+    fn handle(&mut self, event: ReceiverEvent) -> anyhow::Result<()> {
+        match event {
+            ReceiverEvent::Dialling { server } => output::status(&format!("Connecting to {server} …")),
+            ReceiverEvent::DialFailed { server, reason } => {
+                tracing::info!(%server, %reason, "no connection");
+                self.reason = reason;
+            }
+            ReceiverEvent::Connected { name, .. } => self.server = Some(name),
+            ReceiverEvent::Lost { server, reason, .. } => {
+                output::status(&format!("Lost {server} ({reason}); your place is kept."));
+            }
+            ReceiverEvent::MonitorStarted { .. } => self.started = true,
+            ReceiverEvent::MonitorRefused { reason, .. } => return Err(refused(&reason)),
+            ReceiverEvent::Status { status, .. } => self.take_status(status),
+            ReceiverEvent::MonitorStopped { status, reason, .. } => {
+                let by_server = reason.code != Code::AudioFlowing;
+                if let Some(status) = status {
+                    self.take_status(status);
+                }
+                if by_server {
+                    self.reason = reason;
+                }
+                self.over = true;
+            }
+            ReceiverEvent::GaveUp { reason } => {
+                return Err(Failure::error(ExitKind::Unavailable, reason.to_string()));
+            }
+            ReceiverEvent::Closed => self.over = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_status(&mut self, status: SessionStatus) {
+        for call in status.calls {
+            if !self.calls.contains(&call) {
+                self.calls.push(call);
+            }
+        }
+        output::status(&format!("Agent {}: {}", self.agent, status.reason));
+        self.status = status.legs;
+        self.reason = status.reason;
+    }
+
+    fn sum_up(self, reports: [silentmon_playback_core::report::LegReport; 2]) -> Summary {
+        let first = reports.iter().filter_map(|report| report.first_audio).min();
+        Summary::of(Heard {
+            agent: self.agent,
+            server: self.server,
+            calls: self.calls,
+            status: self.status,
+            reports,
+            time_to_first_audio: first.map(|first| first - self.begun),
+            reason: self.reason,
+        })
+    }
+}
+
+/// A refusal by authority or policy is a matter of rights; an agent nobody knows isn't.
+fn refused(reason: &Reason) -> anyhow::Error {
+    let kind = match reason.code {
+        Code::NotAuthorised | Code::LockedOut | Code::ExcludedByPolicy => ExitKind::NotPermitted,
+        _ => ExitKind::Unavailable,
+    };
+    Failure::error(kind, reason.to_string())
+}

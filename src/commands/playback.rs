@@ -1,0 +1,208 @@
+//! `silentmon playback`: the service on a supervisor's desktop. It owns the sound; local programs tell it whom to hear.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId};
+use silentmon_playback_io::sink::{Output, Sink, SinkEvent};
+use silentmon_proto::ids::AgentId;
+use silentmon_proto::relay::{AgentRow, OutputKind};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
+use crate::exit::{ExitKind, Failure};
+use crate::listening::Listener;
+use crate::local_api::{self, LocalApi, PlaybackStatus, Wish};
+use crate::{shutdown, telemetry, tls};
+
+/// Wishes of local programs that may wait.
+const WISHES: usize = 16;
+
+/// Arguments of `playback`.
+#[derive(Debug, Args)]
+pub struct PlaybackArgs {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only checks the configuration, as `config check` does.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// `BadConfig`, `Unavailable` or `NotPermitted`, in one sentence.
+pub fn run(args: PlaybackArgs) -> anyhow::Result<ExitCode> {
+    if args.check {
+        return super::config::check(&args.config);
+    }
+    let config = config::load::<PlaybackConfig>(&args.config)?.playback;
+    tokio::runtime::Runtime::new()?.block_on(serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    shutdown::cancel_on_signal(stop.clone())?;
+    let tls = tls::client(&config.identity, &config.ca, config.crl.as_deref())?;
+    let output: Output = config
+        .output
+        .parse()
+        .map_err(|error| Failure::error(ExitKind::BadConfig, format!("playback.output: {error}")))?;
+    let delay = Duration::from_millis(config.delay_ms);
+    let listener = Listener::connect(&config.servers, tls, Persistence::Forever, delay)?;
+    listener.watch_agents();
+    let (wish_sender, mut wishes) = mpsc::channel(WISHES);
+    let (mut desk, api) = Desk::new(listener, output, wish_sender);
+    local_api::serve(&config.listen, local_api::make_token(&config.token)?, api, stop.clone()).await?;
+    if let Some(agent) = config.agent {
+        desk.fulfil(Wish::Listen { agent, purpose: None });
+    }
+    telemetry::ready();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(wish) = wishes.recv() => desk.fulfil(wish),
+            event = next_sink_event(&mut desk.sink) => desk.handle_output(&event),
+            event = desk.listener.next_event() => match event {
+                Some(event) => desk.handle(event),
+                None => break,
+            },
+        }
+    }
+    desk.leave().await;
+    Ok(())
+}
+
+async fn next_sink_event(sink: &mut Option<Sink>) -> SinkEvent {
+    if let Some(sink) = sink
+        && let Some(event) = sink.next_event().await
+    {
+        return event;
+    }
+    std::future::pending().await
+}
+
+/// What the supervisor has before him: one session at most, one output, the list of agents.
+struct Desk {
+    listener: Listener,
+    output: Output,
+    sink: Option<Sink>,
+    session: Option<RequestId>,
+    status: watch::Sender<PlaybackStatus>,
+    agents: watch::Sender<Vec<AgentRow>>,
+}
+
+impl Desk {
+    fn new(listener: Listener, output: Output, wishes: mpsc::Sender<Wish>) -> (Self, LocalApi) {
+        let idle = PlaybackStatus { agent: None, server: None, reason: None, output: "closed".to_owned() };
+        let (status, status_receiver) = watch::channel(idle);
+        let (agents, agents_receiver) = watch::channel(Vec::new());
+        let api = LocalApi { wishes, status: status_receiver, agents: agents_receiver };
+        (Self { listener, output, sink: None, session: None, status, agents }, api)
+    }
+
+    fn fulfil(&mut self, wish: Wish) {
+        self.stop();
+        match wish {
+            Wish::Listen { agent, purpose } => self.start(agent, purpose),
+            Wish::Stop => {}
+        }
+    }
+
+    fn start(&mut self, agent: AgentId, purpose: Option<String>) {
+        match Sink::open(&self.output, self.listener.player()) {
+            Ok(sink) => self.sink = Some(sink),
+            Err(error) => {
+                let reason = error.reason();
+                tracing::error!(reason = %reason.code, "{}", reason.text);
+                self.status.send_modify(|status| status.reason = Some(reason));
+                return;
+            }
+        }
+        let output = match self.output {
+            Output::Wav(_) => OutputKind::Record,
+            Output::Default | Output::Device(_) | Output::Null => OutputKind::Play,
+        };
+        let wish = MonitorRequest { agent: agent.clone(), purpose, output };
+        self.session = Some(self.listener.start(wish));
+        self.status.send_modify(|status| {
+            status.agent = Some(agent);
+            status.reason = None;
+        });
+    }
+
+    fn stop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.listener.stop(session);
+        }
+        if let Some(sink) = self.sink.take() {
+            sink.close();
+        }
+        self.status.send_modify(|status| {
+            status.agent = None;
+            status.reason = None;
+            "closed".clone_into(&mut status.output);
+        });
+    }
+
+    fn handle(&mut self, event: ReceiverEvent) {
+        match event {
+            ReceiverEvent::Connected { server, name, .. } => {
+                tracing::info!(%server, %name, "connected");
+                self.status.send_modify(|status| status.server = Some(name));
+            }
+            ReceiverEvent::DialFailed { server, reason } => {
+                tracing::warn!(%server, reason = %reason.code, "{}", reason.text);
+            }
+            ReceiverEvent::Lost { server, reason, .. } => {
+                tracing::warn!(%server, reason = %reason.code, "connection lost, the session is kept: {}", reason.text);
+                self.status.send_modify(|status| status.server = None);
+            }
+            ReceiverEvent::Status { request, status } if self.session == Some(request) => {
+                self.status.send_modify(|shown| shown.reason = Some(status.reason));
+            }
+            ReceiverEvent::MonitorRefused { request, reason }
+            | ReceiverEvent::MonitorStopped { request, reason, .. }
+                if self.session == Some(request) =>
+            {
+                tracing::info!(reason = %reason.code, "the session is over");
+                self.session = None;
+                self.stop();
+                self.status.send_modify(|status| status.reason = Some(reason));
+            }
+            ReceiverEvent::Agents(rows) => {
+                self.agents.send_replace(rows);
+            }
+            ReceiverEvent::AgentChanged(row) => self.agents.send_modify(|rows| replace_row(rows, row)),
+            _ => {}
+        }
+    }
+
+    fn handle_output(&mut self, event: &SinkEvent) {
+        let words = match event {
+            SinkEvent::Opened { name, sample_rate } => format!("{name}, {sample_rate} Hz"),
+            SinkEvent::Lost { name, cause } => format!("{name} is gone ({cause}); looking for it"),
+            SinkEvent::Returned { name, sample_rate } => format!("{name}, {sample_rate} Hz, is back"),
+            SinkEvent::Failed { cause } => format!("failed: {cause}"),
+        };
+        tracing::info!("output: {words}");
+        self.status.send_modify(|status| status.output = words);
+    }
+
+    async fn leave(mut self) {
+        self.stop();
+        self.listener.close().await;
+    }
+}
+
+fn replace_row(rows: &mut Vec<AgentRow>, row: AgentRow) {
+    match rows.iter_mut().find(|known| known.agent == row.agent) {
+        Some(known) => *known = row,
+        None => rows.push(row),
+    }
+}

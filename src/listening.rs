@@ -1,0 +1,137 @@
+//! A supervisor's program at work: the receiver keeps the connection, the player makes sound of what comes.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use silentmon_certs::ClientTls;
+use silentmon_playback_core::player::{Player, PlayoutSettings};
+use silentmon_playback_core::report::LegReport;
+use silentmon_playback_io::clock;
+use silentmon_playback_io::receiver::{
+    MonitorRequest, Persistence, Receiver, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, ServerOrder,
+};
+use silentmon_playback_io::sink::SharedPlayer;
+use silentmon_proto::ids::Leg;
+use silentmon_proto::relay::{AudioHeader, AudioKind};
+use silentmon_proto::time::Instant;
+use silentmon_transport::{ServerAddress, Settings};
+use tokio::sync::mpsc;
+
+use crate::exit::{ExitKind, Failure};
+
+/// Program and version, for the server's log.
+const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
+/// No request is being heard.
+const NONE: u32 = 0;
+
+/// A connection to the capture servers and the sound of at most one session.
+pub struct Listener {
+    receiver: Receiver,
+    events: mpsc::UnboundedReceiver<ReceiverEvent>,
+    player: SharedPlayer,
+    playout: PlayoutSettings,
+    heard: Arc<AtomicU32>,
+}
+
+impl Listener {
+    /// Starts dialling. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// `Usage` where a server isn't written as `HOST:PORT`.
+    pub fn connect(
+        servers: &[String],
+        tls: ClientTls,
+        persistence: Persistence,
+        delay: Duration,
+    ) -> anyhow::Result<Self> {
+        let servers = servers.iter().map(|server| server.parse::<ServerAddress>()).collect::<Result<Vec<_>, _>>();
+        let settings = ReceiverSettings {
+            servers: servers.map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?,
+            order: ServerOrder::Random,
+            persistence,
+            software: SOFTWARE.to_owned(),
+            transport: Settings::client(),
+        };
+        let defaults = PlayoutSettings::default();
+        let playout = PlayoutSettings { delay, max_delay: defaults.max_delay.max(2 * delay) };
+        let player = Arc::new(Mutex::new(Player::new(playout)));
+        let heard = Arc::new(AtomicU32::new(NONE));
+        let (sender, events) = mpsc::unbounded_channel();
+        let ear = Ear { player: Arc::clone(&player), heard: Arc::clone(&heard), events: sender };
+        let receiver = Receiver::start(settings, tls, Box::new(ear));
+        Ok(Self { receiver, events, player, playout, heard })
+    }
+
+    /// Listens to an agent instead of any other; the sound of the one before is forgotten.
+    pub fn start(&self, wish: MonitorRequest) -> RequestId {
+        *lock(&self.player) = Player::new(self.playout);
+        let request = self.receiver.start_monitor(wish);
+        self.heard.store(request.0, Ordering::Release);
+        request
+    }
+
+    /// Stops listening; `MonitorStopped` follows.
+    pub fn stop(&self, request: RequestId) {
+        self.receiver.stop_monitor(request);
+    }
+
+    /// Asks for all agents and every change.
+    pub fn watch_agents(&self) {
+        self.receiver.watch_agents();
+    }
+
+    /// What happens next; `None` once the receiver is over.
+    pub async fn next_event(&mut self) -> Option<ReceiverEvent> {
+        self.events.recv().await
+    }
+
+    /// The player, to be pulled by an output.
+    pub fn player(&self) -> SharedPlayer {
+        Arc::clone(&self.player)
+    }
+
+    /// What became of each leg: agent, customer.
+    pub fn reports(&self) -> [LegReport; 2] {
+        let player = lock(&self.player);
+        Leg::BOTH.map(|leg| player.report(leg))
+    }
+
+    /// Says goodbye and ends.
+    pub async fn close(self) {
+        self.receiver.close_and_wait().await;
+    }
+}
+
+/// Takes what the receiver hears: audio to the player, events to whoever listens.
+struct Ear {
+    player: SharedPlayer,
+    heard: Arc<AtomicU32>,
+    events: mpsc::UnboundedSender<ReceiverEvent>,
+}
+
+impl ReceiverSink for Ear {
+    fn event(&mut self, _: Instant, event: ReceiverEvent) {
+        // Nobody listens to events while the program ends.
+        let _ = self.events.send(event);
+    }
+
+    fn packet(&mut self, _: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]) {
+        if request.0 != self.heard.load(Ordering::Acquire) {
+            return;
+        }
+        // The output pulls by this clock; the player wants one only.
+        let now = clock::now();
+        let mut player = lock(&self.player);
+        player.handle_relay_sequence(header.leg, header.relay_sequence);
+        match header.kind {
+            AudioKind::Rtp => player.handle_packet(now, header.leg, header.captured, rtp),
+            AudioKind::Suppressed => player.handle_suppressed(now, header.leg, header.captured, rtp),
+        }
+    }
+}
+
+/// A thread that panicked while it held the player left it as it was: playing on is right.
+fn lock(player: &SharedPlayer) -> MutexGuard<'_, Player> {
+    player.lock().unwrap_or_else(PoisonError::into_inner)
+}
