@@ -118,7 +118,7 @@ fn files(criterion: &mut Criterion) {
         for (what, wanted) in [("filtered out", Wanted::None), ("handed over", Wanted::All)] {
             let name = format!("{name}, {what}");
             group.bench_function(name, |bencher| {
-                bencher.iter(|| black_box(hand_over(file.path(), wanted)))
+                bencher.iter(|| black_box(hand_over(file.path(), wanted)));
             });
         }
     }

@@ -133,7 +133,7 @@ mod tests {
             small.push(&datagram(number, b""));
         }
         let mut large = Batch::default();
-        large.push(&datagram(1, &[0; PAYLOADS]));
+        large.push(&datagram(1, &vec![0; PAYLOADS]));
         assert!(small.is_full() && large.is_full() && !Batch::default().is_full());
     }
 }
