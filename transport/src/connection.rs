@@ -29,7 +29,7 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    const fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Done => 0,
             Self::Stopping => 1,
@@ -113,6 +113,10 @@ impl Connection {
                 backlog,
             }),
         })
+    }
+
+    pub(crate) fn quinn(&self) -> quinn::Connection {
+        self.inner.quinn.clone()
     }
 
     /// Who is there, by the verified certificate.

@@ -47,7 +47,7 @@ impl ServerEndpoint {
     /// Where the socket can't be opened.
     pub fn bind(address: SocketAddr, tls: ServerTls, settings: Settings) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address, source };
-        let socket = Arc::new(socket::open(address, None, &settings).map_err(failed)?);
+        let socket = Arc::new(socket::open(address, Side::Dialled, &settings).map_err(failed)?);
         let bound = quinn::AsyncUdpSocket::local_addr(socket.as_ref()).map_err(failed)?;
         // Without a server configuration the endpoint would refuse; each connection gets its own when it is accepted.
         let template =
