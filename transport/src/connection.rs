@@ -1,7 +1,7 @@
 //! One authenticated connection: who is there, datagrams, statistics, and a clean end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -115,6 +115,11 @@ impl Connection {
         })
     }
 
+    /// The connection, as long as somebody else holds it.
+    pub(crate) fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.inner))
+    }
+
     pub(crate) fn quinn(&self) -> quinn::Connection {
         self.inner.quinn.clone()
     }
@@ -210,6 +215,15 @@ impl Connection {
         if let Some(endpoint) = &self.inner.endpoint {
             let _ = tokio::time::timeout(Duration::from_millis(500), endpoint.wait_idle()).await;
         }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct WeakConnection(Weak<Inner>);
+
+impl WeakConnection {
+    pub(crate) fn upgrade(&self) -> Option<Connection> {
+        self.0.upgrade().map(|inner| Connection { inner })
     }
 }
 

@@ -211,12 +211,17 @@ async fn a_revoked_supervisor_is_refused_as_soon_as_the_server_has_the_list() {
     let (mut endpoint, address) = listen(pki.server_tls_of(&server_credentials), Settings::server());
     let client_tls = pki.client_tls();
     let (server, client) = meet(&mut endpoint, &address, &client_tls).await;
-    assert!(server.is_ok() && client.is_ok());
+    let (_server, client) = (server.expect("accepted"), client.expect("connected"));
     let certificate = pki.directory.path().join("sonja.pem");
     pki.authority
         .revoke(certificate.to_str().expect("UTF-8"))
         .expect("revoked");
-    endpoint.replace_tls(pki.server_tls_of(&server_credentials));
+    assert_eq!(
+        endpoint.replace_tls(pki.server_tls_of(&server_credentials)),
+        1,
+        "open connections end, too"
+    );
+    assert_eq!(client.connection.closed().await.reason, "the certificate was revoked");
     let (server, client) = meet(&mut endpoint, &address, &client_tls).await;
     assert_eq!(refusal(server.expect_err("refused")), CertificateProblem::Revoked);
     let problem = problem(client.expect_err("refused"));
