@@ -219,10 +219,10 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let rows = CertificateAuthority::list(&args.ca).map_err(|error| failure(&error))?;
     let now = OffsetDateTime::now_utc();
     if args.json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(who, revoked)| json!({"certificate": who, "state": state(who, *revoked, now)}))
-            .collect();
+        let row = |(who, revoked): &(Identity, Option<OffsetDateTime>)| {
+            json!({"certificate": who, "state": state(who, *revoked, now)})
+        };
+        let rows: Vec<_> = rows.iter().map(row).collect();
         output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -401,19 +401,13 @@ fn failure(error: &CertsError) -> anyhow::Error {
 }
 
 /// An authority for a demonstration or a test: its password is random and forgotten.
-#[cfg_attr(
-    not(all(feature = "capture", feature = "playback")),
-    expect(dead_code, reason = "for the demonstration")
-)]
+#[cfg(all(feature = "capture", feature = "playback"))]
 pub struct ThrowAwayCa {
     authority: CertificateAuthority,
     directory: PathBuf,
 }
 
-#[cfg_attr(
-    not(all(feature = "capture", feature = "playback")),
-    expect(dead_code, reason = "for the demonstration")
-)]
+#[cfg(all(feature = "capture", feature = "playback"))]
 impl ThrowAwayCa {
     /// Makes ca.pem, ca.key and crl.pem in `directory`.
     ///
