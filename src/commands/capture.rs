@@ -41,7 +41,7 @@ pub struct CaptureArgs {
 ///
 /// # Errors
 /// `BadConfig`, `Unavailable` or `NotPermitted`, in one sentence.
-pub fn run(args: CaptureArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
     if args.check {
         return super::config::check(&args.config);
     }

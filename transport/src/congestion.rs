@@ -15,13 +15,13 @@ use quinn_proto::RttEstimator;
 
 /// Round trips may grow by this much over the shortest before the window holds audio back. Beyond it the path is too
 /// narrow: packets wait in a queue on the way, and shedding here, oldest first, is better than filling it further.
-const QUEUE_ALLOWANCE: Duration = Duration::from_millis(300);
+const QUEUE_ALLOWANCE: Duration = Duration::from_millis(150);
 
 /// Round trip assumed until one was measured.
 const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(600);
 
 /// Smallest window in bytes: control messages get through beside a single stream.
-const SMALLEST_WINDOW: u64 = 16 << 10;
+const SMALLEST_WINDOW: u64 = 12 << 10;
 
 /// How much audio a connection carries; shared by its sender, its congestion controller and its backlog.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ mod tests {
             let at = now + Duration::from_secs(second);
             controller.on_congestion_event(at, at, true, 100_000);
         }
-        assert_eq!(controller.window(), 200 * 16_000 * 9 / 10);
+        assert_eq!(controller.window(), 200 * 16_000 * 3 / 4);
     }
 
     #[test]

@@ -1,0 +1,595 @@
+//! The receiver's decisions, without IO: dialling in turn, welcome, sessions, heartbeats, silence, reconnecting, and a
+//! clean end.
+//!
+//! Times are requirements section 3: heartbeat 5 s, 15 s without anything is a lost connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use silentmon_proto::ids::SessionId;
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
+use silentmon_proto::time::Instant;
+use silentmon_transport::{CloseCode, ServerAddress};
+
+use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, RequestId, ServerOrder};
+
+/// How often something is said.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long nothing may be heard.
+const SILENCE: Duration = Duration::from_secs(15);
+/// How long a server may take for its welcome.
+const WELCOME_LIMIT: Duration = Duration::from_secs(5);
+/// How long sessions may take to stop when the receiver is closed.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What the shell has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Dial this server.
+    Dial(ServerAddress),
+    /// Let what was sent be delivered, then close the connection.
+    HangUp(CloseCode, String),
+    /// Nothing more is to be done.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting { until: Instant },
+    Dialling,
+    Greeting { since: Instant },
+    Open { since: Instant },
+    Closing { until: Instant },
+    Over,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// To be asked for once there is a connection.
+    Wanted,
+    /// Asked for; whether the session that was lost was asked for.
+    Asked {
+        resuming: bool,
+    },
+    Running,
+    Stopping,
+}
+
+#[derive(Debug)]
+struct Monitor {
+    wish: MonitorRequest,
+    stage: Stage,
+    session: Option<SessionId>,
+    channel: Option<u16>,
+    status: Option<SessionStatus>,
+}
+
+/// A receiver's state.
+#[derive(Debug)]
+pub(super) struct Machine {
+    settings: ReceiverSettings,
+    phase: Phase,
+    random: u64,
+    /// Index of the server that is talked to, or dialled next.
+    current: usize,
+    failed_in_round: usize,
+    rounds: u32,
+    ever_connected: bool,
+    problem: Option<Reason>,
+    monitors: BTreeMap<RequestId, Monitor>,
+    watching: bool,
+    last_sent: Instant,
+    last_heard: Instant,
+    transmits: VecDeque<ClientMessage>,
+    events: VecDeque<ReceiverEvent>,
+    actions: VecDeque<Action>,
+}
+
+impl Machine {
+    /// A machine that starts dialling at once. `seed` decides all that is random.
+    pub(super) fn new(settings: ReceiverSettings, seed: u64, now: Instant) -> Self {
+        let mut machine = Self {
+            settings,
+            phase: Phase::Waiting { until: now },
+            random: seed | 1,
+            current: 0,
+            failed_in_round: 0,
+            rounds: 0,
+            ever_connected: false,
+            problem: None,
+            monitors: BTreeMap::new(),
+            watching: false,
+            last_sent: now,
+            last_heard: now,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            actions: VecDeque::new(),
+        };
+        if machine.settings.order == ServerOrder::Random {
+            let count = machine.settings.servers.len().max(1);
+            machine.current = usize::try_from(machine.next_random() >> 32).unwrap_or(0) % count;
+        }
+        machine
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<ClientMessage> {
+        self.transmits.pop_front()
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<ReceiverEvent> {
+        self.events.pop_front()
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called next.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let (heartbeat, silence) = (self.last_sent + HEARTBEAT, self.last_heard + SILENCE);
+        match self.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::Dialling | Phase::Over => None,
+            Phase::Greeting { since } => Some(since + WELCOME_LIMIT),
+            Phase::Open { .. } => Some(heartbeat.min(silence)),
+            Phase::Closing { until } => Some(until.min(silence)),
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Waiting { until } if now >= until => self.dial(),
+            Phase::Greeting { since } if now >= since + WELCOME_LIMIT => {
+                let text = format!("{} doesn't answer.", self.server());
+                self.hang_up(CloseCode::Protocol, "no welcome");
+                self.dial_failed(Reason::new(Code::NoCaptureServer, text), now);
+            }
+            Phase::Closing { until } if now >= until => self.end(),
+            Phase::Open { .. } if now >= self.last_heard + SILENCE => self.silent(now),
+            Phase::Open { .. } if now >= self.last_sent + HEARTBEAT => {
+                self.transmit(ClientMessage::Heartbeat { sent: now }, now);
+            }
+            Phase::Waiting { .. }
+            | Phase::Dialling
+            | Phase::Greeting { .. }
+            | Phase::Open { .. }
+            | Phase::Closing { .. }
+            | Phase::Over => {}
+        }
+    }
+
+    /// The server that was dialled last answered.
+    pub(super) fn handle_connected(&mut self, now: Instant) {
+        if self.phase != Phase::Dialling {
+            self.hang_up(CloseCode::Done, "no longer wanted");
+            return;
+        }
+        self.phase = Phase::Greeting { since: now };
+        self.last_heard = now;
+        let hello = ClientMessage::Hello {
+            version: VERSION,
+            software: self.settings.software.clone(),
+        };
+        self.transmit(hello, now);
+    }
+
+    /// The server that was dialled last can't be talked to.
+    pub(super) fn handle_dial_failed(&mut self, reason: Reason, now: Instant) {
+        if self.phase == Phase::Dialling {
+            self.dial_failed(reason, now);
+        }
+    }
+
+    /// The connection is over.
+    pub(super) fn handle_lost(&mut self, reason: Reason, now: Instant) {
+        match self.phase {
+            Phase::Greeting { .. } => self.dial_failed(reason, now),
+            Phase::Open { since } => self.lost(reason, since, now),
+            Phase::Closing { .. } => self.end(),
+            Phase::Waiting { .. } | Phase::Dialling | Phase::Over => {}
+        }
+    }
+
+    /// An audio datagram arrived; whose it is.
+    pub(super) fn handle_datagram(&mut self, channel: u16, now: Instant) -> Option<RequestId> {
+        self.last_heard = now;
+        let mut monitors = self.monitors.iter();
+        let found = monitors.find(|(_, monitor)| monitor.channel == Some(channel));
+        found.map(|(&request, _)| request)
+    }
+
+    pub(super) fn handle_message(&mut self, message: ServerMessage, now: Instant) {
+        self.last_heard = now;
+        match message {
+            ServerMessage::Welcome {
+                version,
+                server,
+                software,
+            } => self.welcomed(version, server, software, now),
+            ServerMessage::MonitorStarted {
+                request,
+                session,
+                channel,
+            } => self.started(RequestId(request), session, channel, now),
+            ServerMessage::MonitorRefused { request, reason } => self.refused(RequestId(request), reason, now),
+            ServerMessage::SessionStatus(status) => self.status(status),
+            ServerMessage::MonitorStopped {
+                session,
+                reason,
+                status,
+            } => self.stopped(session, reason, status),
+            ServerMessage::Agents { agents } => self.events.push_back(ReceiverEvent::Agents(agents)),
+            ServerMessage::AgentChanged { agent } => self.events.push_back(ReceiverEvent::AgentChanged(agent)),
+            ServerMessage::Heartbeat { .. } => {}
+            ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
+        }
+    }
+
+    /// Monitors an agent from now on, over every connection there will be.
+    pub(super) fn start_monitor(&mut self, request: RequestId, wish: MonitorRequest, now: Instant) {
+        let monitor = Monitor {
+            wish,
+            stage: Stage::Wanted,
+            session: None,
+            channel: None,
+            status: None,
+        };
+        self.monitors.insert(request, monitor);
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.ask(request, now);
+        }
+    }
+
+    pub(super) fn stop_monitor(&mut self, request: RequestId, now: Instant) {
+        let Some(monitor) = self.monitors.get_mut(&request) else {
+            return;
+        };
+        match (monitor.stage, monitor.session) {
+            (Stage::Running, Some(session)) => {
+                monitor.stage = Stage::Stopping;
+                self.transmit(ClientMessage::StopMonitor { session }, now);
+            }
+            // Its answer is on the way and has to be waited for.
+            (Stage::Asked { .. }, _) => monitor.stage = Stage::Stopping,
+            (Stage::Stopping, _) => {}
+            (Stage::Wanted | Stage::Running, _) => self.forget(request, closed_here()),
+        }
+    }
+
+    /// Asks for the agents, and for their changes over every connection there will be.
+    pub(super) fn watch_agents(&mut self, now: Instant) {
+        self.watching = true;
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.transmit(ClientMessage::ListAgents { watch: true }, now);
+        }
+    }
+
+    /// Stops all sessions and ends.
+    pub(super) fn close(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Open { .. } => {
+                self.phase = Phase::Closing {
+                    until: now + STOP_LIMIT,
+                };
+                let requests: Vec<_> = self.monitors.keys().copied().collect();
+                for request in requests {
+                    self.stop_monitor(request, now);
+                }
+                self.end_if_all_stopped();
+            }
+            Phase::Greeting { .. } => self.end(),
+            Phase::Waiting { .. } | Phase::Dialling => {
+                self.phase = Phase::Over;
+                self.finish(ReceiverEvent::Closed);
+            }
+            Phase::Closing { .. } | Phase::Over => {}
+        }
+    }
+
+    fn server(&self) -> ServerAddress {
+        let servers = &self.settings.servers;
+        let fallback = || ServerAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+        servers.get(self.current).cloned().unwrap_or_else(fallback)
+    }
+
+    fn dial(&mut self) {
+        self.phase = Phase::Dialling;
+        let server = self.server();
+        self.events
+            .push_back(ReceiverEvent::Dialling { server: server.clone() });
+        self.actions.push_back(Action::Dial(server));
+    }
+
+    fn next_server(&mut self) {
+        self.current = (self.current + 1) % self.settings.servers.len().max(1);
+    }
+
+    fn dial_failed(&mut self, reason: Reason, now: Instant) {
+        let server = self.server();
+        self.events.push_back(ReceiverEvent::DialFailed {
+            server,
+            reason: reason.clone(),
+        });
+        // What a certificate is to blame for is the better explanation of the whole round.
+        if self
+            .problem
+            .as_ref()
+            .is_none_or(|problem| problem.code != Code::CertificateRefused)
+        {
+            self.problem = Some(reason);
+        }
+        self.next_server();
+        self.failed_in_round += 1;
+        if self.failed_in_round < self.settings.servers.len() {
+            self.phase = Phase::Waiting { until: now };
+            return;
+        }
+        self.round_failed(now);
+    }
+
+    fn round_failed(&mut self, now: Instant) {
+        self.failed_in_round = 0;
+        self.rounds += 1;
+        let problem = self.problem.take().unwrap_or_else(|| Code::NoCaptureServer.into());
+        match self.settings.persistence {
+            Persistence::Rounds(limit) if !self.ever_connected && self.rounds >= limit => self.give_up(problem),
+            Persistence::Rounds(_) | Persistence::Forever => {
+                self.phase = Phase::Waiting {
+                    until: now + self.wait(),
+                };
+            }
+        }
+    }
+
+    fn give_up(&mut self, reason: Reason) {
+        self.phase = Phase::Over;
+        self.finish(ReceiverEvent::GaveUp { reason });
+    }
+
+    /// Doubles from 0.2 to 5 s, half of it random: thousands of programs must not come back in step.
+    fn wait(&mut self) -> Duration {
+        let doubled = FIRST_WAIT.saturating_mul(1_u32 << self.rounds.min(8));
+        let longest = doubled.min(LONGEST_WAIT);
+        let share = (self.next_random() >> 40) as f64 / f64::from(1_u32 << 24);
+        longest.mul_f64(0.5 + share / 2.0)
+    }
+
+    /// xorshift64 (Marsaglia 2003).
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn transmit(&mut self, message: ClientMessage, now: Instant) {
+        self.last_sent = now;
+        self.transmits.push_back(message);
+    }
+
+    fn hang_up(&mut self, code: CloseCode, reason: &str) {
+        self.transmits.clear();
+        self.actions.push_back(Action::HangUp(code, reason.to_owned()));
+    }
+
+    fn silent(&mut self, now: Instant) {
+        let Phase::Open { since } = self.phase else { return };
+        let text = format!("Nothing came from {} for {} s.", self.server(), SILENCE.as_secs());
+        self.hang_up(CloseCode::Silence, "silence");
+        self.lost(Reason::new(Code::NoCaptureServer, text), since, now);
+    }
+
+    fn lost(&mut self, reason: Reason, since: Instant, now: Instant) {
+        self.transmits.clear();
+        // A connection that didn't last counts as a failed attempt, or two programs would dial in circles.
+        if now.saturating_since(since) >= LONGEST_WAIT {
+            self.rounds = 0;
+        } else {
+            self.rounds += 1;
+        }
+        self.failed_in_round = 0;
+        self.problem = None;
+        let retry_in = self.wait();
+        let server = self.server();
+        self.phase = Phase::Waiting { until: now + retry_in };
+        self.events.push_back(ReceiverEvent::Lost {
+            server,
+            reason,
+            retry_in,
+        });
+        self.keep_sessions();
+    }
+
+    fn keep_sessions(&mut self) {
+        let requests: Vec<_> = self.monitors.keys().copied().collect();
+        for request in requests {
+            let Some(monitor) = self.monitors.get_mut(&request) else {
+                continue;
+            };
+            monitor.channel = None;
+            match monitor.stage {
+                Stage::Stopping => self.forget(request, closed_here()),
+                Stage::Wanted | Stage::Asked { .. } | Stage::Running => monitor.stage = Stage::Wanted,
+            }
+        }
+    }
+
+    /// A server that says goodbye stops, or doesn't want this supervisor.
+    fn dismissed(&mut self, reason: Reason, now: Instant) {
+        self.hang_up(CloseCode::Done, "goodbye");
+        match self.phase {
+            Phase::Closing { .. } => self.end(),
+            Phase::Greeting { since } | Phase::Open { since } => {
+                if matches!(reason.code, Code::NotAuthorised | Code::LockedOut) {
+                    self.give_up(reason);
+                    return;
+                }
+                self.lost(reason, since, now);
+                self.next_server();
+            }
+            Phase::Waiting { .. } | Phase::Dialling | Phase::Over => {}
+        }
+    }
+
+    fn welcomed(&mut self, version: u16, name: silentmon_proto::ids::ServerName, software: String, now: Instant) {
+        let Phase::Greeting { since } = self.phase else { return };
+        if version == 0 || version > VERSION {
+            let text = format!("{} speaks version {version}, this program {VERSION}.", self.server());
+            self.hang_up(CloseCode::Protocol, "unknown version");
+            self.dial_failed(Reason::new(Code::NoCaptureServer, text), now);
+            return;
+        }
+        self.phase = Phase::Open { since };
+        self.ever_connected = true;
+        self.failed_in_round = 0;
+        self.problem = None;
+        let server = self.server();
+        self.events
+            .push_back(ReceiverEvent::Connected { server, name, software });
+        if self.watching {
+            self.transmit(ClientMessage::ListAgents { watch: true }, now);
+        }
+        let requests: Vec<_> = self.monitors.keys().copied().collect();
+        for request in requests {
+            self.ask(request, now);
+        }
+    }
+
+    fn ask(&mut self, request: RequestId, now: Instant) {
+        let Some(monitor) = self.monitors.get_mut(&request) else {
+            return;
+        };
+        let resume = monitor.session;
+        monitor.stage = Stage::Asked {
+            resuming: resume.is_some(),
+        };
+        let start = ClientMessage::StartMonitor {
+            request: request.0,
+            agent: monitor.wish.agent.clone(),
+            resume,
+            purpose: monitor.wish.purpose.clone(),
+            output: monitor.wish.output,
+        };
+        self.transmit(start, now);
+    }
+
+    fn started(&mut self, request: RequestId, session: SessionId, channel: u16, now: Instant) {
+        let Some(monitor) = self.monitors.get_mut(&request) else {
+            // Nobody wants it any longer; the server must not keep it.
+            self.transmit(ClientMessage::StopMonitor { session }, now);
+            return;
+        };
+        let resumed = monitor.session.replace(session) == Some(session);
+        monitor.channel = Some(channel);
+        if monitor.stage == Stage::Stopping {
+            self.transmit(ClientMessage::StopMonitor { session }, now);
+            return;
+        }
+        monitor.stage = Stage::Running;
+        self.events.push_back(ReceiverEvent::MonitorStarted {
+            request,
+            session,
+            resumed,
+        });
+    }
+
+    fn refused(&mut self, request: RequestId, reason: Reason, now: Instant) {
+        let Some(monitor) = self.monitors.get_mut(&request) else {
+            return;
+        };
+        match monitor.stage {
+            // The server doesn't know the session, or no longer: a new one will do.
+            Stage::Asked { resuming: true } => {
+                monitor.session = None;
+                self.ask(request, now);
+            }
+            Stage::Stopping => self.forget(request, closed_here()),
+            Stage::Wanted | Stage::Asked { .. } | Stage::Running => {
+                self.monitors.remove(&request);
+                self.events.push_back(ReceiverEvent::MonitorRefused { request, reason });
+            }
+        }
+    }
+
+    fn request_of(&self, session: SessionId) -> Option<RequestId> {
+        let mut monitors = self.monitors.iter();
+        let found = monitors.find(|(_, monitor)| monitor.session == Some(session));
+        found.map(|(&request, _)| request)
+    }
+
+    fn status(&mut self, status: SessionStatus) {
+        let Some(request) = self.request_of(status.session) else {
+            return;
+        };
+        if let Some(monitor) = self.monitors.get_mut(&request) {
+            monitor.status = Some(status.clone());
+        }
+        self.events.push_back(ReceiverEvent::Status { request, status });
+    }
+
+    fn stopped(&mut self, session: SessionId, reason: Reason, status: SessionStatus) {
+        let Some(request) = self.request_of(session) else {
+            return;
+        };
+        let Some(monitor) = self.monitors.get_mut(&request) else {
+            return;
+        };
+        monitor.status = Some(status);
+        // A server that stops says SM-2001; its sessions go on at another one.
+        if reason.code == Code::NoCaptureServer && monitor.stage != Stage::Stopping {
+            monitor.channel = None;
+            monitor.stage = Stage::Wanted;
+        } else {
+            self.forget(request, reason);
+        }
+    }
+
+    fn forget(&mut self, request: RequestId, reason: Reason) {
+        let Some(monitor) = self.monitors.remove(&request) else {
+            return;
+        };
+        self.events.push_back(ReceiverEvent::MonitorStopped {
+            request,
+            reason,
+            status: monitor.status,
+        });
+        self.end_if_all_stopped();
+    }
+
+    fn end_if_all_stopped(&mut self) {
+        if matches!(self.phase, Phase::Closing { .. }) && self.monitors.is_empty() {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Over;
+        self.transmits.push_back(ClientMessage::Goodbye);
+        self.actions
+            .push_back(Action::HangUp(CloseCode::Done, "goodbye".to_owned()));
+        self.finish(ReceiverEvent::Closed);
+    }
+
+    fn finish(&mut self, last: ReceiverEvent) {
+        for (request, monitor) in std::mem::take(&mut self.monitors) {
+            self.events.push_back(ReceiverEvent::MonitorStopped {
+                request,
+                reason: closed_here(),
+                status: monitor.status,
+            });
+        }
+        self.events.push_back(last);
+        self.actions.push_back(Action::End);
+    }
+}
+
+fn closed_here() -> Reason {
+    Reason::new(Code::AudioFlowing, "Stopped here.")
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,491 @@
+//! The receiver's decisions in virtual time.
+
+use silentmon_proto::cti::AgentState;
+use silentmon_proto::ids::{AgentId, ServerName};
+use silentmon_proto::relay::OutputKind;
+
+use super::*;
+
+const START: Instant = Instant::from_parts(1_000_000, 0);
+const REQUEST: RequestId = RequestId(1);
+const SESSION: SessionId = SessionId(77);
+
+fn settings(servers: &[&str]) -> ReceiverSettings {
+    ReceiverSettings {
+        servers: servers
+            .iter()
+            .map(|server| server.parse().expect("an address"))
+            .collect(),
+        order: ServerOrder::Given,
+        persistence: Persistence::Forever,
+        software: "test".into(),
+        transport: silentmon_transport::Settings::client(),
+    }
+}
+
+fn wish() -> MonitorRequest {
+    MonitorRequest {
+        agent: AgentId::new("4711"),
+        purpose: None,
+        output: OutputKind::Play,
+    }
+}
+
+fn status() -> SessionStatus {
+    SessionStatus {
+        session: SESSION,
+        agent: AgentId::new("4711"),
+        agent_state: AgentState::Talking,
+        calls: Vec::new(),
+        reason: Code::AudioFlowing.into(),
+        legs: Default::default(),
+    }
+}
+
+fn welcome(version: u16) -> ServerMessage {
+    ServerMessage::Welcome {
+        version,
+        server: ServerName::new("gw1"),
+        software: "test".into(),
+    }
+}
+
+fn started() -> ServerMessage {
+    ServerMessage::MonitorStarted {
+        request: 1,
+        session: SESSION,
+        channel: 9,
+    }
+}
+
+fn unreachable() -> Reason {
+    Reason::new(Code::NoCaptureServer, "no answer")
+}
+
+/// A machine and the time it believes in.
+struct World {
+    machine: Machine,
+    now: Instant,
+}
+
+impl World {
+    fn new(settings: ReceiverSettings) -> Self {
+        Self {
+            machine: Machine::new(settings, 42, START),
+            now: START,
+        }
+    }
+
+    fn welcomed(servers: &[&str]) -> Self {
+        let mut world = Self::new(settings(servers));
+        world.until_dialled();
+        world.connect();
+        world
+    }
+
+    fn listening() -> Self {
+        let mut world = Self::welcomed(&["a"]);
+        world.machine.start_monitor(REQUEST, wish(), world.now);
+        world.hear(started());
+        world.said();
+        world.events();
+        world
+    }
+
+    fn connect(&mut self) {
+        self.machine.handle_connected(self.now);
+        self.hear(welcome(1));
+        self.said();
+        self.events();
+    }
+
+    fn hear(&mut self, message: ServerMessage) {
+        self.machine.handle_message(message, self.now);
+    }
+
+    /// Lets time pass up to the next timeout.
+    fn wait(&mut self) -> Duration {
+        let at = self.machine.poll_timeout().expect("something is due");
+        let waited = at - self.now;
+        self.now = self.now.max(at);
+        self.machine.handle_timeout(self.now);
+        waited
+    }
+
+    fn pass(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(at) = self.machine.poll_timeout().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.machine.handle_timeout(self.now);
+        }
+        self.now = end;
+    }
+
+    fn until_dialled(&mut self) -> String {
+        for _ in 0..10 {
+            while let Some(action) = self.machine.poll_action() {
+                if let Action::Dial(server) = action {
+                    return server.host().to_owned();
+                }
+            }
+            self.wait();
+        }
+        unreachable!("never dials")
+    }
+
+    fn said(&mut self) -> Vec<ClientMessage> {
+        std::iter::from_fn(|| self.machine.poll_transmit()).collect()
+    }
+
+    fn events(&mut self) -> Vec<ReceiverEvent> {
+        std::iter::from_fn(|| self.machine.poll_event()).collect()
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.machine.poll_action()).collect()
+    }
+}
+
+fn start_message(resume: Option<SessionId>) -> ClientMessage {
+    ClientMessage::StartMonitor {
+        request: 1,
+        agent: AgentId::new("4711"),
+        resume,
+        purpose: None,
+        output: OutputKind::Play,
+    }
+}
+
+#[test]
+fn says_hello_and_waits_for_the_welcome_before_asking_for_sessions() {
+    let mut world = World::new(settings(&["a"]));
+    world.machine.start_monitor(REQUEST, wish(), world.now);
+    world.until_dialled();
+    world.machine.handle_connected(world.now);
+    assert_eq!(
+        world.said(),
+        [ClientMessage::Hello {
+            version: 1,
+            software: "test".into()
+        }]
+    );
+    world.hear(welcome(1));
+    assert_eq!(world.said(), [start_message(None)]);
+}
+
+#[test]
+fn tries_the_other_servers_at_once_and_waits_only_after_a_round() {
+    let mut world = World::new(settings(&["a", "b", "c"]));
+    let mut hosts = Vec::new();
+    let begin = world.now;
+    for _ in 0..3 {
+        hosts.push(world.until_dialled());
+        world.machine.handle_dial_failed(unreachable(), world.now);
+    }
+    assert_eq!(hosts, ["a", "b", "c"]);
+    assert_eq!(world.now, begin, "no wait within a round");
+    let waited = world.wait();
+    assert!(waited >= Duration::from_millis(200), "{waited:?}");
+}
+
+#[test]
+fn waits_grow_from_a_fifth_of_a_second_to_five() {
+    let mut world = World::new(settings(&["a"]));
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        world.until_dialled();
+        world.machine.handle_dial_failed(unreachable(), world.now);
+        waits.push(world.wait());
+    }
+    assert!(waits[0] <= Duration::from_millis(400), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= LONGEST_WAIT), "{waits:?}");
+    assert!(waits[11] >= LONGEST_WAIT / 2, "{waits:?}");
+}
+
+#[test]
+fn gives_up_after_the_rounds_it_was_given_and_names_a_certificate_first() {
+    let mut world = World::new(ReceiverSettings {
+        persistence: Persistence::Rounds(1),
+        ..settings(&["a", "b"])
+    });
+    let refused = Reason::new(Code::CertificateRefused, "revoked");
+    world.until_dialled();
+    world.machine.handle_dial_failed(refused.clone(), world.now);
+    world.until_dialled();
+    world.machine.handle_dial_failed(unreachable(), world.now);
+    assert_eq!(world.events().pop(), Some(ReceiverEvent::GaveUp { reason: refused }));
+    assert_eq!(world.actions(), [Action::End]);
+}
+
+#[test]
+fn never_gives_up_once_it_was_connected() {
+    let mut world = World::new(ReceiverSettings {
+        persistence: Persistence::Rounds(1),
+        ..settings(&["a"])
+    });
+    world.until_dialled();
+    world.connect();
+    world.machine.handle_lost(unreachable(), world.now);
+    for _ in 0..20 {
+        world.until_dialled();
+        world.machine.handle_dial_failed(unreachable(), world.now);
+    }
+    assert!(
+        !world
+            .events()
+            .iter()
+            .any(|event| matches!(event, ReceiverEvent::GaveUp { .. }))
+    );
+}
+
+#[test]
+fn a_random_order_starts_with_different_servers() {
+    let mut firsts: Vec<_> = (0..50)
+        .map(|seed: u64| {
+            let settings = ReceiverSettings {
+                order: ServerOrder::Random,
+                ..settings(&["a", "b", "c"])
+            };
+            let machine = Machine::new(settings, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), START);
+            World { machine, now: START }.until_dialled()
+        })
+        .collect();
+    firsts.sort();
+    firsts.dedup();
+    assert_eq!(firsts, ["a", "b", "c"]);
+}
+
+#[test]
+fn sends_a_heartbeat_where_it_said_nothing_for_five_seconds() {
+    let mut world = World::listening();
+    assert_eq!(world.wait(), HEARTBEAT);
+    assert_eq!(world.said(), [ClientMessage::Heartbeat { sent: world.now }]);
+    world.machine.watch_agents(world.now + Duration::from_secs(3));
+    world.now += Duration::from_secs(3);
+    world.said();
+    assert_eq!(world.wait(), HEARTBEAT, "the list was said three seconds later");
+}
+
+#[test]
+fn fifteen_seconds_of_silence_are_a_lost_connection() {
+    let mut world = World::listening();
+    world.pass(Duration::from_millis(14_999));
+    assert_eq!(world.events(), []);
+    world.pass(Duration::from_millis(1));
+    let events = world.events();
+    assert!(matches!(events.as_slice(), [ReceiverEvent::Lost { .. }]), "{events:?}");
+    assert_eq!(world.actions(), [Action::HangUp(CloseCode::Silence, "silence".into())]);
+}
+
+#[test]
+fn audio_alone_keeps_a_connection() {
+    let mut world = World::listening();
+    for _ in 0..10 {
+        world.pass(Duration::from_secs(10));
+        assert_eq!(world.machine.handle_datagram(9, world.now), Some(REQUEST));
+    }
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn takes_up_the_session_again_after_a_lost_connection() {
+    let mut world = World::listening();
+    world.pass(Duration::from_secs(60).min(SILENCE / 2));
+    world.machine.handle_lost(unreachable(), world.now);
+    let lost = world.now;
+    assert_eq!(world.machine.handle_datagram(9, world.now), None, "its channel is gone");
+    world.events();
+    world.until_dialled();
+    assert!(world.now - lost <= Duration::from_millis(400));
+    world.machine.handle_connected(world.now);
+    world.said();
+    world.hear(welcome(1));
+    assert_eq!(world.said(), [start_message(Some(SESSION))]);
+    world.events();
+    world.hear(started());
+    assert_eq!(
+        world.events(),
+        [ReceiverEvent::MonitorStarted {
+            request: REQUEST,
+            session: SESSION,
+            resumed: true
+        }]
+    );
+}
+
+#[test]
+fn asks_for_a_new_session_where_the_old_one_is_unknown() {
+    let mut world = World::listening();
+    world.machine.handle_lost(unreachable(), world.now);
+    world.until_dialled();
+    world.connect();
+    let refused = ServerMessage::MonitorRefused {
+        request: 1,
+        reason: Code::NoCaptureServer.into(),
+    };
+    world.hear(refused.clone());
+    assert_eq!(world.said(), [start_message(None)]);
+    assert_eq!(world.events(), []);
+    world.hear(refused);
+    let events = world.events();
+    assert!(
+        matches!(
+            events.as_slice(),
+            [ReceiverEvent::MonitorRefused { request: REQUEST, .. }]
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn goes_to_another_server_when_this_one_says_goodbye() {
+    let mut world = World::welcomed(&["a", "b"]);
+    world.machine.start_monitor(REQUEST, wish(), world.now);
+    world.hear(started());
+    world.hear(ServerMessage::MonitorStopped {
+        session: SESSION,
+        reason: Reason::new(Code::NoCaptureServer, "stopping"),
+        status: status(),
+    });
+    world.hear(ServerMessage::Goodbye {
+        reason: Reason::new(Code::NoCaptureServer, "stopping"),
+    });
+    assert_eq!(world.until_dialled(), "b");
+    world.said();
+    world.machine.handle_connected(world.now);
+    world.hear(welcome(1));
+    assert_eq!(world.said().pop(), Some(start_message(Some(SESSION))));
+}
+
+#[test]
+fn a_supervisor_without_authority_is_not_dialled_for_again() {
+    let mut world = World::welcomed(&["a", "b"]);
+    world.hear(ServerMessage::Goodbye {
+        reason: Code::LockedOut.into(),
+    });
+    assert_eq!(
+        world.events(),
+        [ReceiverEvent::GaveUp {
+            reason: Code::LockedOut.into()
+        }]
+    );
+    assert_eq!(world.actions().pop(), Some(Action::End));
+}
+
+#[test]
+fn a_session_stopped_by_policy_is_over() {
+    let mut world = World::listening();
+    let reason = Reason::new(Code::ExcludedByPolicy, "excluded");
+    world.hear(ServerMessage::MonitorStopped {
+        session: SESSION,
+        reason: reason.clone(),
+        status: status(),
+    });
+    assert_eq!(
+        world.events(),
+        [ReceiverEvent::MonitorStopped {
+            request: REQUEST,
+            reason,
+            status: Some(status())
+        }]
+    );
+    world.machine.handle_lost(unreachable(), world.now);
+    world.until_dialled();
+    world.connect();
+    assert_eq!(world.said(), []);
+}
+
+#[test]
+fn closing_stops_the_sessions_waits_for_them_and_says_goodbye() {
+    let mut world = World::listening();
+    world.machine.close(world.now);
+    assert_eq!(world.said(), [ClientMessage::StopMonitor { session: SESSION }]);
+    assert_eq!(world.events(), []);
+    world.hear(ServerMessage::MonitorStopped {
+        session: SESSION,
+        reason: closed_here(),
+        status: status(),
+    });
+    assert_eq!(world.said(), [ClientMessage::Goodbye]);
+    let events = world.events();
+    assert!(
+        matches!(
+            events.as_slice(),
+            [ReceiverEvent::MonitorStopped { .. }, ReceiverEvent::Closed]
+        ),
+        "{events:?}"
+    );
+    assert_eq!(
+        world.actions(),
+        [Action::HangUp(CloseCode::Done, "goodbye".into()), Action::End]
+    );
+}
+
+#[test]
+fn closing_waits_no_longer_than_two_seconds() {
+    let mut world = World::listening();
+    world.machine.close(world.now);
+    world.said();
+    assert_eq!(world.wait(), STOP_LIMIT);
+    assert_eq!(world.said(), [ClientMessage::Goodbye]);
+    assert_eq!(world.events().pop(), Some(ReceiverEvent::Closed));
+}
+
+#[test]
+fn closing_while_dialling_ends_at_once() {
+    let mut world = World::new(settings(&["a"]));
+    world.until_dialled();
+    world.machine.close(world.now);
+    assert_eq!(world.events().pop(), Some(ReceiverEvent::Closed));
+    assert_eq!(world.actions(), [Action::End]);
+}
+
+#[test]
+fn a_stop_that_overtakes_the_start_stops_the_session_when_it_runs() {
+    let mut world = World::welcomed(&["a"]);
+    world.machine.start_monitor(REQUEST, wish(), world.now);
+    world.machine.stop_monitor(REQUEST, world.now);
+    assert_eq!(world.said(), [start_message(None)]);
+    world.hear(started());
+    assert_eq!(world.said(), [ClientMessage::StopMonitor { session: SESSION }]);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn a_server_without_a_welcome_or_with_an_unknown_version_is_left() {
+    let mut world = World::new(settings(&["a", "b"]));
+    world.until_dialled();
+    world.machine.handle_connected(world.now);
+    assert_eq!(world.wait(), WELCOME_LIMIT);
+    assert_eq!(world.until_dialled(), "b");
+    world.machine.handle_connected(world.now);
+    world.hear(welcome(2));
+    let text = format!("{:?}", world.events());
+    assert!(text.contains("speaks version 2"), "{text}");
+}
+
+#[test]
+fn watching_agents_is_asked_for_again_on_every_connection() {
+    let mut world = World::welcomed(&["a"]);
+    world.machine.watch_agents(world.now);
+    assert_eq!(world.said(), [ClientMessage::ListAgents { watch: true }]);
+    world.machine.handle_lost(unreachable(), world.now);
+    world.until_dialled();
+    world.machine.handle_connected(world.now);
+    world.said();
+    world.hear(welcome(1));
+    assert_eq!(world.said(), [ClientMessage::ListAgents { watch: true }]);
+}
+
+#[test]
+fn a_connection_that_never_lasts_is_dialled_ever_more_slowly() {
+    let mut world = World::welcomed(&["a"]);
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        world.machine.handle_lost(unreachable(), world.now);
+        waits.push(world.wait());
+        world.until_dialled();
+        world.connect();
+    }
+    assert!(waits.last().is_some_and(|wait| *wait >= LONGEST_WAIT / 2), "{waits:?}");
+}
