@@ -36,10 +36,16 @@ fn media(protocol: Protocol, payload: &[u8]) -> Carried<'_> {
     match protocol {
         Protocol::Rtp => rtp::parse(payload).map_or(Carried::Other, Carried::Rtp),
         Protocol::Rtcp => Carried::Rtcp(payload),
-        Protocol::Dtls => Carried::Dtls,
+        Protocol::Dtls if is_handshake(payload) => Carried::Dtls,
         Protocol::Stun => Carried::Stun,
-        Protocol::Zrtp | Protocol::TurnChannel | Protocol::Other => Carried::Other,
+        Protocol::Dtls | Protocol::Zrtp | Protocol::TurnChannel | Protocol::Other => Carried::Other,
     }
+}
+
+/// Every DTLS connection begins with records that name their version. Those of DTLS 1.3 that come later don't, and begin
+/// with bytes that text begins with as well: they prove nothing.
+fn is_handshake(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|first| *first < 32)
 }
 
 /// What a TURN server passes on; whatever isn't media is its own business.
@@ -107,6 +113,13 @@ mod tests {
     fn an_indication_without_media_is_the_turn_servers_business() {
         assert_eq!(carried(&indication(&[9; 32])), Carried::Stun);
         assert_eq!(carried(&indication(&[])), Carried::Stun);
+    }
+
+    #[test]
+    fn text_is_no_dtls() {
+        assert_eq!(carried(b"!/1 [10.1.1.1] T=1{C=-{AV=a{AT{}}}}"), Carried::Other);
+        let hello = [&[22, 0xfe, 0xfd][..], &[0; 40]].concat();
+        assert_eq!(carried(&hello), Carried::Dtls);
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub struct Stream {
     payload_type_changes: u32,
     packets: u64,
     markers: u64,
+    cut_short: u64,
     first_captured: Instant,
     last_captured: Instant,
     longest_gap: Duration,
@@ -69,6 +70,8 @@ pub struct Incoming<'p, 'a> {
     pub captured: Instant,
     pub packet: &'p Packet<'a>,
     pub print: Fingerprint,
+    /// Whether the capture cut its payload short.
+    pub truncated: bool,
     /// What the signalling said of the payload type.
     pub negotiated: Option<Codec>,
 }
@@ -109,6 +112,7 @@ impl Stream {
             payload_type_changes: 0,
             packets: 0,
             markers: 0,
+            cut_short: 0,
             first_captured: incoming.captured,
             last_captured: incoming.captured,
             longest_gap: Duration::ZERO,
@@ -127,6 +131,7 @@ impl Stream {
         let sequenced = self.number(incoming);
         self.packets += 1;
         self.markers += u64::from(incoming.packet.marker);
+        self.cut_short += u64::from(incoming.truncated);
         self.longest_gap = self
             .longest_gap
             .max(incoming.captured.saturating_since(self.last_captured));
@@ -253,6 +258,7 @@ impl Stream {
         }
         self.packets += copy.packets;
         self.markers += copy.markers;
+        self.cut_short += copy.cut_short;
         self.last_captured = self.last_captured.max(copy.last_captured);
         for seen in copy.payload_types() {
             let same = self
@@ -391,6 +397,11 @@ impl Stream {
     /// Packets with the marker bit.
     pub const fn markers(&self) -> u64 {
         self.markers
+    }
+
+    /// Packets whose payload the capture cut short.
+    pub const fn cut_short(&self) -> u64 {
+        self.cut_short
     }
 
     /// Telephone events, by their timestamps.

@@ -196,6 +196,7 @@ impl StreamTable {
             captured: datagram.captured,
             packet: &packet,
             print: Fingerprint::of(&packet),
+            truncated: datagram.truncated,
             negotiated: self
                 .announcements
                 .as_ref()
