@@ -15,7 +15,9 @@ use common::{fixture, run, said, silentmon};
 /// The folder of the reference data, or `None` with a word on stderr.
 fn shared() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("SILENTMON_SHARED").map_or(beside, PathBuf::from).join("data");
+    let folder = std::env::var_os("SILENTMON_SHARED")
+        .map_or(beside, PathBuf::from)
+        .join("data");
     if !folder.is_dir() {
         eprintln!("skipped: no reference data at {}", folder.display());
         return None;
@@ -55,7 +57,10 @@ fn list(file: &Path) -> Value {
     let complaint = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
         Some(0) => {}
-        Some(65) => assert!(complaint.contains(text(file)), "the message names the file: {complaint}"),
+        Some(65) => assert!(
+            complaint.contains(text(file)),
+            "the message names the file: {complaint}"
+        ),
         _ => panic!("{}: {}", file.display(), said(&output)),
     }
     if output.stdout.is_empty() {
@@ -103,7 +108,10 @@ fn expected(row: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
     let mut types: Vec<_> = row["pts"].split(',').map(str::to_owned).collect();
     types.sort();
     facts.insert("payload_types", types.join(","));
-    facts.insert("duration_s", format!("{:.3}", row["dur_s"].parse::<f64>().expect("seconds")));
+    facts.insert(
+        "duration_s",
+        format!("{:.3}", row["dur_s"].parse::<f64>().expect("seconds")),
+    );
     facts
 }
 
@@ -111,15 +119,26 @@ fn found(stream: &Value, names: impl Iterator<Item = &'static str>) -> BTreeMap<
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut facts: BTreeMap<_, _> = names.map(|name| (name, word(&stream[name]))).collect();
     let types = stream["payload_types"].as_object().expect("counts");
-    let mut types: Vec<_> = types.iter().map(|(number, count)| format!("{number}:{count}")).collect();
+    let mut types: Vec<_> = types
+        .iter()
+        .map(|(number, count)| format!("{number}:{count}"))
+        .collect();
     types.sort();
     facts.insert("payload_types", types.join(","));
-    facts.insert("duration_s", format!("{:.3}", stream["duration_s"].as_f64().expect("seconds")));
+    facts.insert(
+        "duration_s",
+        format!("{:.3}", stream["duration_s"].as_f64().expect("seconds")),
+    );
     facts
 }
 
 fn vlan(stream: &Value) -> Vec<String> {
-    stream["vlan"].as_array().expect("a list").iter().map(Value::to_string).collect()
+    stream["vlan"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(Value::to_string)
+        .collect()
 }
 
 #[test]
@@ -132,12 +151,18 @@ fn lists_every_stream_of_the_reference_captures_and_none_besides() {
     let captures = data.join("captures");
     let mut listed = 0;
     for file in files_below(&captures) {
-        let name = file.strip_prefix(&captures).expect("below").to_str().expect("UTF-8").to_owned();
+        let name = file
+            .strip_prefix(&captures)
+            .expect("below")
+            .to_str()
+            .expect("UTF-8")
+            .to_owned();
         let list = list(&file);
         let streams = list["streams"].as_array().expect("a list");
         let mut rows = reference.remove(&name).unwrap_or_default();
         for stream in streams {
-            let identity = |facts: &BTreeMap<&str, String>| ["source", "destination", "ssrc"].map(|key| facts[key].clone());
+            let identity =
+                |facts: &BTreeMap<&str, String>| ["source", "destination", "ssrc"].map(|key| facts[key].clone());
             let place = rows.iter().position(|row| {
                 let wanted = expected(row);
                 identity(&wanted) == identity(&found(stream, wanted.keys().copied()))
@@ -146,10 +171,20 @@ fn lists_every_stream_of_the_reference_captures_and_none_besides() {
             let wanted = expected(&row);
             assert_eq!(found(stream, wanted.keys().copied()), wanted, "{name}");
             // The reference has the 802.1Q identifiers only, ours holds 802.1ad's before them.
-            let tags: Vec<_> = row["vlan"].split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+            let tags: Vec<_> = row["vlan"]
+                .split(',')
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned)
+                .collect();
             assert!(vlan(stream).ends_with(&tags), "{name}: {stream}");
-            assert!(vlan(stream).len() == tags.len() || name.contains("88a8"), "{name}: {stream}");
-            assert!(!name.starts_with("srtp/") || stream["encrypted"] == true, "{name}: {stream}");
+            assert!(
+                vlan(stream).len() == tags.len() || name.contains("88a8"),
+                "{name}: {stream}"
+            );
+            assert!(
+                !name.starts_with("srtp/") || stream["encrypted"] == true,
+                "{name}: {stream}"
+            );
             listed += 1;
         }
         assert!(rows.is_empty(), "{name}: missing {rows:?}");
@@ -167,7 +202,14 @@ fn the_bare_decode_gives_the_reference_samples() {
         let selections = [
             vec!["--stream", &row["ssrc"]],
             vec!["--media-address", source, "--leg", "agent", "--stream", &row["ssrc"]],
-            vec!["--media-address", destination, "--leg", "customer", "--stream", &row["ssrc"]],
+            vec![
+                "--media-address",
+                destination,
+                "--leg",
+                "customer",
+                "--stream",
+                &row["ssrc"],
+            ],
         ];
         for selection in selections {
             let (code, wav, said) = decode(&file, &[&selection[..], &["--exact"]].concat());
@@ -175,7 +217,12 @@ fn the_bare_decode_gives_the_reference_samples() {
             let wav = wav.expect("a file");
             let (samples, channels) = samples(&wav);
             assert_eq!(channels, 1);
-            assert_eq!(sha256(samples), row["sha256_pcm_timeline"], "{} {selection:?}", row["file"]);
+            assert_eq!(
+                sha256(samples),
+                row["sha256_pcm_timeline"],
+                "{} {selection:?}",
+                row["file"]
+            );
         }
     }
 }
@@ -202,7 +249,11 @@ fn damaged_and_odd_captures_end_with_0_or_65_and_never_panic() {
         for file in files_below(&data.join("captures").join(folder)) {
             let output = run(&["replay", text(&file), "--list"]);
             let said = said(&output);
-            assert!(matches!(output.status.code(), Some(0 | 65)), "{}: {said}", file.display());
+            assert!(
+                matches!(output.status.code(), Some(0 | 65)),
+                "{}: {said}",
+                file.display()
+            );
             assert!(!said.contains("panicked"), "{}: {said}", file.display());
         }
     }
@@ -253,11 +304,16 @@ fn every_variant_of_the_fixture_call_is_listed_as_its_facts_say() {
     let names = "call alaw dtmf srtp two-calls one-way vlan untagged vid0 dei qinq qinq-8100 triple vxlan geneve erspan1 \
         erspan2 erspan3 gre ipv6 loss reordered duplicated truncated cut-frames";
     for name in names.split_whitespace() {
-        let Some((capture, facts)) = variant(name, folder.path()) else { return };
+        let Some((capture, facts)) = variant(name, folder.path()) else {
+            return;
+        };
         let list = list(&capture);
         let streams = list["streams"].as_array().expect("a list");
         let facts_of_streams = facts["streams"].as_array().expect("a list");
-        let wanted: Vec<_> = facts_of_streams.iter().filter(|stream| stream["packets"] != 0).collect();
+        let wanted: Vec<_> = facts_of_streams
+            .iter()
+            .filter(|stream| stream["packets"] != 0)
+            .collect();
         assert_eq!(streams.len(), wanted.len(), "{name}: {list}");
         for wanted in wanted {
             let stream = streams.iter().find(|stream| stream["ssrc"] == wanted["ssrc"]);
@@ -279,9 +335,12 @@ fn however_the_mirror_delivers_a_call_its_samples_are_the_same() {
     let phone = ["--media-address", "10.1.1.20:24678", "--exact"];
     let (code, reference, said) = decode(&fixture("call.pcap.gz"), &phone);
     assert_eq!(code, Some(0), "{said}");
-    let variants = "vlan untagged vid0 dei qinq qinq-8100 triple vxlan geneve erspan1 erspan2 erspan3 gre reordered duplicated";
+    let variants =
+        "vlan untagged vid0 dei qinq qinq-8100 triple vxlan geneve erspan1 erspan2 erspan3 gre reordered duplicated";
     for name in variants.split_whitespace() {
-        let Some((capture, _)) = variant(name, folder.path()) else { return };
+        let Some((capture, _)) = variant(name, folder.path()) else {
+            return;
+        };
         let (code, wav, said) = decode(&capture, &phone);
         assert_eq!(code, Some(0), "{name}: {said}");
         assert!(wav == reference, "{name}: other samples");
@@ -301,21 +360,32 @@ fn what_a_supervisor_hears_of_an_undamaged_call_are_its_samples() {
     let exact = &exact[first(exact)..];
     let heard = &heard[first(heard)..];
     assert!(heard.len() >= exact.len(), "{} of {} bytes", heard.len(), exact.len());
-    let same = exact.iter().zip(heard).take_while(|(exact, heard)| exact == heard).count();
+    let same = exact
+        .iter()
+        .zip(heard)
+        .take_while(|(exact, heard)| exact == heard)
+        .count();
     assert_eq!(same, exact.len());
 }
 
 #[test]
 fn both_legs_are_stereo_with_the_agent_left_and_one_leg_is_mono() {
     let call = fixture("call.pcap.gz");
-    let both = decode(&call, &["--media-address", "10.1.1.20", "--exact"]).1.expect("a file");
+    let both = decode(&call, &["--media-address", "10.1.1.20", "--exact"])
+        .1
+        .expect("a file");
     let (both, channels) = samples(&both);
     assert_eq!(channels, 2);
     for (side, leg, start) in [("agent", "agent", 0), ("customer", "customer", 2)] {
-        let one = decode(&call, &["--media-address", "10.1.1.20", "--exact", "--leg", leg]).1.expect("a file");
+        let one = decode(&call, &["--media-address", "10.1.1.20", "--exact", "--leg", leg])
+            .1
+            .expect("a file");
         let (one, channels) = samples(&one);
         assert_eq!(channels, 1);
-        let channel: Vec<u8> = both.chunks(4).flat_map(|frame| frame[start..start + 2].to_vec()).collect();
+        let channel: Vec<u8> = both
+            .chunks(4)
+            .flat_map(|frame| frame[start..start + 2].to_vec())
+            .collect();
         // The leg that began later is placed by capture time, so its own file begins with its first sample.
         let silence = channel.len().checked_sub(one.len()).expect("no shorter");
         let lead: BTreeSet<u8> = channel[..silence].iter().copied().collect();
@@ -350,7 +420,11 @@ fn what_cannot_be_done_is_one_sentence_and_the_right_exit_code() {
         (&[call, "--wav", wav], 64, "--stream"),
         (&[call, "--wav", wav, "--stream", "nonsense"], 64, "SSRC"),
         (&[call, "--list", "--stream", "0x1"], 64, "--list"),
-        (&[call, "--wav", wav, "--stream", "0x00000001"], 69, "no RTP stream 0x00000001"),
+        (
+            &[call, "--wav", wav, "--stream", "0x00000001"],
+            69,
+            "no RTP stream 0x00000001",
+        ),
         (&[call, "--wav", wav, "--media-address", "192.0.2.1"], 69, "192.0.2.1"),
         (&[call, "--wav", nowhere, "--stream", "0x441bc0cf"], 69, "can't write"),
     ];
@@ -365,7 +439,9 @@ fn what_cannot_be_done_is_one_sentence_and_the_right_exit_code() {
 #[test]
 fn a_damaged_file_is_listed_up_to_the_damage() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some((capture, _)) = variant("vlan", folder.path()) else { return };
+    let Some((capture, _)) = variant("vlan", folder.path()) else {
+        return;
+    };
     let bytes = std::fs::read(&capture).expect("reads");
     let cut = folder.path().join("cut.pcap");
     std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("writes");
@@ -373,7 +449,12 @@ fn a_damaged_file_is_listed_up_to_the_damage() {
     assert_eq!(output.status.code(), Some(65), "{}", said(&output));
     let list: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(list["streams"].as_array().map(Vec::len), Some(2));
-    assert!(list["damage"].as_str().is_some_and(|damage| damage.contains("cut.pcap")), "{list}");
+    assert!(
+        list["damage"]
+            .as_str()
+            .is_some_and(|damage| damage.contains("cut.pcap")),
+        "{list}"
+    );
 }
 
 #[test]
@@ -382,5 +463,8 @@ fn one_ssrc_from_two_senders_has_to_be_told_apart() {
     let file = data.join("captures/rtp-amr/libosmo-netif--rtp-nanobts-2-phones-amr.pcap");
     let (code, wav, said) = decode(&file, &["--stream", "0x07090042"]);
     assert_eq!((code, wav), (Some(64), None), "{said}");
-    assert!(said.contains("192.168.0.174:4010") && said.contains("192.168.0.1:30004"), "{said}");
+    assert!(
+        said.contains("192.168.0.174:4010") && said.contains("192.168.0.1:30004"),
+        "{said}"
+    );
 }
