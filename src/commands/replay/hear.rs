@@ -141,6 +141,7 @@ fn why_unheard(stream: &Stream) -> String {
     let why = match (stream.encryption(), stream.codec()) {
         (Encryption::Encrypted, _) => "its media are encrypted (SRTP)".to_owned(),
         (_, codec) if !codec.is_built_in() => format!("its codec {codec} isn't decoded"),
+        _ if stream.cut_short() > 0 => "the capture cut its packets short".to_owned(),
         _ => "it can't be told from encrypted media".to_owned(),
     };
     format!("stream {} from {} to {}: {why}", key.ssrc, key.source, key.destination)
