@@ -146,7 +146,9 @@ impl Stream {
         let sequenced = self.number(incoming);
         self.packets += 1;
         self.markers += u64::from(incoming.packet.marker);
-        self.longest_gap = self.longest_gap.max(incoming.captured.saturating_since(self.last_captured));
+        self.longest_gap = self
+            .longest_gap
+            .max(incoming.captured.saturating_since(self.last_captured));
         self.last_captured = self.last_captured.max(incoming.captured);
         let kind = self.look_at_payload(incoming);
         let mut taken = Taken {
