@@ -61,25 +61,34 @@ pub(super) struct Piece {
     pub more: bool,
 }
 
+impl Piece {
+    /// What isn't fragmented.
+    pub const WHOLE: Self = Self {
+        identification: 0,
+        protocol: 0,
+        offset: 0,
+        more: false,
+    };
+}
+
 /// A fragment as the walk through its frame found it.
 pub(super) struct Fragment<'a> {
     pub path: &'a Path,
-    pub piece: Piece,
     pub payload: &'a [u8],
 }
 
 impl Fragment<'_> {
     /// First byte and the one after the last, in the datagram's payload.
     fn range(&self) -> (usize, usize) {
-        let start = usize::from(self.piece.offset);
+        let start = usize::from(self.path.piece.offset);
         (start, start + self.payload.len())
     }
 
     /// Same addresses, identification and protocol (RFC 791 section 2.3), on the same VLANs and in the same kind of
     /// tunnel: a mirror shows one datagram on several.
     fn belongs_to(&self, pending: &Pending) -> bool {
-        let same_protocol = self.path.source.is_ipv6() || self.piece.protocol == pending.protocol;
-        pending.identification == self.piece.identification
+        let same_protocol = self.path.source.is_ipv6() || self.path.piece.protocol == pending.protocol;
+        pending.identification == self.path.piece.identification
             && same_protocol
             && pending.path.source == self.path.source
             && pending.path.destination == self.path.destination
@@ -126,8 +135,8 @@ impl Pending {
     fn new(fragment: &Fragment<'_>) -> Self {
         Self {
             path: *fragment.path,
-            identification: fragment.piece.identification,
-            protocol: fragment.piece.protocol,
+            identification: fragment.path.piece.identification,
+            protocol: fragment.path.piece.protocol,
             state: State::Open,
             first_seen: fragment.path.captured,
             payload: Vec::new(),
@@ -156,20 +165,21 @@ impl Pending {
 
     fn insert(&mut self, fragment: &Fragment<'_>, limits: &FrameLimits) -> Insertion {
         let (start, end) = fragment.range();
-        let odd = fragment.piece.more && (fragment.payload.is_empty() || !fragment.payload.len().is_multiple_of(8));
+        let odd =
+            fragment.path.piece.more && (fragment.payload.is_empty() || !fragment.payload.len().is_multiple_of(8));
         let beyond = self.length.is_some_and(|length| end > length) || end > limits.datagram_bytes;
-        let moved_end = !fragment.piece.more
+        let moved_end = !fragment.path.piece.more
             && (self.length.is_some_and(|length| length != end)
                 || self.arrived.last().is_some_and(|last| last.1 > end));
         self.pieces = self.pieces.saturating_add(1);
         if odd || beyond || moved_end || self.pieces > limits.pieces {
             return Insertion::Contradiction;
         }
-        if !fragment.piece.more {
+        if !fragment.path.piece.more {
             self.length = Some(end);
         }
         if start == 0 {
-            self.protocol = fragment.piece.protocol;
+            self.protocol = fragment.path.piece.protocol;
         }
         match self.place(start, end) {
             Place::Held => {}

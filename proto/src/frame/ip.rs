@@ -60,13 +60,13 @@ pub(super) fn v4<'a>(bytes: &'a [u8], path: &mut Path) -> Step<'a> {
     if !header.is_fragmenting_payload() {
         return Ok(Next::new(Layer::Payload(protocol), payload));
     }
-    let piece = Piece {
+    path.piece = Piece {
         identification: u32::from(header.identification()),
         protocol,
         offset: header.fragments_offset().byte_offset(),
         more: header.more_fragments(),
     };
-    fragment(piece, payload, path.cut)
+    fragment(payload, path)
 }
 
 /// IPv6 (RFC 8200).
@@ -112,29 +112,30 @@ pub(super) fn authentication(bytes: &[u8]) -> Step<'_> {
 }
 
 /// The fragment header (RFC 8200 section 4.5); one that is a whole datagram by itself (RFC 6946) is read at once.
-pub(super) fn v6_fragment<'a>(bytes: &'a [u8], path: &Path) -> Step<'a> {
+pub(super) fn v6_fragment<'a>(bytes: &'a [u8], path: &mut Path) -> Step<'a> {
     let header = Ipv6FragmentHeaderSlice::from_slice(bytes).map_err(|_| Rejected::Truncated)?;
     let payload = bytes.get(header.slice().len()..).unwrap_or_default();
     let protocol = header.next_header().0;
     if !header.is_fragmenting_payload() {
         return Ok(Next::new(Layer::Payload(protocol), payload));
     }
-    let piece = Piece {
+    path.piece = Piece {
         identification: header.identification(),
         protocol,
         offset: header.fragment_offset().byte_offset(),
         more: header.more_fragments(),
     };
-    fragment(piece, payload, path.cut)
+    fragment(payload, path)
 }
 
 /// A fragment worth keeping: of something that can lead to UDP, and whole. One that the capture cut can never be
 /// completed; the first of a datagram is read as far as it goes.
 #[cold]
-fn fragment(piece: Piece, payload: &[u8], cut: bool) -> Step<'_> {
+fn fragment<'a>(payload: &'a [u8], path: &Path) -> Step<'a> {
+    let piece = path.piece;
     match piece.protocol {
-        UDP | IPV4 | IPV6 | GRE | MPLS | AUTHENTICATION | DESTINATION | ROUTING => match (cut, piece.offset) {
-            (false, _) => Ok(Next::new(Layer::Fragment(piece), payload)),
+        UDP | IPV4 | IPV6 | GRE | MPLS | AUTHENTICATION | DESTINATION | ROUTING => match (path.cut, piece.offset) {
+            (false, _) => Ok(Next::new(Layer::Fragment, payload)),
             (true, 0) => Ok(Next::new(Layer::Payload(piece.protocol), payload)),
             (true, _) => Err(Rejected::Truncated),
         },

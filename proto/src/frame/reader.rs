@@ -1,7 +1,7 @@
 //! The reader of frames: a walk through the headers, and once more through what fragments were put together to.
 
 use super::fragment::{Fragment, FragmentCounters, FrameLimits, Reassembly};
-use super::walk::{Stop, Walk};
+use super::walk::{Next, Path, Stop, Walk};
 use super::{Datagram, Frame, Rejected};
 
 /// Reads frames; keeps fragments until their datagrams are whole, within [`FrameLimits`].
@@ -27,13 +27,14 @@ impl FrameReader {
     /// [`Rejected`] where there is none to hand back: a reason to count, not a failure.
     #[inline]
     pub fn read<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Datagram<'a>, Rejected> {
-        let mut walk = Walk::of(frame)?;
+        let next = Next::new(frame.link_type.first_layer()?, frame.bytes);
+        let mut walk = Walk::on(Path::of(frame), next);
         match walk.run() {
             Ok(datagram) => Ok(datagram),
             Err(Stop::Rejected(why)) => Err(why),
-            Err(Stop::Fragment(piece, payload)) => {
+            Err(Stop::Fragment(payload)) => {
                 let path = &walk.path;
-                self.assemble(&Fragment { path, piece, payload })
+                self.assemble(&Fragment { path, payload })
             }
         }
     }
@@ -46,9 +47,8 @@ impl FrameReader {
         let fragment = match walk.run() {
             Ok(datagram) => return Ok(datagram),
             Err(Stop::Rejected(why)) => return Err(why),
-            Err(Stop::Fragment(piece, payload)) => Fragment {
+            Err(Stop::Fragment(payload)) => Fragment {
                 path: &walk.path,
-                piece,
                 payload,
             },
         };

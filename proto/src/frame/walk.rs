@@ -30,8 +30,8 @@ pub(super) enum Layer {
     Ipv6,
     /// What follows an IP header, by protocol number.
     Payload(u8),
-    /// A part of what follows an IP header.
-    Fragment(Piece),
+    /// A part of what follows an IP header: which one, the path knows.
+    Fragment,
 }
 
 /// The next bytes and what they are.
@@ -77,12 +77,30 @@ pub(super) struct Path {
     pub destination: IpAddr,
     /// Whether the capture, rather than the network, ends the bytes at hand.
     pub cut: bool,
+    /// Where the fragment at hand belongs.
+    pub piece: Piece,
+}
+
+impl Path {
+    /// That of a frame of which nothing has been read.
+    pub const fn of(frame: &Frame<'_>) -> Self {
+        let unset = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            captured: frame.captured,
+            vlan: VlanStack::EMPTY,
+            tunnel: None,
+            source: unset,
+            destination: unset,
+            cut: frame.wire_length as usize > frame.bytes.len(),
+            piece: Piece::WHOLE,
+        }
+    }
 }
 
 /// What ends a walk before a datagram.
 pub(super) enum Stop<'a> {
     Rejected(Rejected),
-    Fragment(Piece, &'a [u8]),
+    Fragment(&'a [u8]),
 }
 
 /// A walk through a frame, or through what its fragments were put together to.
@@ -93,20 +111,6 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    #[inline]
-    pub fn of(frame: &Frame<'a>) -> Result<Self, Rejected> {
-        let unset = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let path = Path {
-            captured: frame.captured,
-            vlan: VlanStack::default(),
-            tunnel: None,
-            source: unset,
-            destination: unset,
-            cut: usize::try_from(frame.wire_length).is_ok_and(|wire| wire > frame.bytes.len()),
-        };
-        Ok(Self::on(path, Next::new(frame.link_type.first_layer()?, frame.bytes)))
-    }
-
     /// A walk from `next` on, what is outside of it being known.
     pub const fn on(path: Path, next: Next<'a>) -> Self {
         Self {
@@ -116,12 +120,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks to the end.
+    /// Walks to the end. What is next stays in registers: kept in `self`, each step would wait for the last one's stores.
     #[inline]
     pub fn run(&mut self) -> Result<Datagram<'a>, Stop<'a>> {
+        let Next { mut layer, mut bytes } = self.next;
         while let Some(left) = self.layers_left.checked_sub(1) {
             self.layers_left = left;
-            let Next { layer, bytes } = self.next;
             let step = match layer {
                 Layer::Ethernet => link::ethernet(bytes),
                 Layer::EtherType(ether_type) => self.ether_type(ether_type, bytes),
@@ -129,7 +133,7 @@ impl<'a> Walk<'a> {
                 Layer::Ipv6 => ip::v6(bytes, &mut self.path),
                 Layer::Payload(ip::UDP) => return self.udp(bytes),
                 Layer::Payload(protocol) => self.payload(protocol, bytes),
-                Layer::Fragment(piece) => return Err(Stop::Fragment(piece, bytes)),
+                Layer::Fragment => return Err(Stop::Fragment(bytes)),
                 Layer::Ip => ip::any(bytes),
                 Layer::Llc => link::llc(bytes),
                 Layer::LinuxSll => link::linux_sll(bytes),
@@ -138,7 +142,7 @@ impl<'a> Walk<'a> {
                 Layer::Ppp => link::ppp(bytes),
                 Layer::Mpls => label::mpls(bytes, &mut self.path),
             };
-            self.next = step.map_err(|why| self.blame(why))?;
+            Next { layer, bytes } = step.map_err(|why| self.blame(why))?;
         }
         Err(Stop::Rejected(Rejected::TooDeep))
     }
@@ -166,7 +170,7 @@ impl<'a> Walk<'a> {
             ip::GRE => tunnel::gre(bytes, &mut self.path),
             ip::MPLS => Ok(Next::new(Layer::Mpls, bytes)),
             ip::AUTHENTICATION => ip::authentication(bytes),
-            ip::FRAGMENT if ipv6 => ip::v6_fragment(bytes, &self.path),
+            ip::FRAGMENT if ipv6 => ip::v6_fragment(bytes, &mut self.path),
             ip::HOP_BY_HOP | ip::ROUTING | ip::DESTINATION | ip::MOBILITY | ip::HIP | ip::SHIM6 if ipv6 => {
                 ip::v6_extension(bytes)
             }
