@@ -54,7 +54,7 @@ impl Listener {
             transport: Settings::client(),
         };
         let defaults = PlayoutSettings::default();
-        let playout = PlayoutSettings { delay, max_delay: defaults.max_delay.max(2 * delay) };
+        let playout = PlayoutSettings { delay, max_delay: defaults.max_delay.max(2 * delay), ..defaults };
         let player = Arc::new(Mutex::new(Player::new(playout)));
         let heard = Arc::new(AtomicU32::new(NONE));
         let (sender, events) = mpsc::unbounded_channel();

@@ -80,7 +80,7 @@ struct ListenRequest {
 pub fn make_token(path: &Path) -> anyhow::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("making a token")?;
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = hex(&bytes);
     let write = || {
         let _ = std::fs::remove_file(path); // One of another owner or mode must not be reused.
         let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
@@ -88,6 +88,10 @@ pub fn make_token(path: &Path) -> anyhow::Result<String> {
     };
     write().with_context(|| format!("writing the token to {}", path.display()))?;
     Ok(token)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Serves on each address until `shutdown`.

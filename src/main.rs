@@ -50,19 +50,19 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     telemetry::start(cli.verbose, !cli.command.is_service());
     match cli.command {
         #[cfg(feature = "capture")]
-        Command::Capture(args) => commands::capture::run(args),
+        Command::Capture(args) => commands::capture::run(&args),
         #[cfg(feature = "playback")]
-        Command::Playback(args) => commands::playback::run(args),
+        Command::Playback(args) => commands::playback::run(&args),
         #[cfg(feature = "playback")]
-        Command::Listen(args) => commands::listen::run(args),
+        Command::Listen(args) => commands::listen::run(&args),
         #[cfg(feature = "playback")]
-        Command::Agents(args) => commands::agents::run(args),
+        Command::Agents(args) => commands::agents::run(&args),
         #[cfg(all(feature = "capture", feature = "playback"))]
         Command::Replay(args) => commands::replay::run(args),
         #[cfg(all(feature = "capture", feature = "playback"))]
-        Command::Demo(args) => commands::demo::run(args),
+        Command::Demo(args) => commands::demo::run(&args),
         Command::Certs(args) => commands::certs::run(args),
-        Command::Config(args) => commands::config::run(args),
+        Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
     }
 }

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use silentmon_certs::{CertsError, ClientTls, Credentials, Role, ServerTls, Trust};
+#[cfg(feature = "playback")]
+use silentmon_certs::ClientTls;
+use silentmon_certs::{CertsError, Credentials, Trust};
+#[cfg(feature = "capture")]
+use silentmon_certs::{Role, ServerTls};
 use silentmon_proto::relay::ALPN;
 use time::OffsetDateTime;
 

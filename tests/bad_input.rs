@@ -65,6 +65,13 @@ fn disclosure_has_to_be_chosen() {
 }
 
 #[test]
+fn the_packaged_sample_is_a_good_configuration() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/silentmon.toml");
+    let output = run(&["config", "check", sample.to_str().expect("a UTF-8 path")]);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn a_configuration_that_is_not_there_is_said() {
     let house = House::build();
     let file = house.text("nothing.toml");

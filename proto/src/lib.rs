@@ -8,4 +8,7 @@ pub mod frame;
 pub mod ids;
 pub mod reason;
 pub mod relay;
+pub mod rtcp;
+pub mod rtp;
+pub mod telephone_event;
 pub mod time;

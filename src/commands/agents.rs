@@ -30,12 +30,12 @@ pub struct AgentsArgs {
 ///
 /// # Errors
 /// `Unavailable` where no server answers.
-pub fn run(args: AgentsArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
     let server = &args.server;
     let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), Duration::from_millis(60))?;
-        list(listener, &args).await
+        list(listener, args).await
     })?;
     Ok(ExitCode::SUCCESS)
 }

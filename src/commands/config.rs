@@ -35,11 +35,11 @@ enum Action {
 ///
 /// # Errors
 /// `BadConfig` with the place, where the file is wrong.
-pub fn run(args: ConfigArgs) -> anyhow::Result<ExitCode> {
-    match args.action {
-        Action::Check { file } => check(&file),
+pub fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
+    match &args.action {
+        Action::Check { file } => check(file),
         Action::Print { file } => {
-            output::line(understood(&file)?.text.trim_end());
+            output::line(understood(file)?.text.trim_end());
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -41,7 +41,7 @@ pub struct DemoArgs {
 ///
 /// # Errors
 /// Where a part of the chain doesn't start.
-pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = Folder::make()?;
     say("1. Certificates: an authority, a capture server, a supervisor.");
     make_certificates(folder.path())?;
@@ -50,7 +50,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let config = write_inputs(folder.path(), server)?;
     let _capture = Service::start(&config)?;
     say(&format!("3. Supervisor \"demo\" listens to agent {AGENT} for {} s over the relay (QUIC, mutual TLS).", args.seconds));
-    if !listen(folder.path(), server, &args)? {
+    if !listen(folder.path(), server, args)? {
         say("Not both sides were heard.");
         return Ok(ExitCode::FAILURE);
     }

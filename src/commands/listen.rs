@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use silentmon_playback_core::report::LegReport;
 use silentmon_playback_io::clock;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId};
 use silentmon_playback_io::sink::{Output, Sink, SinkEvent};
@@ -59,7 +60,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// `NotPermitted` where the server refuses, `Unavailable` where no server or sound card can be had.
-pub fn run(args: ListenArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let destination = Destination::parse(&args.output)?;
     let server = &args.server;
     let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
@@ -67,7 +68,7 @@ pub fn run(args: ListenArgs) -> anyhow::Result<ExitCode> {
     let summary = runtime.block_on(async {
         let delay = Duration::from_millis(args.delay_ms);
         let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), delay)?;
-        listen(listener, &args, destination).await
+        listen(listener, args, destination).await
     })?;
     output::status("");
     if args.json {
@@ -138,18 +139,18 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
     let agent = AgentId::new(&args.agent);
     let wish = MonitorRequest { agent: agent.clone(), purpose: args.reason.clone(), output: destination.kind() };
     let mut session = Session::new(agent, listener.start(wish));
-    let mut end = None;
+    let mut end = End::NotYetKnown;
     while !session.over {
         let event = tokio::select! {
             () = stop.cancelled() => break,
-            () = sleep_until(end) => break,
+            () = end.reached() => break,
             event = next_sink_event(&mut sink) => { show_output(&event); continue }
             event = listener.next_event() => event,
         };
         let Some(event) = event else { break };
         session.handle(event)?;
-        if session.started && end.is_none() {
-            end = Some(args.duration.map(|duration| tokio::time::Instant::now() + duration));
+        if session.started && end == End::NotYetKnown {
+            end = args.duration.map_or(End::Never, |duration| End::At(tokio::time::Instant::now() + duration));
             sink = match sink {
                 None => destination.open(&listener)?,
                 open => open,
@@ -180,11 +181,21 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
     Ok(session.sum_up(reports))
 }
 
-/// `None`: not yet; `Some(None)`: never.
-async fn sleep_until(end: Option<Option<tokio::time::Instant>>) {
-    match end.flatten() {
-        Some(end) => tokio::time::sleep_until(end).await,
-        None => std::future::pending().await,
+/// When listening ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    /// The session hasn't started.
+    NotYetKnown,
+    Never,
+    At(tokio::time::Instant),
+}
+
+impl End {
+    async fn reached(self) {
+        match self {
+            Self::At(end) => tokio::time::sleep_until(end).await,
+            Self::NotYetKnown | Self::Never => std::future::pending().await,
+        }
     }
 }
 
@@ -265,7 +276,7 @@ impl Session {
         self.reason = status.reason;
     }
 
-    fn sum_up(self, reports: [silentmon_playback_core::report::LegReport; 2]) -> Summary {
+    fn sum_up(self, reports: [LegReport; 2]) -> Summary {
         let first = reports.iter().filter_map(|report| report.first_audio).min();
         Summary::of(Heard {
             agent: self.agent,

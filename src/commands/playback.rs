@@ -36,7 +36,7 @@ pub struct PlaybackArgs {
 ///
 /// # Errors
 /// `BadConfig`, `Unavailable` or `NotPermitted`, in one sentence.
-pub fn run(args: PlaybackArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &PlaybackArgs) -> anyhow::Result<ExitCode> {
     if args.check {
         return super::config::check(&args.config);
     }

@@ -264,7 +264,7 @@ fn a_standard_receiver_plays_the_plain_rtp_and_voice_is_marked_ef() {
         .expect("listen starts");
     lab::wait_for_sessions(&house, 1);
     let mirror = lab.play(&capture);
-    receivers.map(Running::finish);
+    receivers.into_iter().for_each(Running::finish);
     drop(mirror);
     let _ = forwarding.kill();
     let _ = forwarding.wait();

@@ -202,6 +202,7 @@ impl Leg {
             samples: span(length),
             newest: numbered.order != Order::Reordered,
         };
+        let captured = clock.local(arrival.captured);
         let Some(at) = self.place(arrival, clock, placing) else {
             return self.miss(placing);
         };
@@ -214,7 +215,7 @@ impl Leg {
             generation: self.generation,
             sequence: numbered.extended,
             run: numbered.run,
-            captured: clock.local(arrival.captured),
+            captured,
             decoder,
             payload,
         });
@@ -251,6 +252,8 @@ impl Leg {
             excess = 0;
         } else if excess < -samples(JUMP) || (late && paused) {
             return Some(self.anchor(arrival, placing, due));
+        } else if self.playout.is_starved() && (1..=ceiling).contains(&(self.playout.cursor() - at)) {
+            return self.hold(arrival, clock, placing);
         } else if late {
             return self.late(arrival, clock, placing);
         }
@@ -271,6 +274,16 @@ impl Leg {
             stream.end = placing.timestamp + placing.samples;
             stream.late_since = None;
         }
+    }
+
+    /// Takes up the sound where it broke off: nothing was played since, so that nothing need be dropped.
+    fn hold(&mut self, arrival: Arrival, clock: &mut ArrivalClock, placing: Placing) -> Option<i64> {
+        clock.restart(arrival.now, arrival.captured);
+        let due = self.due(arrival, clock);
+        let at = self.playout.hold();
+        self.stream.as_mut()?.mapping = Some(at - placing.timestamp);
+        self.keep(arrival, placing, at - due);
+        Some(at)
     }
 
     /// A packet that is late: one more, or one too many.

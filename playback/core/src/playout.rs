@@ -137,6 +137,19 @@ impl Playout {
         self.correction = Correction::None;
     }
 
+    /// Whether all that came was played, and silence since.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved > 0 && !self.has_sound()
+    }
+
+    /// Makes the silence since the last packet a delay: the next packet belongs at the cursor, which is returned.
+    pub(crate) fn hold(&mut self) -> i64 {
+        self.concealed += self.starved;
+        self.starved = 0;
+        self.forget();
+        self.cursor
+    }
+
     /// Takes note of a packet that came too late, of which so many samples are missing.
     pub(crate) fn missed(&mut self, generation: u32, sequence: i64, samples: u64) {
         let passed = self.last.is_some_and(|(g, last)| g == generation && sequence < last);

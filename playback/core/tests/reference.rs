@@ -1,6 +1,7 @@
 //! Against the reference material: the ITU's vectors and real captures with their known decodes. Skipped where absent.
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stderr,
     reason = "a test may fail here, and says what it skipped"
 )]
@@ -12,8 +13,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use silentmon_playback_core::exact::Timeline;
 use silentmon_playback_core::g711::Law;
+use silentmon_playback_core::player::{Player, PlayoutSettings};
 use silentmon_proto::codec::Codec;
-use silentmon_proto::ids::{PayloadType, RtpTimestamp, SequenceNumber};
+use silentmon_proto::ids::{Leg, PayloadType, RtpTimestamp, SequenceNumber};
+use silentmon_proto::time::Instant;
 
 fn shared() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
@@ -67,8 +70,11 @@ fn the_sweep_of_the_itu_software_tools_is_coded_and_decoded_bit_exact() {
 /// An RTP packet found in a capture: from, to, SSRC, and the packet.
 type Key = (String, String, u32);
 
+/// A packet with its capture time in microseconds.
+type Captured = (u64, Vec<u8>);
+
 /// The RTP packets of a classic pcap of Ethernet frames, behind any VLAN tags; `None` for other files.
-fn rtp_of(capture: &Path) -> Option<BTreeMap<Key, Vec<Vec<u8>>>> {
+fn rtp_of(capture: &Path) -> Option<BTreeMap<Key, Vec<Captured>>> {
     let file = std::fs::read(capture).expect("readable");
     let little = match file.get(..4)? {
         [0xd4, 0xc3, 0xb2, 0xa1] | [0x4d, 0x3c, 0xb2, 0xa1] => true,
@@ -86,12 +92,13 @@ fn rtp_of(capture: &Path) -> Option<BTreeMap<Key, Vec<Vec<u8>>>> {
     if word(20)? != 1 {
         return None;
     }
-    let mut streams: BTreeMap<Key, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut streams: BTreeMap<Key, Vec<Captured>> = BTreeMap::new();
     let mut at = 24;
     while let Some(length) = word(at + 8) {
         let end = at + 16 + length as usize;
         if let Some((key, packet)) = file.get(at + 16..end).and_then(rtp) {
-            streams.entry(key).or_default().push(packet);
+            let at = u64::from(word(at)?) * 1_000_000 + u64::from(word(at + 4)?);
+            streams.entry(key).or_default().push((at, packet));
         }
         at = end;
     }
@@ -125,9 +132,9 @@ fn rtp(frame: &[u8]) -> Option<(Key, Vec<u8>)> {
     Some((key, packet.to_vec()))
 }
 
-fn timeline_hash(packets: &[Vec<u8>]) -> (usize, String) {
+fn timeline(packets: &[Captured]) -> Vec<i16> {
     let mut timeline = Timeline::new();
-    for rtp in packets {
+    for (_, rtp) in packets {
         let header = 12 + 4 * usize::from(rtp[0] & 0x0f);
         assert_eq!(rtp[0] & 0x30, 0, "no padding or extension in these captures");
         timeline
@@ -139,8 +146,11 @@ fn timeline_hash(packets: &[Vec<u8>]) -> (usize, String) {
             )
             .expect("short enough");
     }
-    let samples = timeline.finish().expect("short enough");
-    let digest = Sha256::digest(bytes(&samples));
+    timeline.finish().expect("short enough")
+}
+
+fn hashed(samples: &[i16]) -> (usize, String) {
+    let digest = Sha256::digest(bytes(samples));
     let mut hash = String::new();
     for byte in digest {
         write!(hash, "{byte:02x}").expect("writes to memory");
@@ -160,12 +170,10 @@ fn packets_of(streams: &str, file: &str, ssrc: &str, from: &str) -> Option<usize
     })
 }
 
-#[test]
-fn the_bare_decode_of_real_captures_has_the_known_hash() {
-    let Some(data) = shared() else { return };
+/// Calls `judge` with each known G.711 stream that this test can read: name, length and hash of its time line, packets.
+fn for_each_stream(data: &Path, mut judge: impl FnMut(&str, (usize, String), &[Captured])) {
     let table = std::fs::read_to_string(data.join("gold/g711_pcm.tsv")).expect("readable");
     let known = std::fs::read_to_string(data.join("gold/streams.tsv")).expect("readable");
-    let mut compared = 0;
     for row in table.lines().skip(1) {
         let fields: Vec<&str> = row.split('\t').collect();
         let [file, _, ssrc, direction, _, _, _, _, _, length, hash, ..] = fields[..] else {
@@ -180,10 +188,60 @@ fn the_bare_decode_of_real_captures_has_the_known_hash() {
             continue;
         };
         let count = packets_of(&known, file, ssrc, from).expect("a known stream");
-        let packets = &packets[..count.min(packets.len())];
         let expected = (length.parse().expect("a number"), hash.to_owned());
-        assert_eq!(timeline_hash(packets), expected, "{file} {ssrc}");
-        compared += 1;
+        judge(
+            &format!("{file} {ssrc}"),
+            expected,
+            &packets[..count.min(packets.len())],
+        );
     }
+}
+
+#[test]
+fn the_bare_decode_of_real_captures_has_the_known_hash() {
+    let Some(data) = shared() else { return };
+    let mut compared = 0;
+    for_each_stream(&data, |name, expected, packets| {
+        assert_eq!(hashed(&timeline(packets)), expected, "{name}");
+        compared += 1;
+    });
     assert!(compared >= 30, "only {compared} streams compared");
+}
+
+/// Plays a stream as it was captured, to its end.
+fn played(packets: &[Captured]) -> (Player, Vec<i16>) {
+    let mut player = Player::new(PlayoutSettings::default());
+    let mut out = Vec::new();
+    let mut frames = [[0; 2]; 80];
+    let time = |micros: u64| Instant::from_nanos(micros * 1000);
+    let mut now = packets.first().map_or(0, |(at, _)| *at);
+    let mut waiting = packets.iter().peekable();
+    while waiting.peek().is_some() || !player.buffered().is_zero() {
+        while let Some((at, rtp)) = waiting.next_if(|(at, _)| *at <= now) {
+            player.handle_packet(time(*at), Leg::Agent, time(*at), rtp);
+        }
+        player.pull(time(now), &mut frames);
+        out.extend(frames.map(|[left, _]| left));
+        now += 10_000;
+    }
+    (player, out)
+}
+
+#[test]
+fn real_captures_play_as_they_decode_where_nothing_is_late() {
+    let Some(data) = shared() else { return };
+    let mut identical = 0;
+    for_each_stream(&data, |name, _, packets| {
+        let (player, out) = played(packets);
+        let report = player.report(Leg::Agent);
+        let line = timeline(packets);
+        let line = &line[line.iter().position(|&sample| sample != 0).unwrap_or(0)..];
+        let first = out.iter().position(|&sample| sample != 0).unwrap_or(0);
+        let same = out[first..].starts_with(line);
+        // Of a damaged stream, or one that jumps, only the bare decode is defined.
+        let whole = report.lost == 0 && report.late == 0 && report.concealed.is_zero() && report.resyncs == 0;
+        assert!(same || !whole, "{name}: {report:?}");
+        identical += u32::from(same);
+    });
+    assert!(identical >= 24, "only {identical} streams played as they decode");
 }

@@ -307,7 +307,10 @@ impl Engine {
 
     /// How many sessions are heard over a connection.
     pub fn sessions_over(&self, connection: ConnectionId) -> usize {
-        self.sessions.values().filter(|session| session.connection() == Some(connection)).count()
+        self.sessions
+            .values()
+            .filter(|session| session.connection() == Some(connection))
+            .count()
     }
 
     fn count_losses(&mut self) {

@@ -61,6 +61,7 @@ pub struct Stream {
     markers: u64,
     first_captured: Instant,
     last_captured: Instant,
+    longest_gap: Duration,
     first_timestamp: u32,
     last_timestamp: u32,
     events: u32,
@@ -129,6 +130,7 @@ impl Stream {
             markers: 0,
             first_captured: incoming.captured,
             last_captured: incoming.captured,
+            longest_gap: Duration::ZERO,
             first_timestamp: packet.timestamp.0,
             last_timestamp: packet.timestamp.0,
             events: 0,
@@ -144,6 +146,7 @@ impl Stream {
         let sequenced = self.number(incoming);
         self.packets += 1;
         self.markers += u64::from(incoming.packet.marker);
+        self.longest_gap = self.longest_gap.max(incoming.captured.saturating_since(self.last_captured));
         self.last_captured = self.last_captured.max(incoming.captured);
         let kind = self.look_at_payload(incoming);
         let mut taken = Taken {
@@ -425,6 +428,11 @@ impl Stream {
     /// When its latest packet was captured.
     pub const fn last_captured(&self) -> Instant {
         self.last_captured
+    }
+
+    /// Longest time between two packets, copies included.
+    pub const fn longest_gap(&self) -> Duration {
+        self.longest_gap
     }
 
     /// From the first packet to the last.

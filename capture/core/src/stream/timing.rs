@@ -1,4 +1,4 @@
-//! Time in one stream: interarrival jitter (RFC 3550 A.8), packet time, RTP clock, gaps and jumps of the timestamp.
+//! Time in one stream: interarrival jitter (RFC 3550 A.8), packet time, RTP clock and jumps of the timestamp.
 
 use std::time::Duration;
 
@@ -26,7 +26,6 @@ pub struct Timing {
     jitter_ticks: f64,
     last: Instant,
     anchor: (Instant, u32),
-    longest_gap: Duration,
 }
 
 /// What the timing of a packet shows.
@@ -50,7 +49,6 @@ impl Timing {
             jitter_ticks: 0.0,
             last: captured,
             anchor: (captured, timestamp.0),
-            longest_gap: Duration::ZERO,
         }
     }
 
@@ -60,7 +58,6 @@ impl Timing {
         let ticks = timestamp.0.wrapping_sub(self.last_timestamp);
         let elapsed = captured.seconds_since(self.last);
         let jumped = !restarted && self.strays(ticks, elapsed);
-        self.longest_gap = self.longest_gap.max(captured.saturating_since(self.last));
         if jumped || restarted {
             self.timestamp_jumps += u32::from(jumped);
             self.anchor = (captured, timestamp.0);
@@ -108,11 +105,6 @@ impl Timing {
     /// How often the timestamp jumped.
     pub const fn timestamp_jumps(&self) -> u32 {
         self.timestamp_jumps
-    }
-
-    /// Longest time between two packets.
-    pub const fn longest_gap(&self) -> Duration {
-        self.longest_gap
     }
 
     fn strays(&self, ticks: u32, elapsed: f64) -> bool {
@@ -192,7 +184,6 @@ mod tests {
         }
         assert_eq!(timing.step(), Some(240));
         assert_eq!(timing.jitter(), Some(Duration::ZERO));
-        assert_eq!(timing.longest_gap(), Duration::from_millis(30));
     }
 
     #[test]

@@ -1,0 +1,135 @@
+//! Datagrams on their way from a capture thread to the event loop: many in one buffer, none with an allocation of its
+//! own.
+
+use std::net::SocketAddr;
+
+use silentmon_proto::frame::{Datagram, Tunnel, VlanStack};
+use silentmon_proto::time::Instant;
+
+/// Datagrams of a batch after which it is handed over even where more are at hand.
+const DATAGRAMS: usize = 512;
+/// Payload bytes of a batch after which it is handed over.
+const PAYLOADS: usize = 128 * 1024;
+
+/// Datagrams in the order they were captured.
+#[derive(Debug, Default)]
+pub struct Batch {
+    entries: Vec<Entry>,
+    payloads: Vec<u8>,
+}
+
+/// A datagram without its payload.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    captured: Instant,
+    vlan: VlanStack,
+    tunnel: Option<Tunnel>,
+    source: SocketAddr,
+    destination: SocketAddr,
+    /// Where its payload begins in the batch.
+    start: usize,
+    length: usize,
+    truncated: bool,
+}
+
+impl Batch {
+    /// The datagrams.
+    pub fn datagrams(&self) -> impl ExactSizeIterator<Item = Datagram<'_>> {
+        self.entries.iter().map(|entry| Datagram {
+            captured: entry.captured,
+            vlan: entry.vlan,
+            tunnel: entry.tunnel,
+            source: entry.source,
+            destination: entry.destination,
+            payload: self
+                .payloads
+                .get(entry.start..entry.start + entry.length)
+                .unwrap_or(&[]),
+            truncated: entry.truncated,
+        })
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn push(&mut self, datagram: &Datagram<'_>) {
+        let start = self.payloads.len();
+        self.payloads.extend_from_slice(datagram.payload);
+        self.entries.push(Entry {
+            captured: datagram.captured,
+            vlan: datagram.vlan,
+            tunnel: datagram.tunnel,
+            source: datagram.source,
+            destination: datagram.destination,
+            start,
+            length: datagram.payload.len(),
+            truncated: datagram.truncated,
+        });
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= DATAGRAMS || self.payloads.len() >= PAYLOADS
+    }
+
+    /// The same memory with nothing in it.
+    pub(super) fn emptied(mut self) -> Self {
+        self.entries.clear();
+        self.payloads.clear();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn datagram(number: u64, payload: &[u8]) -> Datagram<'_> {
+        let mut vlan = VlanStack::default();
+        vlan.push(200);
+        Datagram {
+            captured: Instant::from_nanos(number),
+            vlan,
+            tunnel: Some(Tunnel::Erspan2),
+            source: "10.1.1.20:24678".parse().unwrap(),
+            destination: "[2001:db8::1]:4000".parse().unwrap(),
+            payload,
+            truncated: number.is_multiple_of(2),
+        }
+    }
+
+    #[test]
+    fn gives_back_what_was_put_in() {
+        let datagrams = [datagram(1, b"one"), datagram(2, b""), datagram(3, &[3; 2000])];
+        let mut batch = Batch::default();
+        datagrams.iter().for_each(|datagram| batch.push(datagram));
+        assert!(batch.datagrams().eq(datagrams));
+        assert_eq!(batch.len(), 3);
+    }
+
+    #[test]
+    fn an_emptied_batch_keeps_its_memory() {
+        let mut batch = Batch::default();
+        batch.push(&datagram(1, &[7; 5000]));
+        let memory = batch.payloads.as_ptr();
+        let mut batch = batch.emptied();
+        assert!(batch.is_empty());
+        batch.push(&datagram(2, &[8; 5000]));
+        assert_eq!(batch.payloads.as_ptr(), memory);
+    }
+
+    #[test]
+    fn is_full_by_datagrams_or_by_bytes() {
+        let mut small = Batch::default();
+        (0..DATAGRAMS as u64).for_each(|number| small.push(&datagram(number, b"")));
+        let mut large = Batch::default();
+        large.push(&datagram(1, &[0; PAYLOADS]));
+        assert!(small.is_full() && large.is_full() && !Batch::default().is_full());
+    }
+}

@@ -1,0 +1,108 @@
+//! The capture thread's side of the hand-over: frames in, batches of wanted datagrams out.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use silentmon_capture_core::filter::MediaFilter;
+use silentmon_proto::frame::{Frame, FrameReader};
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::{Batch, CaptureStats};
+
+/// What happens to a batch for which there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overflow {
+    /// It is dropped and counted: a live capture can't wait, the kernel would drop instead.
+    Drop,
+    /// The thread waits: a file can.
+    Wait,
+}
+
+/// Turns frames into batches.
+pub(super) struct Outlet {
+    reader: FrameReader,
+    batch: Batch,
+    stats: CaptureStats,
+    overflow: Overflow,
+    batches: Sender<Batch>,
+    /// Batches that come back empty.
+    used: Receiver<Batch>,
+    /// Where others read the figures.
+    published: Arc<Mutex<CaptureStats>>,
+}
+
+/// The event loop doesn't take batches any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Closed;
+
+impl Outlet {
+    pub(super) fn new(
+        overflow: Overflow,
+        batches: Sender<Batch>,
+        used: Receiver<Batch>,
+        published: Arc<Mutex<CaptureStats>>,
+    ) -> Self {
+        Self {
+            reader: FrameReader::default(),
+            batch: Batch::default(),
+            stats: CaptureStats::default(),
+            overflow,
+            batches,
+            used,
+            published,
+        }
+    }
+
+    /// Takes a frame; its datagram joins the batch if the filter wants it.
+    #[inline]
+    pub(super) fn take(&mut self, frame: &Frame<'_>, filter: &MediaFilter) -> Result<(), Closed> {
+        self.stats.frames += 1;
+        self.stats.bytes += u64::from(frame.wire_length);
+        self.stats.last_frame = Some(frame.captured);
+        match self.reader.read(frame) {
+            Ok(datagram) if filter.wants(datagram.source, datagram.destination) => {
+                self.stats.passed += 1;
+                self.batch.push(&datagram);
+            }
+            Ok(_) => self.stats.unwanted += 1,
+            Err(reason) => self.stats.rejected.count(reason),
+        }
+        if self.batch.is_full() {
+            return self.flush();
+        }
+        Ok(())
+    }
+
+    /// Hands the batch over and makes the figures known.
+    pub(super) fn flush(&mut self) -> Result<(), Closed> {
+        let sent = match self.batch.is_empty() {
+            true => Ok(()),
+            false => self.send(),
+        };
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.stats;
+        sent
+    }
+
+    /// The figures, to be completed.
+    pub(super) fn stats(&mut self) -> &mut CaptureStats {
+        &mut self.stats
+    }
+
+    fn send(&mut self) -> Result<(), Closed> {
+        let empty = self.used.try_recv().unwrap_or_default();
+        let batch = std::mem::replace(&mut self.batch, empty);
+        match self.overflow {
+            Overflow::Wait => self.batches.blocking_send(batch).map_err(|_| Closed),
+            Overflow::Drop => match self.batches.try_send(batch) {
+                Ok(()) => Ok(()),
+                Err(TrySendError::Closed(_)) => Err(Closed),
+                Err(TrySendError::Full(batch)) => {
+                    self.stats.dropped_handover += batch.len() as u64;
+                    self.batch = batch.emptied();
+                    Ok(())
+                }
+            },
+        }
+    }
+}

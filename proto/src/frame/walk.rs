@@ -1,0 +1,236 @@
+//! The one pass through a frame: header after header until a UDP datagram, a fragment or a reason to stop.
+//!
+//! What each header looks like is known to the modules beside this one; what follows what is known here.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use etherparse::UdpHeaderSlice;
+
+use super::fragment::Fragment;
+use super::{Datagram, Frame, Rejected, Tunnel, VlanStack, ip, label, link, tunnel, vlan};
+use crate::time::Instant;
+
+/// Most headers read in one frame. The deepest real stacks (QinQ, MPLS, ERSPAN and VXLAN inside each other) stay below 20.
+const MAX_LAYERS: usize = 32;
+
+/// What the next bytes of a frame are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    Ethernet,
+    EtherType(u16),
+    Llc,
+    LinuxSll,
+    LinuxSll2,
+    Loopback,
+    Ppp,
+    Mpls,
+    /// IP of the version its first four bits tell.
+    Ip,
+    Ipv4,
+    Ipv6,
+    /// What follows an IP header, by protocol number.
+    Payload(u8),
+}
+
+/// The next bytes and what they are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Next<'a> {
+    pub layer: Layer,
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Next<'a> {
+    pub const fn new(layer: Layer, bytes: &'a [u8]) -> Self {
+        Self { layer, bytes }
+    }
+
+    /// IP needs no second look at its EtherType.
+    #[inline]
+    pub const fn ether_type(ether_type: u16, bytes: &'a [u8]) -> Self {
+        let layer = match ether_type {
+            0x0800 => Layer::Ipv4,
+            0x86dd => Layer::Ipv6,
+            other => Layer::EtherType(other),
+        };
+        Self { layer, bytes }
+    }
+}
+
+/// What reading one header gives.
+pub(super) type Step<'a> = Result<Next<'a>, Rejected>;
+
+/// The first `N` bytes and the rest.
+#[inline]
+pub(super) fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), Rejected> {
+    bytes.split_first_chunk().ok_or(Rejected::Truncated)
+}
+
+/// What the outer headers told about the inner ones.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Path {
+    pub captured: Instant,
+    pub vlan: VlanStack,
+    pub tunnel: Option<Tunnel>,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    /// Whether the capture, rather than the network, ends the bytes at hand.
+    pub cut: bool,
+}
+
+/// What a walk ends at.
+pub(super) enum Found<'a> {
+    Datagram(Datagram<'a>),
+    Fragment(Fragment<'a>),
+}
+
+/// Where a header leads: further in, or to the end.
+pub(super) enum Then<'a> {
+    Next(Next<'a>),
+    Found(Found<'a>),
+}
+
+/// A walk through a frame, or through what its fragments were put together to.
+pub(super) struct Walk<'a> {
+    pub path: Path,
+    pub next: Next<'a>,
+}
+
+impl<'a> Walk<'a> {
+    pub fn of(frame: &Frame<'a>) -> Result<Self, Rejected> {
+        let unset = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let path = Path {
+            captured: frame.captured,
+            vlan: VlanStack::default(),
+            tunnel: None,
+            source: unset,
+            destination: unset,
+            cut: usize::try_from(frame.wire_length).is_ok_and(|wire| wire > frame.bytes.len()),
+        };
+        let next = Next::new(frame.link_type.first_layer()?, frame.bytes);
+        Ok(Self { path, next })
+    }
+
+    /// Walks to the end. A datagram to a tunnel's port that holds no IP after all is handed back as it stands.
+    pub fn run(mut self) -> Result<Found<'a>, Rejected> {
+        let mut plain = None;
+        for _ in 0..MAX_LAYERS {
+            match self.step(&mut plain) {
+                Ok(Then::Next(next)) => self.next = next,
+                Ok(Then::Found(found)) => return Ok(found),
+                Err(why) => {
+                    return plain
+                        .filter(|_| holds_no_ip(why))
+                        .map(Found::Datagram)
+                        .ok_or(self.blame(why));
+                }
+            }
+        }
+        Err(Rejected::TooDeep)
+    }
+
+    #[inline]
+    fn step(&mut self, plain: &mut Option<Datagram<'a>>) -> Result<Then<'a>, Rejected> {
+        let bytes = self.next.bytes;
+        let step = match self.next.layer {
+            Layer::Ethernet => link::ethernet(bytes),
+            Layer::Ipv4 => return ip::v4(bytes, &mut self.path),
+            Layer::Payload(ip::UDP) => return self.udp(bytes, plain),
+            Layer::Ipv6 => ip::v6(bytes, &mut self.path),
+            Layer::EtherType(ether_type) => self.ether_type(ether_type, bytes),
+            Layer::Payload(protocol) => return self.payload(protocol, bytes),
+            Layer::Llc => link::llc(bytes),
+            Layer::LinuxSll => link::linux_sll(bytes),
+            Layer::LinuxSll2 => link::linux_sll2(bytes),
+            Layer::Loopback => link::loopback(bytes),
+            Layer::Ppp => link::ppp(bytes),
+            Layer::Mpls => label::mpls(bytes, &mut self.path),
+            Layer::Ip => ip::any(bytes),
+        };
+        step.map(Then::Next)
+    }
+
+    fn ether_type(&mut self, ether_type: u16, bytes: &'a [u8]) -> Step<'a> {
+        match ether_type {
+            0x8100 | 0x88a8 | 0x9100 | 0x9200 => vlan::tag(bytes, &mut self.path.vlan),
+            0x8847 | 0x8848 => Ok(Next::new(Layer::Mpls, bytes)),
+            0x8864 => label::pppoe(bytes, &mut self.path),
+            0x8909 => vlan::cisco_metadata(bytes),
+            0x8926 => vlan::vn_tag(bytes),
+            0x893f => vlan::e_tag(bytes),
+            0x88e7 => vlan::i_tag(bytes),
+            0x894f => tunnel::service_header(bytes),
+            0x6558 => Ok(Next::new(Layer::Ethernet, bytes)),
+            _ => Err(Rejected::NotIp),
+        }
+    }
+
+    fn payload(&mut self, protocol: u8, bytes: &'a [u8]) -> Result<Then<'a>, Rejected> {
+        let ipv6 = self.path.source.is_ipv6();
+        let step = match protocol {
+            ip::IPV4 => Ok(self.ip_in_ip(Layer::Ipv4, bytes)),
+            ip::IPV6 => Ok(self.ip_in_ip(Layer::Ipv6, bytes)),
+            ip::GRE => tunnel::gre(bytes, &mut self.path),
+            ip::MPLS => Ok(Next::new(Layer::Mpls, bytes)),
+            ip::AUTHENTICATION => ip::authentication(bytes),
+            ip::FRAGMENT if ipv6 => return ip::v6_fragment(bytes, &self.path),
+            ip::HOP_BY_HOP | ip::ROUTING | ip::DESTINATION | ip::MOBILITY | ip::HIP | ip::SHIM6 if ipv6 => {
+                ip::v6_extension(bytes)
+            }
+            ip::ICMP => Err(ip::icmp(bytes)),
+            ip::ICMPV6 => Err(ip::icmp_v6(bytes)),
+            _ => Err(Rejected::NotUdp),
+        };
+        step.map(Then::Next)
+    }
+
+    /// IP in IP (RFC 2003, RFC 2473, RFC 4213).
+    const fn ip_in_ip(&mut self, version: Layer, bytes: &'a [u8]) -> Next<'a> {
+        self.path.tunnel = Some(Tunnel::IpInIp);
+        Next::new(version, bytes)
+    }
+
+    #[inline]
+    fn udp(&mut self, bytes: &'a [u8], plain: &mut Option<Datagram<'a>>) -> Result<Then<'a>, Rejected> {
+        let header = UdpHeaderSlice::from_slice(bytes).map_err(|_| Rejected::Truncated)?;
+        let rest = bytes.get(header.slice().len()..).unwrap_or_default();
+        let (payload, truncated) = match header.length() {
+            // jumbograms (RFC 2675 section 4) and frames the NIC will yet segment
+            0 => (rest, self.path.cut),
+            1..=7 => return Err(Rejected::Malformed),
+            length => {
+                let length = usize::from(length) - 8;
+                (rest.get(..length).unwrap_or(rest), length > rest.len())
+            }
+        };
+        let datagram = Datagram {
+            captured: self.path.captured,
+            vlan: self.path.vlan,
+            tunnel: self.path.tunnel,
+            source: SocketAddr::new(self.path.source, header.source_port()),
+            destination: SocketAddr::new(self.path.destination, header.destination_port()),
+            payload,
+            truncated,
+        };
+        match tunnel::over_udp(header.destination_port(), payload, truncated) {
+            None => Ok(Then::Found(Found::Datagram(datagram))),
+            Some((tunnel, next)) => {
+                *plain = Some(datagram);
+                self.path.tunnel = Some(tunnel);
+                self.path.cut = truncated;
+                Ok(Then::Next(next))
+            }
+        }
+    }
+
+    /// A header that doesn't fit is the capture's doing only where the capture cut the frame.
+    fn blame(&self, why: Rejected) -> Rejected {
+        match why {
+            Rejected::Truncated if !self.path.cut => Rejected::Malformed,
+            other => other,
+        }
+    }
+}
+
+const fn holds_no_ip(why: Rejected) -> bool {
+    matches!(why, Rejected::NotIp | Rejected::Malformed | Rejected::Truncated)
+}
