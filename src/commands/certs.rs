@@ -219,10 +219,10 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let rows = CertificateAuthority::list(&args.ca).map_err(|error| failure(&error))?;
     let now = OffsetDateTime::now_utc();
     if args.json {
-        let row = |(who, revoked): &(Identity, Option<OffsetDateTime>)| {
-            json!({"certificate": who, "state": state(who, *revoked, now)})
-        };
-        let rows: Vec<_> = rows.iter().map(row).collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(who, revoked)| json!({"certificate": who, "state": state(who, *revoked, now)}))
+            .collect();
         output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }
