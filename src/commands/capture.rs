@@ -1,6 +1,5 @@
 //! `silentmon capture`: the service that sniffs a mirror port and serves supervisors.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,18 +9,21 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
-use silentmon_capture_io::feed::{CaptureHandle, Source};
+use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source};
+use silentmon_capture_io::file::Damage;
+use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
+use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Journal as JournalWriter, Reload, Service, ServiceParts};
 use silentmon_proto::cti::script::{self, ScriptedEvent};
 use silentmon_proto::time::Instant;
+use silentmon_transport::{ServerEndpoint, Settings};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Journal;
 use crate::config::{self, capture::CaptureConfig, capture::CtiSection, capture::Pace, capture::SourceTable};
 use crate::exit::{ExitKind, Failure};
-use crate::shutdown;
-use crate::telemetry;
+use crate::{shutdown, telemetry, tls};
 
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
@@ -75,8 +77,51 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     Service::run(parts, reloads, shutdown).await
 }
 
+/// Opens the supervisors' door.
+fn bind(config: &CaptureConfig) -> anyhow::Result<ServerEndpoint> {
+    let service = &config.service;
+    let tls = tls::server(&service.identity, &service.ca, service.crl.as_deref())?;
+    ServerEndpoint::bind(service.listen, tls, Settings::server())
+        .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
+}
+
+fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> anyhow::Result<CaptureHandle> {
+    let source = match &config.capture.source {
+        SourceTable::Interface { interface } => Source::Interface {
+            name: interface.clone(),
+            options: LiveOptions {
+                buffer_size: config.capture.buffer_mib << 20,
+                ..LiveOptions::default()
+            },
+            filtering: Filtering::Kernel,
+        },
+        // A script that runs in the file's time changes what is wanted between two datagrams.
+        SourceTable::File { file, pace, repeat } => Source::File {
+            origin: FileOrigin::Path(file.clone()),
+            pace: match pace {
+                Pace::Real => paced::Pace::Real,
+                Pace::Fast => paced::Pace::Fast,
+            },
+            repeat: if *repeat { Repeat::Forever } else { Repeat::Once },
+            filtering: Filtering::Nowhere,
+        },
+    };
+    CaptureHandle::start(source, Arc::clone(filter)).map_err(|error| {
+        let kind = match &error {
+            CaptureError::Live(LiveError::NotPermitted { .. }) => ExitKind::NotPermitted,
+            CaptureError::Live(LiveError::NotOneInterface { .. }) => ExitKind::BadConfig,
+            CaptureError::File(file) if file.damage() == Damage::Unreadable => ExitKind::BadData,
+            _ => ExitKind::Unavailable,
+        };
+        Failure::error(kind, format!("capture.source: {error}"))
+    })
+}
+
 fn unusable(error: &anyhow::Error) -> anyhow::Error {
-    Failure::error(ExitKind::Unavailable, format!("SM-5002 {error:#}; listening is refused"))
+    Failure::error(
+        ExitKind::Unavailable,
+        format!("SM-5002 {error:#}; listening is refused"),
+    )
 }
 
 fn settings(config: &CaptureConfig) -> EngineSettings {
@@ -113,13 +158,16 @@ impl JournalWriter for AuditWriter {
 
 /// SIGHUP reads the configuration again; what can't change in flight is said.
 fn reload_on_hangup(path: PathBuf, reloads: mpsc::Sender<Reload>) -> anyhow::Result<()> {
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
-        .context("listening for SIGHUP")?;
+    let mut hangup =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).context("listening for SIGHUP")?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match config::load::<CaptureConfig>(&path) {
                 Ok(config) => {
-                    let reload = Reload { policy: config.rules(), devices: config.devices };
+                    let reload = Reload {
+                        policy: config.rules(),
+                        devices: config.devices,
+                    };
                     if reloads.send(reload).await.is_err() {
                         return;
                     }

@@ -221,7 +221,8 @@ fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         let rows: Vec<_> = rows
             .iter()
-            .map(|(who, revoked)| json!({"certificate": who, "state": state(who, *revoked, now)}));
+            .map(|(who, revoked)| json!({"certificate": who, "state": state(who, *revoked, now)}))
+            .collect();
         output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);
     }

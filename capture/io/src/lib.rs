@@ -6,3 +6,4 @@ pub mod feed;
 pub mod file;
 pub mod kernel_filter;
 pub mod live;
+pub mod service;

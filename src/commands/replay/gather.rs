@@ -44,9 +44,17 @@ impl Gathering {
     /// `Usage` where neither is given.
     pub(super) fn new(ssrc: Option<Ssrc>, address: Option<MediaAddress>) -> anyhow::Result<Self> {
         if ssrc.is_none() && address.is_none() {
-            return Err(Failure::error(ExitKind::Usage, "--wav needs --stream SSRC or --media-address IP[:PORT]"));
+            return Err(Failure::error(
+                ExitKind::Usage,
+                "--wav needs --stream SSRC or --media-address IP[:PORT]",
+            ));
         }
-        Ok(Self { ssrc, address, packets: Vec::new(), bytes: Vec::new() })
+        Ok(Self {
+            ssrc,
+            address,
+            packets: Vec::new(),
+            bytes: Vec::new(),
+        })
     }
 
     /// Keeps a packet that is to be heard.
@@ -63,8 +71,11 @@ impl Gathering {
 
     /// The packets of streams that count, each under the stream it belongs to in the end.
     pub(super) fn settle(&mut self, table: &StreamTable) {
-        let listed: BTreeMap<StreamId, &StreamKey> =
-            table.listed().into_iter().map(|(id, stream)| (id, stream.key())).collect();
+        let listed: BTreeMap<StreamId, &StreamKey> = table
+            .listed()
+            .into_iter()
+            .map(|(id, stream)| (id, stream.key()))
+            .collect();
         for packet in &mut self.packets {
             if table.stream(packet.stream).is_none() {
                 // Its stream turned out to be a copy of another one's, on another VLAN.

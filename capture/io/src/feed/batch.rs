@@ -108,7 +108,9 @@ mod tests {
     fn gives_back_what_was_put_in() {
         let datagrams = [datagram(1, b"one"), datagram(2, b""), datagram(3, &[3; 2000])];
         let mut batch = Batch::default();
-        datagrams.iter().for_each(|datagram| batch.push(datagram));
+        for datagram in &datagrams {
+            batch.push(datagram);
+        }
         assert!(batch.datagrams().eq(datagrams));
         assert_eq!(batch.len(), 3);
     }
@@ -127,9 +129,11 @@ mod tests {
     #[test]
     fn is_full_by_datagrams_or_by_bytes() {
         let mut small = Batch::default();
-        (0..DATAGRAMS as u64).for_each(|number| small.push(&datagram(number, b"")));
+        for number in 0..DATAGRAMS as u64 {
+            small.push(&datagram(number, b""));
+        }
         let mut large = Batch::default();
-        large.push(&datagram(1, &[0; PAYLOADS]));
+        large.push(&datagram(1, &vec![0; PAYLOADS]));
         assert!(small.is_full() && large.is_full() && !Batch::default().is_full());
     }
 }

@@ -76,10 +76,7 @@ impl Outlet {
 
     /// Hands the batch over and makes the figures known.
     pub(super) fn flush(&mut self) -> Result<(), Closed> {
-        let sent = match self.batch.is_empty() {
-            true => Ok(()),
-            false => self.send(),
-        };
+        let sent = if self.batch.is_empty() { Ok(()) } else { self.send() };
         *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.stats;
         sent
     }

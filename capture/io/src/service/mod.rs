@@ -186,7 +186,8 @@ impl Service {
 
     /// 3. New rules.
     fn handle_reload(&mut self, reload: Reload) {
-        self.engine.handle_policy(reload.policy, reload.devices, self.clock.now());
+        self.engine
+            .handle_policy(reload.policy, reload.devices, self.clock.now());
         tracing::info!("configuration reloaded: policy, teams and devices");
     }
 
@@ -194,7 +195,10 @@ impl Service {
     fn read_health(&mut self) {
         let stats = self.capture.stats();
         let dropped = stats.kernel_dropped + stats.dropped_handover;
-        self.engine.handle_capture_health(CaptureHealth { last_frame: stats.last_frame, dropped });
+        self.engine.handle_capture_health(CaptureHealth {
+            last_frame: stats.last_frame,
+            dropped,
+        });
         let now = self.clock.now();
         for count in self.capture.address_counts() {
             self.engine.handle_address_count(count.ip, count.from, count.to, now);
@@ -234,7 +238,9 @@ impl Service {
     /// A session that can't be written down doesn't happen.
     fn write_down(&mut self, event: &EngineEvent, now: Instant) {
         log_event(event);
-        let Err(error) = self.journal.record(event, now) else { return };
+        let Err(error) = self.journal.record(event, now) else {
+            return;
+        };
         tracing::error!(reason = %Code::AuditUnwritable, %error, "the audit journal can't be written");
         if let EngineEvent::SessionStarted(record) = event {
             let reason = Reason::new(Code::AuditUnwritable, format!("{error}; listening is refused."));
@@ -245,7 +251,11 @@ impl Service {
     fn change_filter(&mut self) {
         let monitored = self.engine.monitored();
         self.capture.watch(&monitored, &self.engine.watched());
-        let wanted = if self.capture.counts_in_kernel() { monitored } else { self.engine.watched() };
+        let wanted = if self.capture.counts_in_kernel() {
+            monitored
+        } else {
+            self.engine.watched()
+        };
         self.filter.store(Arc::new(wanted));
     }
 
@@ -263,7 +273,11 @@ impl Service {
                     output.send(*message);
                 }
             }
-            Transmit::Audio { connection, session, datagram } => self.send_audio(connection, session, datagram),
+            Transmit::Audio {
+                connection,
+                session,
+                datagram,
+            } => self.send_audio(connection, session, datagram),
             Transmit::PlainRtp { receiver, packet } => self.send_plain_rtp(receiver, &packet),
             Transmit::Close { connection } => {
                 // Dropping the output lets its task write what is queued and then close.
@@ -273,7 +287,9 @@ impl Service {
     }
 
     fn send_audio(&mut self, connection: ConnectionId, session: SessionId, datagram: Vec<u8>) {
-        let Some(output) = self.connections.get(&connection) else { return };
+        let Some(output) = self.connections.get(&connection) else {
+            return;
+        };
         let leg = AudioHeader::parse(&datagram).map_or(Leg::Agent, |(header, _)| header.leg);
         let shed = output.send_audio(Bytes::from(datagram));
         if shed > 0 {

@@ -17,7 +17,10 @@ pub(super) struct ScriptCursor {
 impl ScriptCursor {
     /// With a file source the script begins with the file's first frame, else now.
     pub(super) fn new(events: Vec<ScriptedEvent>, from_first_frame: bool, now: Instant) -> Self {
-        Self { events: events.into(), start: (!from_first_frame).then_some(now) }
+        Self {
+            events: events.into(),
+            start: (!from_first_frame).then_some(now),
+        }
     }
 
     /// The first frame came, if it hasn't before.
@@ -47,8 +50,15 @@ mod tests {
 
     fn script() -> Vec<ScriptedEvent> {
         let event = |at| {
-            let event = CtiEvent::MediaStopped { agent: "1".into(), call: None, address: None };
-            ScriptedEvent { at: Duration::from_secs(at), event }
+            let event = CtiEvent::MediaStopped {
+                agent: "1".into(),
+                call: None,
+                address: None,
+            };
+            ScriptedEvent {
+                at: Duration::from_secs(at),
+                event,
+            }
         };
         vec![event(0), event(5)]
     }

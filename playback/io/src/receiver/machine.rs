@@ -283,7 +283,7 @@ impl Machine {
             Phase::Greeting { .. } => self.end(),
             Phase::Waiting { .. } | Phase::Dialling => {
                 self.phase = Phase::Over;
-                self.finish(ReceiverEvent::Closed);
+                self.finish(&closed_here(), ReceiverEvent::Closed);
             }
             Phase::Closing { .. } | Phase::Over => {}
         }
@@ -346,7 +346,7 @@ impl Machine {
 
     fn give_up(&mut self, reason: Reason) {
         self.phase = Phase::Over;
-        self.finish(ReceiverEvent::GaveUp { reason });
+        self.finish(&reason.clone(), ReceiverEvent::GaveUp { reason });
     }
 
     /// Doubles from 0.2 to 5 s, half of it random: thousands of programs must not come back in step.
@@ -570,14 +570,14 @@ impl Machine {
         self.transmits.push_back(ClientMessage::Goodbye);
         self.actions
             .push_back(Action::HangUp(CloseCode::Done, "goodbye".to_owned()));
-        self.finish(ReceiverEvent::Closed);
+        self.finish(&closed_here(), ReceiverEvent::Closed);
     }
 
-    fn finish(&mut self, last: ReceiverEvent) {
+    fn finish(&mut self, reason: &Reason, last: ReceiverEvent) {
         for (request, monitor) in std::mem::take(&mut self.monitors) {
             self.events.push_back(ReceiverEvent::MonitorStopped {
                 request,
-                reason: closed_here(),
+                reason: reason.clone(),
                 status: monitor.status,
             });
         }
