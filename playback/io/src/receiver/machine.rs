@@ -284,10 +284,7 @@ impl Machine {
                 self.end_if_all_stopped();
             }
             Phase::Greeting { .. } => self.end(),
-            Phase::Waiting { .. } | Phase::Dialling => {
-                self.phase = Phase::Over;
-                self.finish(ReceiverEvent::Closed);
-            }
+            Phase::Waiting { .. } | Phase::Dialling => self.closed(),
             Phase::Closing { .. } | Phase::Over => {}
         }
     }
@@ -349,6 +346,7 @@ impl Machine {
 
     fn give_up(&mut self, reason: Reason) {
         self.phase = Phase::Over;
+        self.monitors.clear();
         self.finish(ReceiverEvent::GaveUp { reason });
     }
 
@@ -569,14 +567,14 @@ impl Machine {
     }
 
     fn end(&mut self) {
-        self.phase = Phase::Over;
         self.transmits.push_back(ClientMessage::Goodbye);
         self.actions
             .push_back(Action::HangUp(CloseCode::Done, "goodbye".to_owned()));
-        self.finish(ReceiverEvent::Closed);
+        self.closed();
     }
 
-    fn finish(&mut self, last: ReceiverEvent) {
+    fn closed(&mut self) {
+        self.phase = Phase::Over;
         for (request, monitor) in std::mem::take(&mut self.monitors) {
             self.events.push_back(ReceiverEvent::MonitorStopped {
                 request,
@@ -584,6 +582,10 @@ impl Machine {
                 status: monitor.status,
             });
         }
+        self.finish(ReceiverEvent::Closed);
+    }
+
+    fn finish(&mut self, last: ReceiverEvent) {
         self.events.push_back(last);
         self.actions.push_back(Action::End);
     }

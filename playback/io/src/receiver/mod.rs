@@ -148,7 +148,7 @@ pub enum ReceiverEvent {
     AgentChanged(AgentRow),
     /// The path as it was measured, every heartbeat.
     Path(PathStatistics),
-    /// No server could be reached; the receiver is over.
+    /// No server could be reached, or none wants this supervisor; the receiver is over, and all its requests.
     GaveUp {
         /// Why.
         reason: Reason,
