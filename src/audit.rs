@@ -64,12 +64,22 @@ impl Journal {
     /// Where it can't be read or written.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let open = || -> std::io::Result<(File, String)> {
-            let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(path)?;
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .read(true)
+                .mode(0o600)
+                .open(path)?;
             let last = BufReader::new(File::open(path)?).lines().last().transpose()?;
             Ok((file, last.map_or_else(|| FIRST.to_owned(), |line| hash(&line))))
         };
-        let (file, last_hash) = open().with_context(|| format!("{}: the audit journal can't be written", path.display()))?;
-        Ok(Self { path: path.to_owned(), file, last_hash })
+        let (file, last_hash) =
+            open().with_context(|| format!("{}: the audit journal can't be written", path.display()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            last_hash,
+        })
     }
 
     /// Writes an event down and waits until it is on disk. Events that don't concern sessions are passed over.
@@ -80,10 +90,17 @@ impl Journal {
         let Some(what) = what(event) else { return Ok(()) };
         let nanoseconds = i128::from(now.as_nanos());
         let at = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds)?.format(&Rfc3339)?;
-        let mut line = serde_json::to_string(&Entry { at, previous: &self.last_hash, what })?;
+        let mut line = serde_json::to_string(&Entry {
+            at,
+            previous: &self.last_hash,
+            what,
+        })?;
         let next_hash = hash(&line);
         line.push('\n');
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(line.as_bytes())
+            .and_then(|()| self.file.sync_data());
         written.with_context(|| format!("{}: the audit journal can't be written", self.path.display()))?;
         self.last_hash = next_hash;
         Ok(())
@@ -93,24 +110,39 @@ impl Journal {
 fn what(event: &EngineEvent) -> Option<What<'_>> {
     match event {
         EngineEvent::FilterChanged => None,
-        EngineEvent::SessionStarted(SessionRecord { session, supervisor, agent, purpose, .. }) => {
-            Some(What::SessionStarted {
-                session: session.to_string(),
-                supervisor: supervisor.as_str(),
-                agent: agent.as_str(),
-                purpose: purpose.as_deref(),
-            })
-        }
-        EngineEvent::SessionStopped(SessionRecord { session, supervisor, agent, audible, .. }, reason) => {
-            Some(What::SessionStopped {
-                session: session.to_string(),
-                supervisor: supervisor.as_str(),
-                agent: agent.as_str(),
-                audible_s: audible.as_secs(),
-                reason: reason.to_string(),
-            })
-        }
-        EngineEvent::SessionRefused { supervisor, agent, reason } => Some(What::SessionRefused {
+        EngineEvent::SessionStarted(SessionRecord {
+            session,
+            supervisor,
+            agent,
+            purpose,
+            ..
+        }) => Some(What::SessionStarted {
+            session: session.to_string(),
+            supervisor: supervisor.as_str(),
+            agent: agent.as_str(),
+            purpose: purpose.as_deref(),
+        }),
+        EngineEvent::SessionStopped(
+            SessionRecord {
+                session,
+                supervisor,
+                agent,
+                audible,
+                ..
+            },
+            reason,
+        ) => Some(What::SessionStopped {
+            session: session.to_string(),
+            supervisor: supervisor.as_str(),
+            agent: agent.as_str(),
+            audible_s: audible.as_secs(),
+            reason: reason.to_string(),
+        }),
+        EngineEvent::SessionRefused {
+            supervisor,
+            agent,
+            reason,
+        } => Some(What::SessionRefused {
             supervisor: supervisor.as_str(),
             agent: agent.as_str(),
             reason: reason.to_string(),
@@ -119,7 +151,9 @@ fn what(event: &EngineEvent) -> Option<What<'_>> {
 }
 
 fn hash(line: &str) -> String {
-    Sha256::digest(line.as_bytes()).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    Sha256::digest(line.as_bytes())
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -131,7 +165,11 @@ mod tests {
 
     fn refused() -> EngineEvent {
         let reason = Code::NotAuthorised.into();
-        EngineEvent::SessionRefused { supervisor: "anna".into(), agent: "4711".into(), reason }
+        EngineEvent::SessionRefused {
+            supervisor: "anna".into(),
+            agent: "4711".into(),
+            reason,
+        }
     }
 
     #[test]
@@ -147,11 +185,15 @@ mod tests {
             audible: std::time::Duration::from_secs(9),
         };
         let mut journal = Journal::open(&path).expect("opens");
-        journal.record(&EngineEvent::SessionStarted(record.clone()), Instant::from_parts(1, 0)).expect("writes");
+        journal
+            .record(&EngineEvent::SessionStarted(record.clone()), Instant::from_parts(1, 0))
+            .expect("writes");
         drop(journal);
         let mut journal = Journal::open(&path).expect("opens again");
         journal.record(&refused(), Instant::from_parts(2, 0)).expect("writes");
-        journal.record(&EngineEvent::FilterChanged, Instant::from_parts(2, 0)).expect("writes nothing");
+        journal
+            .record(&EngineEvent::FilterChanged, Instant::from_parts(2, 0))
+            .expect("writes nothing");
         let stop = EngineEvent::SessionStopped(record, Code::AudioFlowing.into());
         journal.record(&stop, Instant::from_parts(3, 0)).expect("writes");
 
@@ -164,7 +206,10 @@ mod tests {
             assert_eq!(entry["previous"], previous);
             previous = hash(line);
         }
-        assert!(text.contains("\"audible_s\":9") && text.contains("1970-01-01T00:00:03Z"), "{text}");
+        assert!(
+            text.contains("\"audible_s\":9") && text.contains("1970-01-01T00:00:03Z"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -30,7 +30,10 @@ pub struct Failure {
 impl Failure {
     /// A failure in one sentence.
     pub fn new(kind: ExitKind, sentence: impl Into<String>) -> Self {
-        Self { kind, sentence: sentence.into() }
+        Self {
+            kind,
+            sentence: sentence.into(),
+        }
     }
 
     /// The same as an error to return with `?`.
@@ -49,7 +52,9 @@ impl std::error::Error for Failure {}
 
 /// The exit code of an error: that of the failure in it, else `Unavailable`.
 pub fn code(error: &anyhow::Error) -> ExitCode {
-    let kind = error.downcast_ref::<Failure>().map_or(ExitKind::Unavailable, |failure| failure.kind);
+    let kind = error
+        .downcast_ref::<Failure>()
+        .map_or(ExitKind::Unavailable, |failure| failure.kind);
     ExitCode::from(kind as u8)
 }
 
@@ -61,7 +66,9 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_code_under_context() {
-        let error = Err::<(), _>(Failure::error(ExitKind::BadConfig, "no")).context("reading it").expect_err("fails");
+        let error = Err::<(), _>(Failure::error(ExitKind::BadConfig, "no"))
+            .context("reading it")
+            .expect_err("fails");
         assert_eq!(code(&error), ExitCode::from(78));
         assert_eq!(code(&anyhow::anyhow!("anything")), ExitCode::from(69));
     }

@@ -45,7 +45,10 @@ impl Listener {
         persistence: Persistence,
         delay: Duration,
     ) -> anyhow::Result<Self> {
-        let servers = servers.iter().map(|server| server.parse::<ServerAddress>()).collect::<Result<Vec<_>, _>>();
+        let servers = servers
+            .iter()
+            .map(|server| server.parse::<ServerAddress>())
+            .collect::<Result<Vec<_>, _>>();
         let settings = ReceiverSettings {
             servers: servers.map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?,
             order: ServerOrder::Random,
@@ -54,13 +57,27 @@ impl Listener {
             transport: Settings::client(),
         };
         let defaults = PlayoutSettings::default();
-        let playout = PlayoutSettings { delay, max_delay: defaults.max_delay.max(2 * delay), ..defaults };
+        let playout = PlayoutSettings {
+            delay,
+            max_delay: defaults.max_delay.max(2 * delay),
+            ..defaults
+        };
         let player = Arc::new(Mutex::new(Player::new(playout)));
         let heard = Arc::new(AtomicU32::new(NONE));
         let (sender, events) = mpsc::unbounded_channel();
-        let ear = Ear { player: Arc::clone(&player), heard: Arc::clone(&heard), events: sender };
+        let ear = Ear {
+            player: Arc::clone(&player),
+            heard: Arc::clone(&heard),
+            events: sender,
+        };
         let receiver = Receiver::start(settings, tls, Box::new(ear));
-        Ok(Self { receiver, events, player, playout, heard })
+        Ok(Self {
+            receiver,
+            events,
+            player,
+            playout,
+            heard,
+        })
     }
 
     /// Listens to an agent instead of any other; the sound of the one before is forgotten.

@@ -83,7 +83,11 @@ pub fn make_token(path: &Path) -> anyhow::Result<String> {
     let token = hex(&bytes);
     let write = || {
         let _ = std::fs::remove_file(path); // One of another owner or mode must not be reused.
-        let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+        let mut file = std::fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
         std::io::Write::write_all(&mut file, token.as_bytes())
     };
     write().with_context(|| format!("writing the token to {}", path.display()))?;
@@ -91,7 +95,9 @@ pub fn make_token(path: &Path) -> anyhow::Result<String> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Serves on each address until `shutdown`.
@@ -111,7 +117,9 @@ pub async fn serve(
             .with_context(|| format!("the local interface can't listen on {address}"))?;
         let (routes, shutdown) = (routes.clone(), shutdown.clone());
         tokio::spawn(async move {
-            let served = axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await;
+            let served = axum::serve(listener, routes)
+                .with_graceful_shutdown(shutdown.cancelled_owned())
+                .await;
             if let Err(error) = served {
                 tracing::error!(%error, "the local interface ended");
             }
@@ -139,9 +147,16 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
 
 /// Why a request is not answered, if so.
 fn refusal(guard: &Guard, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &header::HeaderValue| value.to_str().ok())
+    };
     if !text(header::HOST).is_some_and(is_loopback_name) {
-        return Some((StatusCode::MISDIRECTED_REQUEST, "expected Host 127.0.0.1, [::1] or localhost\n"));
+        return Some((
+            StatusCode::MISDIRECTED_REQUEST,
+            "expected Host 127.0.0.1, [::1] or localhost\n",
+        ));
     }
     let foreign = |origin: &str| !origin.split_once("://").is_some_and(|(_, host)| is_loopback_name(host));
     if text(header::ORIGIN).is_some_and(foreign) {
@@ -149,7 +164,10 @@ fn refusal(guard: &Guard, headers: &HeaderMap) -> Option<(StatusCode, &'static s
     }
     let shown = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
     if !shown.is_some_and(|shown| same(shown.as_bytes(), guard.token.as_bytes())) {
-        return Some((StatusCode::UNAUTHORIZED, "expected Authorization: Bearer with the token of the token file\n"));
+        return Some((
+            StatusCode::UNAUTHORIZED,
+            "expected Authorization: Bearer with the token of the token file\n",
+        ));
     }
     None
 }
@@ -176,7 +194,14 @@ async fn agents(State(api): State<LocalApi>) -> Json<Vec<AgentRow>> {
 }
 
 async fn listen(State(api): State<LocalApi>, Json(request): Json<ListenRequest>) -> StatusCode {
-    wish(&api, Wish::Listen { agent: request.agent, purpose: request.purpose }).await
+    wish(
+        &api,
+        Wish::Listen {
+            agent: request.agent,
+            purpose: request.purpose,
+        },
+    )
+    .await
 }
 
 async fn stop(State(api): State<LocalApi>) -> StatusCode {
@@ -195,7 +220,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header"))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), value.parse().expect("a header")))
+            .collect()
     }
 
     fn answer(pairs: &[(header::HeaderName, &str)]) -> Option<StatusCode> {
@@ -205,7 +233,11 @@ mod tests {
     #[test]
     fn answers_local_programs_that_show_the_token() {
         for host in ["127.0.0.1:42228", "localhost:42228", "[::1]:42228"] {
-            assert_eq!(answer(&[(header::HOST, host), (header::AUTHORIZATION, "Bearer secret")]), None, "{host}");
+            assert_eq!(
+                answer(&[(header::HOST, host), (header::AUTHORIZATION, "Bearer secret")]),
+                None,
+                "{host}"
+            );
         }
     }
 
@@ -214,7 +246,11 @@ mod tests {
         let token = (header::AUTHORIZATION, "Bearer secret");
         let rebound = [(header::HOST, "evil.example:42228"), token.clone()];
         assert_eq!(answer(&rebound), Some(StatusCode::MISDIRECTED_REQUEST));
-        let page = [(header::HOST, "127.0.0.1:42228"), (header::ORIGIN, "https://evil.example"), token];
+        let page = [
+            (header::HOST, "127.0.0.1:42228"),
+            (header::ORIGIN, "https://evil.example"),
+            token,
+        ];
         assert_eq!(answer(&page), Some(StatusCode::FORBIDDEN));
         for wrong in ["Bearer secreT", "Bearer secret2", "secret"] {
             let request = [(header::HOST, "127.0.0.1:42228"), (header::AUTHORIZATION, wrong)];

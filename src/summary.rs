@@ -103,7 +103,10 @@ impl Summary {
                 mean: milliseconds(agent.delay.mean.max(customer.delay.mean)),
                 p95: milliseconds(agent.delay.p95.max(customer.delay.p95)),
             },
-            legs: Legs { agent: leg(agent, agent_status), customer: leg(customer, customer_status) },
+            legs: Legs {
+                agent: leg(agent, agent_status),
+                customer: leg(customer, customer_status),
+            },
             agent: heard.agent,
             server: heard.server,
             calls: heard.calls,
@@ -122,7 +125,11 @@ impl Summary {
             )
         };
         let calls: Vec<_> = self.calls.iter().map(CallId::as_str).collect();
-        let calls = if calls.is_empty() { "no call".to_owned() } else { format!("call {}", calls.join(", ")) };
+        let calls = if calls.is_empty() {
+            "no call".to_owned()
+        } else {
+            format!("call {}", calls.join(", "))
+        };
         let server = self.server.as_ref().map_or("no server", ServerName::as_str);
         format!(
             "Agent {} through {server}: {:.1} s heard, {calls}, delay {} ms.\n{}\n{}\n  {} {}",

@@ -89,7 +89,10 @@ fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> an
     let source = match &config.capture.source {
         SourceTable::Interface { interface } => Source::Interface {
             name: interface.clone(),
-            options: LiveOptions { buffer_size: config.capture.buffer_mib << 20, ..LiveOptions::default() },
+            options: LiveOptions {
+                buffer_size: config.capture.buffer_mib << 20,
+                ..LiveOptions::default()
+            },
             filtering: Filtering::Kernel,
         },
         // A script that runs in the file's time changes what is wanted between two datagrams.
@@ -115,7 +118,10 @@ fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> an
 }
 
 fn unusable(error: &anyhow::Error) -> anyhow::Error {
-    Failure::error(ExitKind::Unavailable, format!("SM-5002 {error:#}; listening is refused"))
+    Failure::error(
+        ExitKind::Unavailable,
+        format!("SM-5002 {error:#}; listening is refused"),
+    )
 }
 
 fn settings(config: &CaptureConfig) -> EngineSettings {
@@ -152,13 +158,16 @@ impl JournalWriter for AuditWriter {
 
 /// SIGHUP reads the configuration again; what can't change in flight is said.
 fn reload_on_hangup(path: PathBuf, reloads: mpsc::Sender<Reload>) -> anyhow::Result<()> {
-    let mut hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
-        .context("listening for SIGHUP")?;
+    let mut hangup =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).context("listening for SIGHUP")?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             match config::load::<CaptureConfig>(&path) {
                 Ok(config) => {
-                    let reload = Reload { policy: config.rules(), devices: config.devices };
+                    let reload = Reload {
+                        policy: config.rules(),
+                        devices: config.devices,
+                    };
                     if reloads.send(reload).await.is_err() {
                         return;
                     }

@@ -66,15 +66,25 @@ struct Understood {
 
 /// A file with a `[playback]` section is a playback service's; any other counts as a capture service's.
 fn understood(file: &Path) -> anyhow::Result<Understood> {
-    let is_playback = std::fs::read_to_string(file)
-        .is_ok_and(|text| text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("playback")));
-    if is_playback { understood_playback(file) } else { understood_capture(file) }
+    let is_playback = std::fs::read_to_string(file).is_ok_and(|text| {
+        text.parse::<toml::Table>()
+            .is_ok_and(|table| table.contains_key("playback"))
+    });
+    if is_playback {
+        understood_playback(file)
+    } else {
+        understood_capture(file)
+    }
 }
 
 #[cfg(feature = "capture")]
 fn understood_capture(file: &Path) -> anyhow::Result<Understood> {
     let config = config::load::<config::capture::CaptureConfig>(file)?;
-    Ok(Understood { kind: "capture", text: print(&config)?, notes: config.notes() })
+    Ok(Understood {
+        kind: "capture",
+        text: print(&config)?,
+        notes: config.notes(),
+    })
 }
 
 #[cfg(not(feature = "capture"))]
@@ -85,7 +95,11 @@ fn understood_capture(file: &Path) -> anyhow::Result<Understood> {
 #[cfg(feature = "playback")]
 fn understood_playback(file: &Path) -> anyhow::Result<Understood> {
     let config = config::load::<config::playback::PlaybackConfig>(file)?;
-    Ok(Understood { kind: "playback", text: print(&config)?, notes: Vec::new() })
+    Ok(Understood {
+        kind: "playback",
+        text: print(&config)?,
+        notes: Vec::new(),
+    })
 }
 
 #[cfg(not(feature = "playback"))]
@@ -97,7 +111,10 @@ fn print<T: Schema + serde::Serialize>(config: &T) -> anyhow::Result<String> {
     toml::to_string_pretty(config).context("writing the configuration as TOML")
 }
 
-#[cfg_attr(all(feature = "capture", feature = "playback"), expect(dead_code, reason = "both are built in"))]
+#[cfg_attr(
+    all(feature = "capture", feature = "playback"),
+    expect(dead_code, reason = "both are built in")
+)]
 fn not_built_in(file: &Path, kind: &str) -> anyhow::Error {
     let sentence = format!("{}: this program is built without {kind}", file.display());
     Failure::error(ExitKind::BadConfig, sentence)

@@ -49,13 +49,19 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let server = free_address()?;
     let config = write_inputs(folder.path(), server)?;
     let _capture = Service::start(&config)?;
-    say(&format!("3. Supervisor \"demo\" listens to agent {AGENT} for {} s over the relay (QUIC, mutual TLS).", args.seconds));
+    say(&format!(
+        "3. Supervisor \"demo\" listens to agent {AGENT} for {} s over the relay (QUIC, mutual TLS).",
+        args.seconds
+    ));
     if !listen(folder.path(), server, args)? {
         say("Not both sides were heard.");
         return Ok(ExitCode::FAILURE);
     }
     match &args.wav {
-        Some(wav) => say(&format!("4. {} holds what was heard: agent left, customer right.", wav.display())),
+        Some(wav) => say(&format!(
+            "4. {} holds what was heard: agent left, customer right.",
+            wav.display()
+        )),
         None => say("4. That was the call: agent left, customer right."),
     }
     Ok(ExitCode::SUCCESS)
@@ -75,7 +81,9 @@ impl Folder {
         let path = std::env::temp_dir().join(format!("silentmon-demo-{:016x}", u64::from_le_bytes(name)));
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path).with_context(|| format!("making {}", path.display()))?;
+        builder
+            .create(&path)
+            .with_context(|| format!("making {}", path.display()))?;
         Ok(Self(path))
     }
 
@@ -192,7 +200,10 @@ fn wait_until_ready(log: std::process::ChildStderr) -> anyhow::Result<()> {
 
 /// Listens with the program's own command and shows its summary; heard is what came of both legs.
 fn listen(folder: &Path, server: SocketAddr, args: &DemoArgs) -> anyhow::Result<bool> {
-    let output = args.wav.as_ref().map_or_else(|| "default".to_owned(), |wav| format!("wav:{}", wav.display()));
+    let output = args
+        .wav
+        .as_ref()
+        .map_or_else(|| "default".to_owned(), |wav| format!("wav:{}", wav.display()));
     let heard = listen_to(&output, folder, server, args)?;
     if heard.is_some() || args.wav.is_some() {
         return Ok(heard == Some(true));
@@ -219,7 +230,8 @@ fn listen_to(output: &str, folder: &Path, server: SocketAddr, args: &DemoArgs) -
     if !ended.status.success() {
         return Ok(None);
     }
-    let summary: serde_json::Value = serde_json::from_slice(&ended.stdout).context("reading the summary of `listen`")?;
+    let summary: serde_json::Value =
+        serde_json::from_slice(&ended.stdout).context("reading the summary of `listen`")?;
     output::json(&summary)?;
     let received = |leg: &str| summary["legs"][leg]["received"].as_u64().unwrap_or(0);
     Ok(Some(received("agent") > 0 && received("customer") > 0))

@@ -25,7 +25,10 @@ pub struct ExplainArgs {
 /// `Usage` where there is no such code.
 pub fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let codes = match &args.code {
-        Some(text) => vec![text.parse::<Code>().map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?],
+        Some(text) => vec![
+            text.parse::<Code>()
+                .map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?,
+        ],
         None => Code::ALL.to_vec(),
     };
     for code in codes {

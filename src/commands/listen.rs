@@ -52,7 +52,10 @@ pub struct ListenArgs {
 
 /// A positive number of seconds.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let parsed = text
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     parsed.ok_or_else(|| "expected a positive number of seconds".to_owned())
 }
 
@@ -88,14 +91,23 @@ enum Destination {
 impl Destination {
     fn parse(text: &str) -> anyhow::Result<Self> {
         let Some(receiver) = text.strip_prefix("rtp:") else {
-            let output = text.parse::<Output>().map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?;
+            let output = text
+                .parse::<Output>()
+                .map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?;
             return Ok(Self::Here(output));
         };
-        let address = receiver
-            .parse()
-            .ok()
-            .or_else(|| Some(SocketAddr::new(receiver.trim_matches(['[', ']']).parse().ok()?, PLAIN_RTP_PORT)));
-        let wrong = || Failure::error(ExitKind::Usage, format!("expected rtp:IP or rtp:IP:PORT, found rtp:{receiver}"));
+        let address = receiver.parse().ok().or_else(|| {
+            Some(SocketAddr::new(
+                receiver.trim_matches(['[', ']']).parse().ok()?,
+                PLAIN_RTP_PORT,
+            ))
+        });
+        let wrong = || {
+            Failure::error(
+                ExitKind::Usage,
+                format!("expected rtp:IP or rtp:IP:PORT, found rtp:{receiver}"),
+            )
+        };
         address.map(Self::PlainRtp).ok_or_else(wrong)
     }
 
@@ -115,7 +127,8 @@ impl Destination {
     fn open(&self, listener: &Listener) -> anyhow::Result<Option<Sink>> {
         let Self::Here(output) = self else { return Ok(None) };
         let sink = Sink::open(output, listener.player());
-        sink.map(Some).map_err(|error| Failure::error(ExitKind::Unavailable, error.reason().to_string()))
+        sink.map(Some)
+            .map_err(|error| Failure::error(ExitKind::Unavailable, error.reason().to_string()))
     }
 }
 
@@ -135,9 +148,17 @@ struct Session {
 async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destination) -> anyhow::Result<Summary> {
     let stop = CancellationToken::new();
     shutdown::cancel_on_signal(stop.clone())?;
-    let mut sink = if destination.opens_early() { destination.open(&listener)? } else { None };
+    let mut sink = if destination.opens_early() {
+        destination.open(&listener)?
+    } else {
+        None
+    };
     let agent = AgentId::new(&args.agent);
-    let wish = MonitorRequest { agent: agent.clone(), purpose: args.reason.clone(), output: destination.kind() };
+    let wish = MonitorRequest {
+        agent: agent.clone(),
+        purpose: args.reason.clone(),
+        output: destination.kind(),
+    };
     let mut session = Session::new(agent, listener.start(wish));
     let mut end = End::NotYetKnown;
     while !session.over {
@@ -150,7 +171,9 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
         let Some(event) = event else { break };
         session.handle(event)?;
         if session.started && end == End::NotYetKnown {
-            end = args.duration.map_or(End::Never, |duration| End::At(tokio::time::Instant::now() + duration));
+            end = args
+                .duration
+                .map_or(End::Never, |duration| End::At(tokio::time::Instant::now() + duration));
             sink = match sink {
                 None => destination.open(&listener)?,
                 open => open,
@@ -165,7 +188,9 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
     listener.stop(session.request);
     let ended = async {
         while !session.over {
-            let Some(event) = listener.next_event().await else { break };
+            let Some(event) = listener.next_event().await else {
+                break;
+            };
             session.handle(event)?;
         }
         Ok::<_, anyhow::Error>(())
@@ -248,6 +273,9 @@ impl Session {
             ReceiverEvent::Status { status, .. } => self.take_status(status),
             ReceiverEvent::MonitorStopped { status, reason, .. } => {
                 let by_server = reason.code != Code::AudioFlowing;
+                if by_server && !self.started {
+                    return Err(refused(&reason));
+                }
                 if let Some(status) = status {
                     self.take_status(status);
                 }

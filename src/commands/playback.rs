@@ -99,11 +99,30 @@ struct Desk {
 
 impl Desk {
     fn new(listener: Listener, output: Output, wishes: mpsc::Sender<Wish>) -> (Self, LocalApi) {
-        let idle = PlaybackStatus { agent: None, server: None, reason: None, output: "closed".to_owned() };
+        let idle = PlaybackStatus {
+            agent: None,
+            server: None,
+            reason: None,
+            output: "closed".to_owned(),
+        };
         let (status, status_receiver) = watch::channel(idle);
         let (agents, agents_receiver) = watch::channel(Vec::new());
-        let api = LocalApi { wishes, status: status_receiver, agents: agents_receiver };
-        (Self { listener, output, sink: None, session: None, status, agents }, api)
+        let api = LocalApi {
+            wishes,
+            status: status_receiver,
+            agents: agents_receiver,
+        };
+        (
+            Self {
+                listener,
+                output,
+                sink: None,
+                session: None,
+                status,
+                agents,
+            },
+            api,
+        )
     }
 
     fn fulfil(&mut self, wish: Wish) {
@@ -128,7 +147,11 @@ impl Desk {
             Output::Wav(_) => OutputKind::Record,
             Output::Default | Output::Device(_) | Output::Null => OutputKind::Play,
         };
-        let wish = MonitorRequest { agent: agent.clone(), purpose, output };
+        let wish = MonitorRequest {
+            agent: agent.clone(),
+            purpose,
+            output,
+        };
         self.session = Some(self.listener.start(wish));
         self.status.send_modify(|status| {
             status.agent = Some(agent);

@@ -57,7 +57,11 @@ pub struct CaptureSection {
 
 /// `source = { … }`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, untagged, expecting = "expected { interface = \"…\" } or { file = \"…\", pace = \"real\" | \"fast\", loop = true | false }")]
+#[serde(
+    deny_unknown_fields,
+    untagged,
+    expecting = "expected { interface = \"…\" } or { file = \"…\", pace = \"real\" | \"fast\", loop = true | false }"
+)]
 pub enum SourceTable {
     /// A network interface fed by a mirror port.
     Interface {
@@ -224,7 +228,11 @@ impl CaptureConfig {
         Policy {
             disclosure: self.policy.disclosure.unwrap_or(Disclosure::Always),
             who: self.policy.who,
-            calls: if self.policy.acd_only { HeardCalls::AcdOnly } else { HeardCalls::All },
+            calls: if self.policy.acd_only {
+                HeardCalls::AcdOnly
+            } else {
+                HeardCalls::All
+            },
             recording: self.policy.recording,
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
@@ -246,7 +254,11 @@ impl Default for ServiceSection {
 impl Default for ClusterSection {
     fn default() -> Self {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "silentmon".to_owned());
-        Self { name: name.trim().into(), listen: SocketAddr::from(([0, 0, 0, 0], 42029)), peers: Vec::new() }
+        Self {
+            name: name.trim().into(),
+            listen: SocketAddr::from(([0, 0, 0, 0], 42029)),
+            peers: Vec::new(),
+        }
     }
 }
 
@@ -264,7 +276,9 @@ impl Default for PolicySection {
 
 impl Default for AuditSection {
     fn default() -> Self {
-        Self { path: "audit.jsonl".into() }
+        Self {
+            path: "audit.jsonl".into(),
+        }
     }
 }
 
@@ -294,14 +308,21 @@ impl Schema for CaptureConfig {
 
     fn check(&self) -> Result<(), Complaint> {
         if self.policy.disclosure.is_none() {
-            let expected = "expected \"never\", \"while-listening\" or \"always\": there is no default, the operator must \
+            let expected =
+                "expected \"never\", \"while-listening\" or \"always\": there is no default, the operator must \
                             choose whether agents are told"
-                .to_owned();
-            return Err(Complaint { key: "policy.disclosure", expected });
+                    .to_owned();
+            return Err(Complaint {
+                key: "policy.disclosure",
+                expected,
+            });
         }
         if self.capture.buffer_mib == 0 || self.capture.buffer_mib > 1024 {
             let expected = format!("expected 1 to 1024 MiB, found {}", self.capture.buffer_mib);
-            return Err(Complaint { key: "capture.buffer_mib", expected });
+            return Err(Complaint {
+                key: "capture.buffer_mib",
+                expected,
+            });
         }
         Ok(())
     }

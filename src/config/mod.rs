@@ -61,7 +61,10 @@ fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
         std::io::ErrorKind::PermissionDenied => ExitKind::NotPermitted,
         _ => ExitKind::BadConfig,
     };
-    Failure::error(kind, format!("{}: can't read the configuration: {error}", path.display()))
+    Failure::error(
+        kind,
+        format!("{}: can't read the configuration: {error}", path.display()),
+    )
 }
 
 /// Reads a configuration from text; `path` is for messages and relative paths.
@@ -73,7 +76,11 @@ pub fn parse<T: Schema>(text: &str, path: &Path, environment: &[(String, String)
     if file.schema() != SCHEMA {
         let place = place_of(text, "schema");
         let found = file.schema();
-        return Err(complain(path, place, &format!("expected schema = {SCHEMA}, found {found}")));
+        return Err(complain(
+            path,
+            place,
+            &format!("expected schema = {SCHEMA}, found {found}"),
+        ));
     }
     let mut config = override_from_environment(text, path, environment, file)?;
     config.check().map_err(|complaint| {
@@ -94,12 +101,16 @@ fn override_from_environment<T: Schema>(
     let mut table: toml::Table = toml::from_str(text).map_err(|error| misplaced(path, text, &error))?;
     let mut last = None;
     for (name, value) in environment {
-        let Some((section, key)) = overridden_key::<T>(name) else { continue };
+        let Some((section, key)) = overridden_key::<T>(name) else {
+            continue;
+        };
         let value = toml::from_str::<toml::Table>(&format!("v = {value}"))
             .ok()
             .and_then(|mut table| table.remove("v"))
             .unwrap_or_else(|| toml::Value::String(value.clone()));
-        let entry = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let entry = table
+            .entry(section)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
         if let Some(section) = entry.as_table_mut() {
             section.insert(key, value);
         }
@@ -107,7 +118,10 @@ fn override_from_environment<T: Schema>(
     }
     let Some(name) = last else { return Ok(file) };
     table.try_into().map_err(|error: toml::de::Error| {
-        Failure::error(ExitKind::BadConfig, format!("environment ({name} or another): {}", error.message()))
+        Failure::error(
+            ExitKind::BadConfig,
+            format!("environment ({name} or another): {}", error.message()),
+        )
     })
 }
 
@@ -126,7 +140,10 @@ fn misplaced(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error 
 }
 
 fn complain(path: &Path, (line, column): (usize, usize), what: &str) -> anyhow::Error {
-    Failure::error(ExitKind::BadConfig, format!("{}:{line}:{column}: {what}", path.display()))
+    Failure::error(
+        ExitKind::BadConfig,
+        format!("{}:{line}:{column}: {what}", path.display()),
+    )
 }
 
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
@@ -149,7 +166,10 @@ fn place_of(text: &str, key: &str) -> (usize, usize) {
         }
         if current == section {
             section_at.get_or_insert(offset);
-            if trimmed.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            if trimmed
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.trim_start().starts_with('='))
+            {
                 return line_and_column(text, offset);
             }
         }
@@ -179,21 +199,30 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_with_line_and_column() {
         let error = read(&GOOD.replace("disclosure", "disclosures = 1\ndisclosure")).expect_err("unknown key");
-        assert!(error.starts_with("/etc/silentmon/capture.toml:5:1: unknown field `disclosures`"), "{error}");
+        assert!(
+            error.starts_with("/etc/silentmon/capture.toml:5:1: unknown field `disclosures`"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_operator_must_choose_disclosure() {
         let error = read("schema = 1\n[capture]\nsource = { interface = \"ens224\" }\n[policy]\nwho = \"team\"\n")
             .expect_err("no disclosure");
-        assert!(error.starts_with("/etc/silentmon/capture.toml:4:1: policy.disclosure"), "{error}");
+        assert!(
+            error.starts_with("/etc/silentmon/capture.toml:4:1: policy.disclosure"),
+            "{error}"
+        );
         assert!(error.contains("never"), "{error}");
     }
 
     #[test]
     fn another_schema_is_refused_where_it_stands() {
         let error = read(&GOOD.replace("schema = 1", "schema = 2")).expect_err("another schema");
-        assert!(error.starts_with("/etc/silentmon/capture.toml:1:1: expected schema = 1, found 2"), "{error}");
+        assert!(
+            error.starts_with("/etc/silentmon/capture.toml:1:1: expected schema = 1, found 2"),
+            "{error}"
+        );
     }
 
     #[test]

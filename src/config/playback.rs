@@ -94,15 +94,24 @@ impl Schema for PlaybackConfig {
     fn check(&self) -> Result<(), Complaint> {
         if self.playback.servers.is_empty() {
             let expected = "expected at least one capture server as \"HOST:PORT\"".to_owned();
-            return Err(Complaint { key: "playback.servers", expected });
+            return Err(Complaint {
+                key: "playback.servers",
+                expected,
+            });
         }
         if let Some(open) = self.playback.listen.iter().find(|address| !address.ip().is_loopback()) {
             let expected = format!("expected loopback addresses only, found {open}");
-            return Err(Complaint { key: "playback.listen", expected });
+            return Err(Complaint {
+                key: "playback.listen",
+                expected,
+            });
         }
         if !(10..=2000).contains(&self.playback.delay_ms) {
             let expected = format!("expected 10 to 2000 milliseconds, found {}", self.playback.delay_ms);
-            return Err(Complaint { key: "playback.delay_ms", expected });
+            return Err(Complaint {
+                key: "playback.delay_ms",
+                expected,
+            });
         }
         Ok(())
     }

@@ -5,11 +5,16 @@
 mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use common::{CAPTURING, frame, in_namespace, ip, sender, skip};
+use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_io::feed::{AddressCount, CaptureEnd, CaptureError, CaptureHandle, Filtering, Source};
 use silentmon_capture_io::kernel_filter::{Interest, KernelCounters};
 use silentmon_capture_io::live::{LiveCapture, LiveCounters, LiveError, LiveOptions, LiveRead};
+use silentmon_proto::ids::MediaAddress;
 
 const AGENT: [u8; 4] = [10, 1, 1, 20];
 const OTHER: [u8; 4] = [10, 9, 9, 9];
@@ -304,4 +309,151 @@ fn says_when_capturing_is_not_permitted() {
         Ok(output) => panic!("{}", String::from_utf8_lossy(&output.stdout)),
         Err(error) => skip(&error.to_string()),
     }
+}
+
+#[test]
+fn a_reader_that_stalls_is_seen_in_the_kernels_counters() {
+    const SENT: u64 = 20_000;
+    if !in_namespace("a_reader_that_stalls_is_seen_in_the_kernels_counters") {
+        return;
+    }
+    let options = LiveOptions {
+        buffer_size: 1 << 20,
+        ..LiveOptions::default()
+    };
+    let mut capture = LiveCapture::open(CAPTURING, &options).expect("to capture");
+    let mut sender = sender();
+    for _ in 0..SENT {
+        sender.sendpacket(frame(&[], AGENT, OTHER, &[7; 172])).expect("to send");
+    }
+    let read = read_until_quiet(&mut capture).len() as u64;
+    let counters = capture.counters();
+    assert!(counters.dropped > 0);
+    assert_eq!(counters.received, SENT);
+    assert_eq!(read + counters.dropped, SENT);
+}
+
+fn wanting(addresses: &[[u8; 4]]) -> MediaFilter {
+    let any_port = |&address: &[u8; 4]| MediaAddress {
+        ip: address.into(),
+        port: None,
+    };
+    addresses.iter().map(any_port).collect()
+}
+
+fn start(filtering: Filtering, filter: MediaFilter) -> CaptureHandle {
+    let source = Source::Interface {
+        name: CAPTURING.to_owned(),
+        options: LiveOptions::default(),
+        filtering,
+    };
+    CaptureHandle::start(source, Arc::new(ArcSwap::from_pointee(filter))).expect("to capture")
+}
+
+/// Waits until the capture has taken as many frames.
+fn await_frames(handle: &CaptureHandle, frames: u64) {
+    let begun = Instant::now();
+    while handle.stats().frames < frames {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", handle.stats());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_live_capture_hands_over_monitored_datagrams_and_counts_known_ones() {
+    const KNOWN: [u8; 4] = [10, 1, 1, 21];
+    if !in_namespace("a_live_capture_hands_over_monitored_datagrams_and_counts_known_ones") {
+        return;
+    }
+    let mut handle = start(Filtering::Kernel, wanting(&[AGENT]));
+    handle.watch(&wanting(&[AGENT]), &wanting(&[AGENT, KNOWN]));
+    assert!(handle.counts_in_kernel() && !handle.is_file());
+    let mut batches = handle.batches();
+    let mut sender = sender();
+    for (from, to) in [
+        (AGENT, OTHER),
+        (KNOWN, OTHER),
+        (OTHER, AGENT),
+        (OTHER, OTHER),
+        (OTHER, KNOWN),
+    ] {
+        sender
+            .sendpacket(frame(&[(0x8100, 0x0064)], from, to, &from))
+            .expect("to send");
+    }
+    await_frames(&handle, 2);
+    handle.stop();
+    let mut received = Vec::new();
+    while let Some(batch) = batches.blocking_recv() {
+        received.extend(
+            batch
+                .datagrams()
+                .map(|datagram| (datagram.vlan.ids().to_vec(), datagram.payload.to_vec())),
+        );
+        handle.recycle(batch);
+    }
+    assert_eq!(handle.end(), CaptureEnd::Stopped);
+    assert_eq!(received, [(vec![100], AGENT.to_vec()), (vec![100], OTHER.to_vec())]);
+    let count = |ip: [u8; 4], from, to| AddressCount {
+        ip: ip.into(),
+        from,
+        to,
+    };
+    assert_eq!(handle.address_counts(), [count(AGENT, 1, 1), count(KNOWN, 1, 1)]);
+    let stats = handle.stats();
+    assert_eq!((stats.frames, stats.passed, stats.unwanted), (2, 2, 0));
+    assert_eq!((stats.seen, stats.seen_tagged), (5, 5));
+    assert_eq!((stats.kernel_received, stats.kernel_dropped), (2, 0));
+}
+
+#[test]
+fn an_event_loop_that_stalls_costs_counted_datagrams_and_not_the_capture() {
+    const SENT: u64 = 100_000;
+    if !in_namespace("an_event_loop_that_stalls_costs_counted_datagrams_and_not_the_capture") {
+        return;
+    }
+    let mut handle = start(Filtering::UserSpace, wanting(&[AGENT]));
+    let mut batches = handle.batches();
+    let mut sender = sender();
+    for _ in 0..SENT {
+        sender.sendpacket(frame(&[], AGENT, OTHER, &[7; 172])).expect("to send");
+    }
+    await_frames(&handle, SENT);
+    handle.stop();
+    let mut received = 0;
+    while let Some(batch) = batches.blocking_recv() {
+        received += batch.len() as u64;
+    }
+    let stats = handle.stats();
+    assert_eq!((stats.passed, stats.kernel_dropped), (SENT, 0));
+    assert!(stats.dropped_handover > 0);
+    assert_eq!(received + stats.dropped_handover, SENT);
+}
+
+#[test]
+fn stopping_ends_an_idle_capture_thread_at_once() {
+    if !in_namespace("stopping_ends_an_idle_capture_thread_at_once") {
+        return;
+    }
+    let mut handle = start(Filtering::Kernel, MediaFilter::default());
+    std::thread::sleep(Duration::from_millis(50));
+    let stopped = Instant::now();
+    handle.stop();
+    assert_eq!(handle.end(), CaptureEnd::Stopped);
+    assert!(stopped.elapsed() < Duration::from_millis(100));
+}
+
+#[test]
+fn an_interface_that_goes_away_ends_the_thread_with_its_error() {
+    if !in_namespace("an_interface_that_goes_away_ends_the_thread_with_its_error") {
+        return;
+    }
+    let mut handle = start(Filtering::Kernel, MediaFilter::default());
+    ip(&format!("link delete {CAPTURING}"));
+    assert!(handle.batches().blocking_recv().is_none());
+    let end = handle.end();
+    assert!(
+        matches!(end, CaptureEnd::Failed(CaptureError::Live(LiveError::Ended { .. }))),
+        "{end:?}"
+    );
 }

@@ -1,6 +1,8 @@
 //! The bare decode of several streams on one time line per leg: within a stream by its timestamps, among streams by
 //! capture time.
 
+use std::collections::BTreeSet;
+
 use silentmon_capture_core::stream::{PayloadKind, StreamId};
 use silentmon_playback_core::exact::{DEFAULT_LIMIT, Timeline, TimelineError};
 use silentmon_proto::ids::Leg;
@@ -24,8 +26,9 @@ struct Stretch {
 /// `BadData` where the sound would last for more than four hours.
 pub(super) fn decode(gathering: &Gathering, audible: &[&Gathered]) -> anyhow::Result<[Vec<i16>; 2]> {
     let mut stretches = Vec::new();
-    for stream in streams(audible) {
-        let packets: Vec<_> = audible.iter().copied().filter(|packet| packet.stream == stream).collect();
+    for (leg, stream) in streams(audible) {
+        let is_its = |packet: &&Gathered| (packet.leg, packet.stream) == (leg, stream);
+        let packets: Vec<_> = audible.iter().copied().filter(is_its).collect();
         stretches.extend(decode_stream(gathering, &packets)?);
     }
     let Some(origin) = stretches.iter().map(|stretch| stretch.since).min() else {
@@ -43,14 +46,8 @@ pub(super) fn decode(gathering: &Gathering, audible: &[&Gathered]) -> anyhow::Re
     Ok(legs)
 }
 
-fn streams(packets: &[&Gathered]) -> Vec<StreamId> {
-    let mut streams = Vec::new();
-    for packet in packets {
-        if !streams.contains(&packet.stream) {
-            streams.push(packet.stream);
-        }
-    }
-    streams
+fn streams(packets: &[&Gathered]) -> BTreeSet<(Leg, StreamId)> {
+    packets.iter().map(|packet| (packet.leg, packet.stream)).collect()
 }
 
 /// One time line, or one for each piece where the sender's timestamps jumped out of all reason.

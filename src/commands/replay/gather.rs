@@ -44,9 +44,17 @@ impl Gathering {
     /// `Usage` where neither is given.
     pub(super) fn new(ssrc: Option<Ssrc>, address: Option<MediaAddress>) -> anyhow::Result<Self> {
         if ssrc.is_none() && address.is_none() {
-            return Err(Failure::error(ExitKind::Usage, "--wav needs --stream SSRC or --media-address IP[:PORT]"));
+            return Err(Failure::error(
+                ExitKind::Usage,
+                "--wav needs --stream SSRC or --media-address IP[:PORT]",
+            ));
         }
-        Ok(Self { ssrc, address, packets: Vec::new(), bytes: Vec::new() })
+        Ok(Self {
+            ssrc,
+            address,
+            packets: Vec::new(),
+            bytes: Vec::new(),
+        })
     }
 
     /// Keeps a packet that is to be heard.
@@ -54,31 +62,20 @@ impl Gathering {
         let Arrival::Rtp(arrival) = arrival else {
             return;
         };
-        let Some(leg) = self.leg(datagram, arrival) else {
-            return;
-        };
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(arrival.packet.bytes);
-        self.packets.push(Gathered {
-            stream: arrival.stream,
-            key: key(datagram, arrival),
-            leg,
-            captured: datagram.captured,
-            kind: arrival.kind,
-            encryption: arrival.encryption,
-            broken_off: arrival.news.restarted || arrival.news.timestamp_jumped,
-            sequence: arrival.packet.sequence,
-            timestamp: arrival.packet.timestamp,
-            header: arrival.packet.header_length,
-            payload: arrival.packet.payload.len(),
-            place: start..self.bytes.len(),
-        });
+        for leg in Leg::BOTH {
+            if self.wants(leg, datagram, arrival) {
+                self.keep(leg, datagram, arrival);
+            }
+        }
     }
 
     /// The packets of streams that count, each under the stream it belongs to in the end.
     pub(super) fn settle(&mut self, table: &StreamTable) {
-        let listed: BTreeMap<StreamId, &StreamKey> =
-            table.listed().into_iter().map(|(id, stream)| (id, stream.key())).collect();
+        let listed: BTreeMap<StreamId, &StreamKey> = table
+            .listed()
+            .into_iter()
+            .map(|(id, stream)| (id, stream.key()))
+            .collect();
         for packet in &mut self.packets {
             if table.stream(packet.stream).is_none() {
                 // Its stream turned out to be a copy of another one's, on another VLAN.
@@ -121,16 +118,33 @@ impl Gathering {
         }
     }
 
-    fn leg(&self, datagram: &Datagram<'_>, arrival: &RtpArrival<'_>) -> Option<Leg> {
-        if self.ssrc.is_some_and(|ssrc| ssrc != arrival.packet.ssrc) {
-            return None;
-        }
-        match self.address {
-            None => Some(Leg::Agent),
-            Some(address) if address.covers(datagram.source) => Some(Leg::Agent),
-            Some(address) if address.covers(datagram.destination) => Some(Leg::Customer),
-            Some(_) => None,
-        }
+    /// A packet that the address sends to itself belongs to both legs.
+    fn wants(&self, leg: Leg, datagram: &Datagram<'_>, arrival: &RtpArrival<'_>) -> bool {
+        let address = match leg {
+            Leg::Agent => datagram.source,
+            Leg::Customer => datagram.destination,
+        };
+        let covered = self.address.map_or(leg == Leg::Agent, |wanted| wanted.covers(address));
+        covered && self.ssrc.is_none_or(|ssrc| ssrc == arrival.packet.ssrc)
+    }
+
+    fn keep(&mut self, leg: Leg, datagram: &Datagram<'_>, arrival: &RtpArrival<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(arrival.packet.bytes);
+        self.packets.push(Gathered {
+            stream: arrival.stream,
+            key: key(datagram, arrival),
+            leg,
+            captured: datagram.captured,
+            kind: arrival.kind,
+            encryption: arrival.encryption,
+            broken_off: arrival.news.restarted || arrival.news.timestamp_jumped,
+            sequence: arrival.packet.sequence,
+            timestamp: arrival.packet.timestamp,
+            header: arrival.packet.header_length,
+            payload: arrival.packet.payload.len(),
+            place: start..self.bytes.len(),
+        });
     }
 }
 

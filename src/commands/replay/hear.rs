@@ -41,9 +41,16 @@ struct Written {
 pub(super) fn run(args: &ReplayArgs, wav: &Path, reading: &Reading, mut gathering: Gathering) -> anyhow::Result<()> {
     gathering.settle(&reading.table);
     refuse_ambiguity(args, &gathering)?;
-    let chosen: Vec<_> = gathering.packets().iter().filter(|packet| is_chosen(args, packet)).collect();
+    let chosen: Vec<_> = gathering
+        .packets()
+        .iter()
+        .filter(|packet| is_chosen(args, packet))
+        .collect();
     let left_out = left_out(reading, &chosen);
-    let audible: Vec<_> = chosen.into_iter().filter(|packet| packet.encryption == Encryption::Plain).collect();
+    let audible: Vec<_> = chosen
+        .into_iter()
+        .filter(|packet| packet.encryption == Encryption::Plain)
+        .collect();
     if !audible.iter().any(|packet| is_decodable(packet)) {
         return Err(Failure::error(ExitKind::Unavailable, nothing_to_hear(args, &left_out)));
     }
@@ -77,7 +84,10 @@ fn report(args: &ReplayArgs, written: &Written) -> anyhow::Result<()> {
         return output::json(written);
     }
     let seconds = written.seconds.as_ref().map(Number::to_string).unwrap_or_default();
-    output::line(&format!("{}: {seconds} s, {} Hz, {} channel(s)", written.wav, SAMPLE_RATE, written.channels));
+    output::line(&format!(
+        "{}: {seconds} s, {} Hz, {} channel(s)",
+        written.wav, SAMPLE_RATE, written.channels
+    ));
     Ok(())
 }
 
@@ -93,7 +103,10 @@ fn refuse_ambiguity(args: &ReplayArgs, gathering: &Gathering) -> anyhow::Result<
         return Ok(());
     }
     let sources: Vec<_> = sources.iter().map(ToString::to_string).collect();
-    let sentence = format!("SSRC {ssrc} is sent from {}: add --media-address with one of them", sources.join(", "));
+    let sentence = format!(
+        "SSRC {ssrc} is sent from {}: add --media-address with one of them",
+        sources.join(", ")
+    );
     Err(Failure::error(ExitKind::Usage, sentence))
 }
 
@@ -128,6 +141,7 @@ fn why_unheard(stream: &Stream) -> String {
     let why = match (stream.encryption(), stream.codec()) {
         (Encryption::Encrypted, _) => "its media are encrypted (SRTP)".to_owned(),
         (_, codec) if !codec.is_built_in() => format!("its codec {codec} isn't decoded"),
+        _ if stream.cut_short() > 0 => "the capture cut its packets short".to_owned(),
         _ => "it can't be told from encrypted media".to_owned(),
     };
     format!("stream {} from {} to {}: {why}", key.ssrc, key.source, key.destination)
@@ -148,8 +162,15 @@ fn nothing_to_hear(args: &ReplayArgs, left_out: &[String]) -> String {
 /// Plays the packets as they came, on the capture's own clock.
 fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<[Vec<i16>; 2]> {
     let mut player = Player::new(PlayoutSettings::default());
-    let start = packets.iter().map(|packet| packet.captured).min().unwrap_or(Instant::EPOCH);
-    let mut heard = Heard { now: start, legs: [Vec::new(), Vec::new()] };
+    let start = packets
+        .iter()
+        .map(|packet| packet.captured)
+        .min()
+        .unwrap_or(Instant::EPOCH);
+    let mut heard = Heard {
+        now: start,
+        legs: [Vec::new(), Vec::new()],
+    };
     let mut now = start;
     for packet in packets {
         now = now.max(packet.captured);
@@ -197,20 +218,27 @@ fn write(args: &ReplayArgs, wav: &Path, legs: &[Vec<i16>; 2]) -> anyhow::Result<
     let frames = agent.len().max(customer.len());
     let at = |leg: &[i16], index: usize| leg.get(index).copied().unwrap_or(0);
     let samples: Vec<i16> = match (stereo, args.media_address.is_some() && args.leg == LegChoice::Customer) {
-        (true, _) => (0..frames).flat_map(|index| [at(agent, index), at(customer, index)]).collect(),
+        (true, _) => (0..frames)
+            .flat_map(|index| [at(agent, index), at(customer, index)])
+            .collect(),
         (false, true) => customer.clone(),
         (false, false) => agent.clone(),
     };
     let channels = if stereo { 2 } else { 1 };
-    write_samples(wav, channels, &samples).map_err(|error| {
-        Failure::error(ExitKind::Unavailable, format!("can't write {}: {error}", wav.display()))
-    })?;
+    write_samples(wav, channels, &samples)
+        .map_err(|error| Failure::error(ExitKind::Unavailable, format!("can't write {}: {error}", wav.display())))?;
     let channels = usize::from(channels);
     Ok((samples.len() / channels, channels))
 }
 
 fn write_samples(wav: &Path, channels: u16, samples: &[i16]) -> std::io::Result<()> {
-    let mut writer = WavWriter::create(wav, WavFormat { channels, sample_rate: SAMPLE_RATE })?;
+    let mut writer = WavWriter::create(
+        wav,
+        WavFormat {
+            channels,
+            sample_rate: SAMPLE_RATE,
+        },
+    )?;
     writer.write(samples.iter().copied())?;
     writer.finish()
 }

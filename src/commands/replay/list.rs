@@ -58,6 +58,7 @@ struct ListedStream {
     first_captured_s: Option<Number>,
     longest_gap_ms: Option<Number>,
     markers: u64,
+    cut_short: u64,
     telephone_events: u32,
     payload_type_changes: u32,
     timestamp_jumps: u32,
@@ -74,7 +75,11 @@ pub(super) fn run(args: &ReplayArgs, reading: &Reading) -> anyhow::Result<()> {
     for stream in &listing.streams {
         output::line(&stream.sentence());
     }
-    let RejectedFrames { icmp_quoted, truncated, not_rtp } = listing.rejected;
+    let RejectedFrames {
+        icmp_quoted,
+        truncated,
+        not_rtp,
+    } = listing.rejected;
     let count = listing.streams.len();
     output::line(&format!(
         "{count} RTP streams in {} frames; {not_rtp} other frames, {icmp_quoted} ICMP errors, {truncated} cut short",
@@ -85,7 +90,12 @@ pub(super) fn run(args: &ReplayArgs, reading: &Reading) -> anyhow::Result<()> {
 
 impl Listing {
     fn of(args: &ReplayArgs, reading: &Reading) -> Self {
-        let streams: Vec<_> = reading.table.listed().into_iter().map(|(_, stream)| ListedStream::of(stream)).collect();
+        let streams: Vec<_> = reading
+            .table
+            .listed()
+            .into_iter()
+            .map(|(_, stream)| ListedStream::of(stream))
+            .collect();
         let packets: u64 = streams.iter().map(|stream| stream.packets).sum();
         let truncated = reading.truncated + reading.table.rejected().truncated;
         let known = packets + truncated + reading.icmp_quoted;
@@ -115,12 +125,19 @@ impl ListedStream {
         let copies = stream.copies().iter();
         Self {
             ssrc: key.ssrc.to_string(),
-            vlan: std::iter::once(&key.vlan).chain(stream.copies()).flat_map(VlanStack::ids).copied().collect(),
+            vlan: std::iter::once(&key.vlan)
+                .chain(stream.copies())
+                .flat_map(VlanStack::ids)
+                .copied()
+                .collect(),
             copies: copies.map(|stack| stack.ids().to_vec()).collect(),
             tunnel: stream.tunnel().map(silentmon_proto::frame::Tunnel::name),
             source: key.source.to_string(),
             destination: key.destination.to_string(),
-            payload_types: stream.payload_types().map(|seen| (seen.payload_type.0, seen.packets)).collect(),
+            payload_types: stream
+                .payload_types()
+                .map(|seen| (seen.payload_type.0, seen.packets))
+                .collect(),
             codec: stream.codec().name(),
             packets: stream.packets(),
             unique: sequence.unique(),
@@ -138,6 +155,7 @@ impl ListedStream {
             first_captured_s: Number::from_f64(stream.first_captured().as_secs_f64()),
             longest_gap_ms: milliseconds(stream.longest_gap()),
             markers: stream.markers(),
+            cut_short: stream.cut_short(),
             telephone_events: stream.events(),
             payload_type_changes: stream.payload_type_changes(),
             timestamp_jumps: timing.timestamp_jumps(),

@@ -118,7 +118,9 @@ fn read(args: &ReplayArgs, gathering: Option<Gathering>) -> anyhow::Result<Readi
     reading.damage = reading.read_frames(&mut file, &mut frames).err();
     reading.frames = file.frames();
     if reading.table.evicted() > 0 {
-        output::complain(&format!("silentmon: more than {MOST_STREAMS} streams; the earliest are left out"));
+        output::complain(&format!(
+            "silentmon: more than {MOST_STREAMS} streams; the earliest are left out"
+        ));
     }
     Ok(reading)
 }

@@ -5,37 +5,18 @@ use std::time::Duration;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::{Tunnel, VlanStack};
 use silentmon_proto::ids::{PayloadType, RtpTimestamp, SequenceNumber};
+use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
-use super::demux::RtpPacket;
 use super::encryption::{Encryption, EncryptionDetector};
 use super::payload::{PayloadKind, SeenPayloadType};
 use super::plausible;
 use super::recent::{Fingerprint, REMEMBERED, Recent};
 use super::sequence::{Freshness, MIN_SEQUENTIAL, SequenceTracker, Sequenced};
 use super::timing::{Timed, Timing};
-use super::{Evidence, StreamKey, Validity};
+use super::{Evidence, RtcpFigures, StreamKey, Validity};
 
 const MOST_PAYLOAD_TYPES: usize = 6;
-
-/// What RTCP said of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RtcpFigures {
-    /// Sender reports of the stream's source.
-    pub sender_reports: u32,
-    /// Packets the source says it has sent.
-    pub sent_packets: u32,
-    /// Reception reports of the far end.
-    pub reception_reports: u32,
-    /// Part lost since the report before, in 1/256 (RFC 3550 section 6.4.1).
-    pub fraction_lost: u8,
-    /// Packets the far end misses in all.
-    pub cumulative_lost: i32,
-    /// Jitter at the far end, in ticks of the RTP clock.
-    pub jitter: u32,
-    /// Whether the source said goodbye.
-    pub goodbye: bool,
-}
 
 /// A stream of the table: what it is and its statistics.
 #[derive(Debug, Clone)]
@@ -59,6 +40,7 @@ pub struct Stream {
     payload_type_changes: u32,
     packets: u64,
     markers: u64,
+    cut_short: u64,
     first_captured: Instant,
     last_captured: Instant,
     longest_gap: Duration,
@@ -86,8 +68,10 @@ pub struct Taken {
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming<'p, 'a> {
     pub captured: Instant,
-    pub packet: &'p RtpPacket<'a>,
+    pub packet: &'p Packet<'a>,
     pub print: Fingerprint,
+    /// Whether the capture cut its payload short.
+    pub truncated: bool,
     /// What the signalling said of the payload type.
     pub negotiated: Option<Codec>,
 }
@@ -128,6 +112,7 @@ impl Stream {
             payload_type_changes: 0,
             packets: 0,
             markers: 0,
+            cut_short: 0,
             first_captured: incoming.captured,
             last_captured: incoming.captured,
             longest_gap: Duration::ZERO,
@@ -146,7 +131,10 @@ impl Stream {
         let sequenced = self.number(incoming);
         self.packets += 1;
         self.markers += u64::from(incoming.packet.marker);
-        self.longest_gap = self.longest_gap.max(incoming.captured.saturating_since(self.last_captured));
+        self.cut_short += u64::from(incoming.truncated);
+        self.longest_gap = self
+            .longest_gap
+            .max(incoming.captured.saturating_since(self.last_captured));
         self.last_captured = self.last_captured.max(incoming.captured);
         let kind = self.look_at_payload(incoming);
         let mut taken = Taken {
@@ -211,7 +199,7 @@ impl Stream {
         }
     }
 
-    fn judge_encryption(&mut self, codec: Codec, packet: &RtpPacket<'_>, taken: &mut Taken) {
+    fn judge_encryption(&mut self, codec: Codec, packet: &Packet<'_>, taken: &mut Taken) {
         let before = self.encryption.verdict();
         let now = self.encryption.handle(codec, packet.payload, taken.timed.ticks);
         taken.encryption_changed = before != now;
@@ -251,7 +239,7 @@ impl Stream {
     }
 
     /// RFC 3550 A.1: valid after two packets in sequence, or one where the address was announced.
-    fn weigh(&mut self, packet: &RtpPacket<'_>, sequenced: Sequenced) -> bool {
+    fn weigh(&mut self, packet: &Packet<'_>, sequenced: Sequenced) -> bool {
         if self.validity == Validity::Valid || packet.payload.is_empty() || !sequenced.freshness.is_new() {
             return false;
         }
@@ -270,6 +258,7 @@ impl Stream {
         }
         self.packets += copy.packets;
         self.markers += copy.markers;
+        self.cut_short += copy.cut_short;
         self.last_captured = self.last_captured.max(copy.last_captured);
         for seen in copy.payload_types() {
             let same = self
@@ -408,6 +397,11 @@ impl Stream {
     /// Packets with the marker bit.
     pub const fn markers(&self) -> u64 {
         self.markers
+    }
+
+    /// Packets whose payload the capture cut short.
+    pub const fn cut_short(&self) -> u64 {
+        self.cut_short
     }
 
     /// Telephone events, by their timestamps.

@@ -12,6 +12,7 @@ mod neighbours;
 mod payload;
 mod plausible;
 mod recent;
+mod reports;
 mod sequence;
 mod signalling;
 mod slots;
@@ -26,11 +27,12 @@ use std::time::Duration;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::VlanStack;
 use silentmon_proto::ids::Ssrc;
+use silentmon_proto::rtp::Packet;
 
-pub use demux::RtpPacket;
 pub use encryption::{Encryption, EncryptionDetector};
-pub use entry::{RtcpFigures, Stream};
-pub use payload::{PayloadKind, SeenPayloadType, TelephoneEvent};
+pub use entry::Stream;
+pub use payload::{PayloadKind, SeenPayloadType};
+pub use reports::RtcpFigures;
 pub use sequence::{Freshness, MAX_DROPOUT, MAX_MISORDER, MIN_SEQUENTIAL, SequenceTracker};
 pub use slots::StreamId;
 pub use table::StreamTable;
@@ -150,7 +152,7 @@ pub struct RtpArrival<'a> {
     /// The stream.
     pub stream: StreamId,
     /// The packet; `packet.bytes` is what is relayed (without TURN wrapping).
-    pub packet: RtpPacket<'a>,
+    pub packet: Packet<'a>,
     /// New, copy or straggler.
     pub freshness: Freshness,
     /// Sequence number with its cycles; rises also over a restart of the sender.

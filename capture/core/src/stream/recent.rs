@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::FixedState;
 use silentmon_proto::ids::{RtpTimestamp, SequenceNumber};
 
-use super::demux::RtpPacket;
+use silentmon_proto::rtp::Packet;
 
 /// Packets remembered: 160 ms at 20 ms, more than any path through a router takes.
 pub const REMEMBERED: usize = 8;
@@ -21,7 +21,7 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// The fingerprint of a packet.
     #[allow(clippy::cast_possible_truncation)]
-    pub fn of(packet: &RtpPacket<'_>) -> Self {
+    pub fn of(packet: &Packet<'_>) -> Self {
         let mut hasher = FixedState::default().build_hasher();
         hasher.write(packet.payload);
         hasher.write_u8(packet.payload_type.0);

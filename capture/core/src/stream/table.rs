@@ -8,9 +8,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use silentmon_proto::frame::{Datagram, VlanStack};
 use silentmon_proto::ids::MediaAddress;
+use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
-use super::demux::{Carried, RtpPacket, carried};
+use super::demux::{Carried, carried};
 use super::entry::{Incoming, Stream, Taken};
 use super::neighbours::{NeighbourCache, Neighbours};
 use super::recent::Fingerprint;
@@ -75,18 +76,15 @@ impl StreamTable {
 
     /// Takes a datagram and says what it is. Its capture time is the table's clock.
     pub fn handle_datagram<'a>(&mut self, datagram: &Datagram<'a>, evidence: Evidence) -> Arrival<'a> {
-        match carried(datagram.payload, datagram.truncated) {
+        match carried(datagram.payload) {
             Carried::Rtp(packet) => self.handle_rtp(datagram, packet, evidence),
-            Carried::Rtcp(_) => {
-                self.note(datagram, Neighbours::RTCP);
-                Arrival::Rtcp
-            }
+            Carried::Rtcp(bytes) => self.handle_rtcp(datagram, bytes),
             Carried::Stun => {
-                self.note(datagram, Neighbours::STUN);
+                self.note_neighbour(datagram, Neighbours::STUN);
                 self.reject(Rejection::Stun)
             }
             Carried::Dtls => {
-                self.note(datagram, Neighbours::DTLS);
+                self.note_neighbour(datagram, Neighbours::DTLS);
                 self.reject(Rejection::Dtls)
             }
             Carried::Other => self.handle_other(datagram),
@@ -182,7 +180,7 @@ impl StreamTable {
             .filter_map(|&(_, _, id)| Some((id, self.stream(id)?)))
     }
 
-    fn handle_rtp<'a>(&mut self, datagram: &Datagram<'a>, packet: RtpPacket<'a>, evidence: Evidence) -> Arrival<'a> {
+    fn handle_rtp<'a>(&mut self, datagram: &Datagram<'a>, packet: Packet<'a>, evidence: Evidence) -> Arrival<'a> {
         let key = StreamKey {
             vlan: datagram.vlan,
             source: datagram.source,
@@ -198,6 +196,7 @@ impl StreamTable {
             captured: datagram.captured,
             packet: &packet,
             print: Fingerprint::of(&packet),
+            truncated: datagram.truncated,
             negotiated: self
                 .announcements
                 .as_ref()
@@ -258,11 +257,19 @@ impl StreamTable {
             .map(|(id, _)| id)
     }
 
+    fn handle_rtcp(&mut self, datagram: &Datagram<'_>, bytes: &[u8]) -> Arrival<'static> {
+        if !self.read_rtcp(datagram, bytes) {
+            return self.reject(Rejection::BadRtcp);
+        }
+        self.note_neighbour(datagram, Neighbours::RTCP);
+        Arrival::Rtcp
+    }
+
     fn handle_other(&mut self, datagram: &Datagram<'_>) -> Arrival<'static> {
         if datagram.truncated && datagram.payload.first().is_none_or(|first| first >> 6 == 2) {
             return self.reject(Rejection::Truncated);
         }
-        self.note(datagram, Neighbours::FOREIGN);
+        self.note_neighbour(datagram, Neighbours::FOREIGN);
         if let Some(announcements) = &mut self.announcements {
             announcements.handle(datagram.payload);
         }
@@ -274,7 +281,7 @@ impl StreamTable {
         Arrival::Rejected(rejection)
     }
 
-    fn note(&mut self, datagram: &Datagram<'_>, kind: Neighbours) {
+    fn note_neighbour(&mut self, datagram: &Datagram<'_>, kind: Neighbours) {
         self.neighbours.note(datagram.source, datagram.destination, kind);
     }
 
@@ -299,7 +306,11 @@ impl StreamTable {
 
 /// Finding, beginning and ending streams.
 impl StreamTable {
-    fn find(&self, key: &StreamKey) -> Option<u32> {
+    pub(super) fn stream_at(&mut self, slot: u32) -> Option<&mut Stream> {
+        self.slots.at_mut(slot)
+    }
+
+    pub(super) fn find(&self, key: &StreamKey) -> Option<u32> {
         let is_it = |&slot: &u32| {
             self.slots
                 .at(slot)

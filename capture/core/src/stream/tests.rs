@@ -428,6 +428,72 @@ fn media_beside_a_dtls_handshake_are_encrypted() {
     );
 }
 
+/// A sender report of `ssrc` over `packets` packets with one block about `about`.
+fn sender_report(ssrc: u32, packets: u32, about: u32) -> Vec<u8> {
+    let mut report = vec![0x81, 200, 0, 12];
+    report.extend(ssrc.to_be_bytes());
+    report.extend([0; 12]);
+    report.extend(packets.to_be_bytes());
+    report.extend([0; 4]);
+    report.extend(about.to_be_bytes());
+    report.extend([64, 0, 0, 7]);
+    report.extend([0; 4]);
+    report.extend(33u32.to_be_bytes());
+    report.extend([0; 8]);
+    report
+}
+
+#[test]
+fn rtcp_reports_are_kept_with_the_streams_they_speak_of_on_either_port() {
+    for (source, destination) in [(PHONE, GATEWAY), ("10.1.1.20:24679", "10.9.9.9:16385")] {
+        let mut table = table();
+        let mut agent = Sender::new();
+        let mut customer = Sender {
+            source: GATEWAY,
+            destination: PHONE,
+            ssrc: 5,
+            ..Sender::new()
+        };
+        let (said, heard) = (agent.send_many(&mut table, 2), customer.send_many(&mut table, 2));
+        let reporter = Sender {
+            source,
+            destination,
+            ..agent.clone()
+        };
+        let report = sender_report(agent.ssrc, 480, 5);
+        assert_eq!(
+            table.handle_datagram(&reporter.datagram(&report), Evidence::Observed),
+            Arrival::Rtcp
+        );
+        let figures = |id| *table.stream(id).expect("there").rtcp();
+        assert_eq!((figures(said).sender_reports, figures(said).sent_packets), (1, 480));
+        let told = figures(heard);
+        assert_eq!(
+            (
+                told.reception_reports,
+                told.fraction_lost,
+                told.cumulative_lost,
+                told.jitter
+            ),
+            (1, 64, 7, 33)
+        );
+    }
+}
+
+#[test]
+fn media_relayed_by_a_turn_server_are_found_in_their_wrapping() {
+    let (mut table, mut sender) = (table(), Sender::new());
+    for _ in 0..2 {
+        let packet = sender.next();
+        let mut wrapped = vec![0x40, 1];
+        wrapped.extend(u16::try_from(packet.len()).expect("short").to_be_bytes());
+        wrapped.extend(&packet);
+        let arrival = rtp(table.handle_datagram(&sender.datagram(&wrapped), Evidence::Observed));
+        assert_eq!(arrival.packet.bytes, packet);
+    }
+    assert_eq!(table.listed().len(), 1);
+}
+
 #[test]
 fn a_lone_packet_needs_somebody_to_vouch_for_it() {
     let binding = [&[0u8, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat();

@@ -16,6 +16,7 @@ const PAYLOADS: usize = 128 * 1024;
 pub struct Batch {
     entries: Vec<Entry>,
     payloads: Vec<u8>,
+    round: u32,
 }
 
 /// A datagram without its payload.
@@ -74,6 +75,15 @@ impl Batch {
         });
     }
 
+    /// How often the file they come from had begun again before them; 0 for an interface.
+    pub const fn round(&self) -> u32 {
+        self.round
+    }
+
+    pub(super) const fn set_round(&mut self, round: u32) {
+        self.round = round;
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.entries.len() >= DATAGRAMS || self.payloads.len() >= PAYLOADS
     }
@@ -108,7 +118,9 @@ mod tests {
     fn gives_back_what_was_put_in() {
         let datagrams = [datagram(1, b"one"), datagram(2, b""), datagram(3, &[3; 2000])];
         let mut batch = Batch::default();
-        datagrams.iter().for_each(|datagram| batch.push(datagram));
+        for datagram in &datagrams {
+            batch.push(datagram);
+        }
         assert!(batch.datagrams().eq(datagrams));
         assert_eq!(batch.len(), 3);
     }
@@ -127,9 +139,11 @@ mod tests {
     #[test]
     fn is_full_by_datagrams_or_by_bytes() {
         let mut small = Batch::default();
-        (0..DATAGRAMS as u64).for_each(|number| small.push(&datagram(number, b"")));
+        for number in 0..DATAGRAMS as u64 {
+            small.push(&datagram(number, b""));
+        }
         let mut large = Batch::default();
-        large.push(&datagram(1, &[0; PAYLOADS]));
+        large.push(&datagram(1, &vec![0; PAYLOADS]));
         assert!(small.is_full() && large.is_full() && !Batch::default().is_full());
     }
 }

@@ -35,6 +35,7 @@ pub(super) enum Width {
 pub(super) enum Condition {
     Equal = 0x10,
     NotEqual = 0x50,
+    Less = 0xa0,
 }
 
 /// Functions of the kernel a program may call (their numbers are part of the kernel's interface).

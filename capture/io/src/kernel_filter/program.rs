@@ -1,10 +1,10 @@
 //! The filter itself: which frames the kernel hands to user space.
 //!
 //! Passed are UDP datagrams from or to a watched address, and whatever may carry one inside it or can't be judged here:
-//! mirror tunnels, IPv6 extension headers, more tags than are looked through. Everything else stays in the kernel.
-//! The outermost 802.1Q tag isn't in the frame: the kernel has moved it to the packet's metadata.
+//! mirror tunnels, IPv6 extension headers, IEEE 802.3 lengths, more tags than are looked through. Everything else stays
+//! in the kernel. The outermost 802.1Q tag isn't in the frame: the kernel has moved it to the packet's metadata.
 
-use super::assembler::Condition::{Equal, NotEqual};
+use super::assembler::Condition::{Equal, Less, NotEqual};
 use super::assembler::Register::{FramePointer, R0, R1, R2, R3, R4, R6, R7, R8, R9};
 use super::assembler::Width::{Byte, Double, Half, Word};
 use super::assembler::{Assembler, AssemblyError, Function, Instruction, Label, Register};
@@ -51,17 +51,19 @@ const KEY: i16 = -64;
 
 /// Tags looked through behind the one the kernel took.
 const INNER_TAGS: usize = 2;
-const TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+const TAGS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+/// EtherTypes begin at 0x0600; below they are lengths of IEEE 802.3 frames, which may carry IP behind SNAP.
+const FIRST_TYPE_BYTE: i32 = 0x06;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
-/// MPLS unicast and multicast, PPPoE session, Cisco Metadata.
-const CARRIERS: [u16; 4] = [0x8847, 0x8848, 0x8864, 0x8909];
+/// MPLS unicast and multicast, PPPoE session, Cisco metadata, VN-tag, E-tag, I-tag, network service header, Ethernet.
+const CARRIERS: [u16; 9] = [0x8847, 0x8848, 0x8864, 0x8909, 0x8926, 0x893f, 0x88e7, 0x894f, 0x6558];
 
 const UDP: u8 = 17;
-/// IPv4 in IP, IPv6 in IP, GRE, MPLS in IP.
-const TUNNELS: [u8; 4] = [4, 41, 47, 137];
-/// Hop-by-hop, routing, fragment, authentication, destination options, mobility, HIP, shim6.
-const EXTENSION_HEADERS: [u8; 8] = [0, 43, 44, 51, 60, 135, 139, 140];
+/// IPv4 in IP, IPv6 in IP, GRE, authentication, MPLS in IP.
+const TUNNELS: [u8; 5] = [4, 41, 47, 51, 137];
+/// Hop-by-hop, routing, fragment, destination options, mobility, HIP, shim6.
+const EXTENSION_HEADERS: [u8; 7] = [0, 43, 44, 60, 135, 139, 140];
 /// VXLAN, VXLAN on Linux of old, VXLAN-GPE, GENEVE, MPLS in UDP.
 const TUNNEL_PORTS: [u16; 5] = [4789, 8472, 4790, 6081, 6635];
 
@@ -146,6 +148,8 @@ impl Filter {
             self.code.jump_if(R1, Equal, network(IPV4), ipv4);
             self.code.jump_if(R1, Equal, network(IPV6), ipv6);
             self.jump_if_any(R1, CARRIERS.map(network), self.pass);
+            self.code.load(Byte, R1, FramePointer, HEADER);
+            self.code.jump_if(R1, Less, FIRST_TYPE_BYTE, self.pass);
             self.code.jump(self.drop);
             self.code.place(tag);
             self.code.add(R7, 2);

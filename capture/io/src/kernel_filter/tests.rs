@@ -1,8 +1,14 @@
 //! The program run by the kernel on frames made here, without a network. Skipped where bpf(2) isn't permitted.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use silentmon_proto::frame::{Frame, FrameReader};
 
 use super::*;
+use crate::file::CaptureFile;
 
 const AGENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 20));
 const KNOWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 21));
@@ -14,12 +20,15 @@ fn filter(capacity: u32) -> Option<KernelFilter> {
     match KernelFilter::load(capacity) {
         Ok(filter) => Some(filter),
         Err(KernelFilterError::NotPermitted(error)) => {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "skipped: bpf(2) is not permitted: {error}");
+            skip(&format!("bpf(2) is not permitted: {error}"));
             None
         }
         Err(error) => panic!("{error}"),
     }
+}
+
+fn skip(reason: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
 fn watching() -> Option<KernelFilter> {
@@ -126,7 +135,7 @@ fn looks_through_two_tags_and_passes_what_has_more() {
 #[test]
 fn passes_whatever_may_carry_a_tunnel() {
     let Some(filter) = watching() else { return };
-    for protocol in [4, 41, 47, 137] {
+    for protocol in [4, 41, 47, 51, 137] {
         let four = ethernet(&[0x0800], &ipv4(OTHER, OTHER, protocol, 0, 0, &[0; 40]));
         let six = ethernet(&[0x86dd], &ipv6(OTHER6, OTHER6, protocol, &[0; 40]));
         assert!(passes(&filter, &four) && passes(&filter, &six), "protocol {protocol}");
@@ -140,11 +149,13 @@ fn passes_whatever_may_carry_a_tunnel() {
             "port {port}"
         );
     }
-    for carrier in [0x8847, 0x8848, 0x8864, 0x8909] {
+    for carrier in [
+        0x8847, 0x8848, 0x8864, 0x8909, 0x8926, 0x893f, 0x88e7, 0x894f, 0x6558, 0x0040, 0x05dc,
+    ] {
         assert!(passes(&filter, &ethernet(&[carrier], &[0; 40])), "{carrier:x}");
         assert!(passes(&filter, &ethernet(&[0x8100, carrier], &[0; 40])), "{carrier:x}");
     }
-    for header in [0, 43, 44, 51, 60, 135, 139, 140] {
+    for header in [0, 43, 44, 60, 135, 139, 140] {
         assert!(
             passes(&filter, &ethernet(&[0x86dd], &ipv6(OTHER6, OTHER6, header, &[0; 40]))),
             "{header}"
@@ -157,9 +168,9 @@ fn keeps_what_carries_no_datagram() {
     let Some(filter) = watching() else { return };
     let tcp = ethernet(&[0x0800], &ipv4(AGENT, OTHER, 6, 0, 0, &[0; 20]));
     let arp = ethernet(&[0x0806], &[0; 28]);
-    let length = ethernet(&[0x0040], &[0; 64]);
+    let smallest_type = ethernet(&[0x0600], &[0; 64]);
     let wrong_version = ethernet(&[0x0800], &ipv6(AGENT6, OTHER6, 17, &udp(4000)));
-    for frame in [tcp, arp, length, wrong_version] {
+    for frame in [tcp, arp, smallest_type, wrong_version] {
         assert!(!passes(&filter, &frame), "{frame:x?}");
     }
     let whole = rtp4(AGENT, OTHER);
@@ -241,4 +252,93 @@ fn passes_everything_on_request_and_where_the_table_is_too_small() {
         .set_watched([(KNOWN, Interest::Pass), (AGENT6, Interest::Pass)])
         .unwrap();
     assert!(!passes(&filter, &stranger) && passes(&filter, &rtp4(KNOWN, OTHER)));
+}
+
+/// The frame as a socket filter sees it: the kernel has moved its first tag to the metadata.
+fn without_first_tag(frame: &[u8]) -> Vec<u8> {
+    match frame.get(12..14) {
+        Some([0x81, 0x00] | [0x88, 0xa8]) => [&frame[..12], &frame[16.min(frame.len())..]].concat(),
+        _ => frame.to_vec(),
+    }
+}
+
+/// The one thing the filter must never do: keep a datagram that user space would have wanted.
+fn never_keeps_what_is_wanted(filter: &KernelFilter, frame: &Frame<'_>) -> bool {
+    let mut reader = FrameReader::default();
+    let Ok(datagram) = reader.read(frame) else { return false };
+    for end in [datagram.source.ip(), datagram.destination.ip()] {
+        filter.set_watched([(end, Interest::Pass)]).unwrap();
+        assert!(
+            passes(filter, &without_first_tag(frame.bytes)),
+            "{datagram:x?} in {:x?}",
+            frame.bytes
+        );
+    }
+    true
+}
+
+#[test]
+fn never_keeps_a_wanted_datagram_of_a_real_capture() {
+    let Some(filter) = filter(8) else { return };
+    let shared = std::env::var_os("SILENTMON_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let mut judged = 0;
+    for directory in std::fs::read_dir(shared.join("data/captures"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        for file in std::fs::read_dir(directory.path()).into_iter().flatten().flatten() {
+            let Ok(mut file) = CaptureFile::open(&file.path()) else {
+                continue;
+            };
+            let mut left = 300;
+            while let Ok(Some(frame)) = file.next_frame() {
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
+                if frame.link_type == LinkType::Ethernet && frame.bytes.len() <= 1500 {
+                    judged += u32::from(never_keeps_what_is_wanted(&filter, &frame.into()));
+                }
+            }
+        }
+    }
+    if judged == 0 {
+        skip("no captures (set SILENTMON_SHARED)");
+        return;
+    }
+    assert!(judged > 5_000, "only {judged} datagrams");
+}
+
+proptest! {
+    #[test]
+    fn never_keeps_a_wanted_datagram_of_a_changed_frame(
+        tags in proptest::collection::vec(prop::sample::select(vec![0x8100_u16, 0x88a8, 0x9100, 0x9200, 0x8909]), 0..5),
+        protocol in prop::sample::select(vec![17_u8, 17, 17, 0, 44, 60, 51, 4, 41, 47]),
+        version in prop::sample::select(vec![4_u8, 6]),
+        flips in proptest::collection::vec((14_usize..80, any::<u8>()), 0..4),
+        port in prop::sample::select(vec![4000_u16, 4789, 6081, 8472, 6635]),
+    ) {
+        let Ok(filter) = KernelFilter::load(8) else { return Ok(()) };
+        let inner = ethernet(&[0x0800], &ipv4(AGENT, KNOWN, 17, 0, 0, &udp(4000)));
+        let payload = [udp(port), vec![8, 0, 0, 0, 0, 0, 0, 0], inner].concat();
+        let kind = if version == 4 { 0x0800 } else { 0x86dd };
+        let packet = match version {
+            4 => ipv4(AGENT, OTHER, protocol, 0, 0, &payload),
+            _ => ipv6(AGENT6, OTHER6, protocol, &payload),
+        };
+        let mut bytes = ethernet(&[&tags[..], &[kind]].concat(), &packet);
+        for (at, value) in flips {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+        }
+        let wire_length = u32::try_from(bytes.len()).unwrap();
+        let captured = silentmon_proto::time::Instant::EPOCH;
+        let link_type = LinkType::Ethernet;
+        never_keeps_what_is_wanted(&filter, &Frame { link_type, captured, bytes: &bytes, wire_length });
+    }
 }

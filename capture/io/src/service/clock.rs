@@ -14,8 +14,13 @@ pub struct Clock {
 impl Clock {
     /// A clock that shows the day's time now.
     pub fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { steady: tokio::time::Instant::now(), day: Instant::EPOCH + since_epoch }
+        let since_epoch = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Self {
+            steady: tokio::time::Instant::now(),
+            day: Instant::EPOCH + since_epoch,
+        }
     }
 
     /// The time now.

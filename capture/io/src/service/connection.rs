@@ -56,7 +56,8 @@ impl ConnectionOutput {
     /// Queues a message; a supervisor who doesn't read is cut off.
     pub(super) fn send(&self, message: ServerMessage) {
         if self.messages.try_send(message).is_err() {
-            self.connection.close(CloseCode::Protocol, "messages are not being read");
+            self.connection
+                .close(CloseCode::Protocol, "messages are not being read");
         }
     }
 
@@ -114,12 +115,20 @@ pub(super) async fn serve_endpoint(
 }
 
 async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Sender<ConnectionInput>) {
-    let Channel { connection, sender, receiver } = channel;
+    let Channel {
+        connection,
+        sender,
+        receiver,
+    } = channel;
     let remote = connection.remote_address();
     let name = SupervisorName::new(connection.peer().name.as_str());
     let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
     let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
-    let output = ConnectionOutput { connection: connection.clone(), messages, finished };
+    let output = ConnectionOutput {
+        connection: connection.clone(),
+        messages,
+        finished,
+    };
     tracing::info!(connection = id.0, %remote, "a supervisor connected");
     if inputs.send(ConnectionInput::Opened { id, name, output }).await.is_err() {
         return;
@@ -139,7 +148,12 @@ async fn read_messages(
 ) -> (CloseCode, String) {
     loop {
         let message = match tokio::time::timeout(SILENCE_LIMIT, receiver.receive::<ClientMessage>()).await {
-            Err(_) => return (CloseCode::Silence, format!("nothing heard for {} s", SILENCE_LIMIT.as_secs())),
+            Err(_) => {
+                return (
+                    CloseCode::Silence,
+                    format!("nothing heard for {} s", SILENCE_LIMIT.as_secs()),
+                );
+            }
             Ok(Err(error)) => return (CloseCode::Protocol, error.to_string()),
             Ok(Ok(None)) => return (CloseCode::Done, "closed by the supervisor".to_owned()),
             Ok(Ok(Some(message))) => message,
@@ -151,11 +165,7 @@ async fn read_messages(
 }
 
 /// Writes until nobody queues any more, then closes the connection once everything has arrived.
-async fn write_messages(
-    connection: Connection,
-    mut sender: ControlSender,
-    mut queue: mpsc::Receiver<ServerMessage>,
-) {
+async fn write_messages(connection: Connection, mut sender: ControlSender, mut queue: mpsc::Receiver<ServerMessage>) {
     while let Some(message) = queue.recv().await {
         if let Err(error) = sender.send(&message).await {
             tracing::debug!(%error, "a message was not sent");

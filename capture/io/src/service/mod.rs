@@ -3,6 +3,7 @@
 
 mod clock;
 mod connection;
+mod journal;
 mod script;
 
 use std::collections::hash_map::Entry;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
+use self::journal::{JournalThread, Written};
 use self::script::ScriptCursor;
 use crate::feed::{Batch, CaptureEnd, CaptureHandle};
 
@@ -76,7 +78,7 @@ pub struct Service {
     capture: CaptureHandle,
     filter: Arc<ArcSwap<MediaFilter>>,
     script: ScriptCursor,
-    journal: Box<dyn Journal>,
+    journal: JournalThread,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
@@ -93,7 +95,9 @@ impl Service {
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
-        let mut service = Self::new(parts.engine, parts.capture, parts.filter, parts.script, parts.journal);
+        let (written_sender, mut written) = mpsc::unbounded_channel();
+        let journal = JournalThread::start(parts.journal, written_sender)?;
+        let mut service = Self::new(parts.engine, parts.capture, parts.filter, parts.script, journal);
         let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
@@ -103,11 +107,12 @@ impl Service {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                batch = batches.recv(), if !source_ended => match batch {
-                    Some(batch) => service.handle_batch(batch),
-                    None => { source_ended = true; service.handle_source_end()?; }
-                },
+                batch = batches.recv(), if !source_ended => {
+                    source_ended = batch.is_none();
+                    service.handle_batch_or_end(batch)?;
+                }
                 Some(input) = inputs.recv() => service.handle_input(input),
+                Some(written) = written.recv() => service.handle_written(written),
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
                 () = tokio::time::sleep_until(wake) => service.handle_wake(),
@@ -124,7 +129,7 @@ impl Service {
         capture: CaptureHandle,
         filter: Arc<ArcSwap<MediaFilter>>,
         script: Vec<ScriptedEvent>,
-        journal: Box<dyn Journal>,
+        journal: JournalThread,
     ) -> Self {
         let clock = Clock::start();
         Self {
@@ -145,10 +150,18 @@ impl Service {
         self.script.due().map_or(engine, |due| due.min(engine))
     }
 
+    fn handle_batch_or_end(&mut self, batch: Option<Batch>) -> anyhow::Result<()> {
+        match batch {
+            Some(batch) => self.handle_batch(batch),
+            None => self.handle_source_end()?,
+        }
+        Ok(())
+    }
+
     /// 1. Captured datagrams. A script that runs in a file's time is advanced between them.
     fn handle_batch(&mut self, batch: Batch) {
         for datagram in batch.datagrams() {
-            self.script.begin(datagram.captured);
+            self.script.begin(batch.round(), datagram.captured);
             self.run_script(datagram.captured);
             self.engine.handle_datagram(&datagram);
         }
@@ -186,7 +199,8 @@ impl Service {
 
     /// 3. New rules.
     fn handle_reload(&mut self, reload: Reload) {
-        self.engine.handle_policy(reload.policy, reload.devices, self.clock.now());
+        self.engine
+            .handle_policy(reload.policy, reload.devices, self.clock.now());
         tracing::info!("configuration reloaded: policy, teams and devices");
     }
 
@@ -194,7 +208,10 @@ impl Service {
     fn read_health(&mut self) {
         let stats = self.capture.stats();
         let dropped = stats.kernel_dropped + stats.dropped_handover;
-        self.engine.handle_capture_health(CaptureHealth { last_frame: stats.last_frame, dropped });
+        self.engine.handle_capture_health(CaptureHealth {
+            last_frame: stats.last_frame,
+            dropped,
+        });
         let now = self.clock.now();
         for count in self.capture.address_counts() {
             self.engine.handle_address_count(count.ip, count.from, count.to, now);
@@ -220,7 +237,10 @@ impl Service {
         let mut filter_changed = false;
         while let Some(event) = self.engine.poll_event() {
             filter_changed |= event == EngineEvent::FilterChanged;
-            self.write_down(&event, now);
+            log_event(&event);
+            if event != EngineEvent::FilterChanged {
+                self.journal.record(event, now);
+            }
         }
         if filter_changed {
             self.change_filter();
@@ -231,21 +251,26 @@ impl Service {
         }
     }
 
-    /// A session that can't be written down doesn't happen.
-    fn write_down(&mut self, event: &EngineEvent, now: Instant) {
-        log_event(event);
-        let Err(error) = self.journal.record(event, now) else { return };
-        tracing::error!(reason = %Code::AuditUnwritable, %error, "the audit journal can't be written");
-        if let EngineEvent::SessionStarted(record) = event {
-            let reason = Reason::new(Code::AuditUnwritable, format!("{error}; listening is refused."));
-            self.engine.handle_refusal(record.session, &reason, now);
+    /// A session that was written down may be heard; one that couldn't be doesn't happen.
+    fn handle_written(&mut self, (session, result): Written) {
+        let now = self.clock.now();
+        match result {
+            Ok(()) => self.engine.handle_recorded(session, now),
+            Err(error) => {
+                let reason = Reason::new(Code::AuditUnwritable, format!("{error}; listening is refused."));
+                self.engine.handle_unrecorded(session, reason, now);
+            }
         }
     }
 
     fn change_filter(&mut self) {
         let monitored = self.engine.monitored();
         self.capture.watch(&monitored, &self.engine.watched());
-        let wanted = if self.capture.counts_in_kernel() { monitored } else { self.engine.watched() };
+        let wanted = if self.capture.counts_in_kernel() {
+            monitored
+        } else {
+            self.engine.watched()
+        };
         self.filter.store(Arc::new(wanted));
     }
 
@@ -263,7 +288,11 @@ impl Service {
                     output.send(*message);
                 }
             }
-            Transmit::Audio { connection, session, datagram } => self.send_audio(connection, session, datagram),
+            Transmit::Audio {
+                connection,
+                session,
+                datagram,
+            } => self.send_audio(connection, session, datagram),
             Transmit::PlainRtp { receiver, packet } => self.send_plain_rtp(receiver, &packet),
             Transmit::Close { connection } => {
                 // Dropping the output lets its task write what is queued and then close.
@@ -273,7 +302,9 @@ impl Service {
     }
 
     fn send_audio(&mut self, connection: ConnectionId, session: SessionId, datagram: Vec<u8>) {
-        let Some(output) = self.connections.get(&connection) else { return };
+        let Some(output) = self.connections.get(&connection) else {
+            return;
+        };
         let leg = AudioHeader::parse(&datagram).map_or(Leg::Agent, |(header, _)| header.leg);
         let shed = output.send_audio(Bytes::from(datagram));
         if shed > 0 {
@@ -298,6 +329,7 @@ impl Service {
     async fn stop(&mut self) {
         self.engine.stop(self.clock.now());
         self.drain();
+        self.journal.finish();
         self.capture.stop();
         for (_, output) in self.connections.drain() {
             output.finish().await;

@@ -284,7 +284,10 @@ impl Machine {
                 self.end_if_all_stopped();
             }
             Phase::Greeting { .. } => self.end(),
-            Phase::Waiting { .. } | Phase::Dialling => self.closed(),
+            Phase::Waiting { .. } | Phase::Dialling => {
+                self.phase = Phase::Over;
+                self.finish(&closed_here(), ReceiverEvent::Closed);
+            }
             Phase::Closing { .. } | Phase::Over => {}
         }
     }
@@ -346,8 +349,7 @@ impl Machine {
 
     fn give_up(&mut self, reason: Reason) {
         self.phase = Phase::Over;
-        self.monitors.clear();
-        self.finish(ReceiverEvent::GaveUp { reason });
+        self.finish(&reason.clone(), ReceiverEvent::GaveUp { reason });
     }
 
     /// Doubles from 0.2 to 5 s, half of it random: thousands of programs must not come back in step.
@@ -567,25 +569,21 @@ impl Machine {
     }
 
     fn end(&mut self) {
+        self.phase = Phase::Over;
         self.transmits.push_back(ClientMessage::Goodbye);
-        self.actions
-            .push_back(Action::HangUp(CloseCode::Done, "goodbye".to_owned()));
-        self.closed();
+        let bye = Action::HangUp(CloseCode::Done, "goodbye".to_owned());
+        self.actions.push_back(bye);
+        self.finish(&closed_here(), ReceiverEvent::Closed);
     }
 
-    fn closed(&mut self) {
-        self.phase = Phase::Over;
+    fn finish(&mut self, reason: &Reason, last: ReceiverEvent) {
         for (request, monitor) in std::mem::take(&mut self.monitors) {
             self.events.push_back(ReceiverEvent::MonitorStopped {
                 request,
-                reason: closed_here(),
+                reason: reason.clone(),
                 status: monitor.status,
             });
         }
-        self.finish(ReceiverEvent::Closed);
-    }
-
-    fn finish(&mut self, last: ReceiverEvent) {
         self.events.push_back(last);
         self.actions.push_back(Action::End);
     }
