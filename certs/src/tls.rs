@@ -13,6 +13,7 @@ use rustls::version::TLS13;
 
 use crate::credentials::Credentials;
 use crate::error::CertsError;
+use crate::identity::Identity;
 use crate::problem::{CertificateProblem, PeerRefusal};
 use crate::role::Role;
 use crate::trust::Trust;
@@ -46,6 +47,7 @@ impl Verdict {
 pub struct ServerTls {
     template: Arc<rustls::ServerConfig>,
     credentials: Credentials,
+    trust: Trust,
     webpki: Arc<dyn ClientCertVerifier>,
     accepted: Arc<[Role]>,
     alpn: Vec<Vec<u8>>,
@@ -83,10 +85,16 @@ impl ServerTls {
         Ok(Self {
             template: Arc::new(template),
             credentials: credentials.clone(),
+            trust: trust.clone(),
             webpki,
             accepted,
             alpn,
         })
+    }
+
+    /// Whether the holder of a certificate that was accepted earlier would be refused now as revoked, or for his role.
+    pub fn refuses(&self, holder: &Identity) -> bool {
+        self.trust.is_revoked(holder) || !self.accepted.contains(&holder.role)
     }
 
     /// The configuration for many connections, without a verdict for each.

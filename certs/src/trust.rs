@@ -1,5 +1,6 @@
 //! Whom we believe: authorities, and the revocation lists that take single certificates back.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::error::CertsError;
+use crate::identity::{Identity, Serial};
 use crate::pem::Sections;
 
 /// Authorities and revocation lists.
@@ -18,6 +20,7 @@ use crate::pem::Sections;
 pub struct Trust {
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+    revoked: Arc<HashSet<(String, Serial)>>,
     authorities_end: Vec<(String, OffsetDateTime)>,
     lists_end: Vec<(String, OffsetDateTime)>,
 }
@@ -40,6 +43,7 @@ impl Trust {
         let mut trust = Self {
             roots: Arc::new(RootCertStore::empty()),
             revocation_lists: Vec::new(),
+            revoked: Arc::default(),
             authorities_end: Vec::new(),
             lists_end: Vec::new(),
         };
@@ -78,9 +82,15 @@ impl Trust {
         for list in sections.revocation_lists {
             let end = list_end(&list).map_err(|found| content(path, "revocation lists", found))?;
             self.lists_end.extend(end);
+            Arc::make_mut(&mut self.revoked).extend(entries(&list));
             self.revocation_lists.push(list);
         }
         Ok(())
+    }
+
+    /// Whether a revocation list names a certificate whose holder is already connected.
+    pub fn is_revoked(&self, holder: &Identity) -> bool {
+        self.revoked.contains(&(holder.issuer.clone(), holder.serial.clone()))
     }
 
     /// What an operator should know at `now`, one sentence each: authorities and lists that expired or soon will.
@@ -108,6 +118,17 @@ fn authority(certificate: &[u8]) -> Result<(String, OffsetDateTime), String> {
         return Err(format!("found {}, which is none", parsed.subject()));
     }
     Ok((parsed.subject().to_string(), parsed.validity().not_after.to_datetime()))
+}
+
+fn entries(list: &[u8]) -> Vec<(String, Serial)> {
+    let Ok((_, parsed)) = CertificateRevocationList::from_der(list) else {
+        return Vec::new();
+    };
+    let issuer = parsed.issuer().to_string();
+    let entries = parsed.iter_revoked_certificates();
+    entries
+        .map(|entry| (issuer.clone(), Serial::from_bytes(entry.raw_serial())))
+        .collect()
 }
 
 fn list_end(list: &[u8]) -> Result<Option<(String, OffsetDateTime)>, String> {

@@ -401,19 +401,13 @@ fn failure(error: &CertsError) -> anyhow::Error {
 }
 
 /// An authority for a demonstration or a test: its password is random and forgotten.
-#[cfg_attr(
-    not(all(feature = "capture", feature = "playback")),
-    expect(dead_code, reason = "for the demonstration")
-)]
+#[cfg(all(feature = "capture", feature = "playback"))]
 pub struct ThrowAwayCa {
     authority: CertificateAuthority,
     directory: PathBuf,
 }
 
-#[cfg_attr(
-    not(all(feature = "capture", feature = "playback")),
-    expect(dead_code, reason = "for the demonstration")
-)]
+#[cfg(all(feature = "capture", feature = "playback"))]
 impl ThrowAwayCa {
     /// Makes ca.pem, ca.key and crl.pem in `directory`.
     ///

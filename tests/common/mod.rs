@@ -1,4 +1,10 @@
 //! What the end-to-end tests share: the program, certificates made by it, a capture service that ends with the test.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::must_use_candidate,
+    reason = "a test that can't go on panics"
+)]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::io::{BufRead, BufReader};
@@ -57,7 +63,7 @@ impl House {
         };
         std::fs::write(house.path("password"), "correct horse").expect("writes");
         let (folder, password) = (house.text("."), house.text("password"));
-        house.must(&["certs", "init-ca", "--out", &folder, "--password-file", &password]);
+        Self::must(&["certs", "init-ca", "--out", &folder, "--password-file", &password]);
         house.certificate("capture", "gw1", &["--san", "127.0.0.1"]);
         house.certificate("supervisor", "anna", &[]);
         house.certificate("supervisor", "bert", &[]);
@@ -67,13 +73,13 @@ impl House {
     pub fn certificate(&self, role: &str, name: &str, more: &[&str]) {
         let folder = self.text(".");
         let request = ["certs", "request", "--role", role, "--name", name, "--out", &folder];
-        self.must(&[&request, more].concat());
+        Self::must(&[&request, more].concat());
         let (csr, out, password) = (
             self.text(&format!("{name}.csr")),
             self.text(&format!("{name}.pem")),
             self.text("password"),
         );
-        self.must(&[
+        Self::must(&[
             "certs",
             "sign",
             "--ca",
@@ -95,7 +101,7 @@ impl House {
         self.path(name).to_str().expect("a UTF-8 path").to_owned()
     }
 
-    fn must(&self, arguments: &[&str]) {
+    fn must(arguments: &[&str]) {
         let output = run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     }

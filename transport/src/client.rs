@@ -2,9 +2,10 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime, VarInt};
 use silentmon_certs::{ClientTls, Verdict};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use crate::Channel;
 use crate::address::ServerAddress;
 use crate::congestion::Demand;
-use crate::connection::Connection;
+use crate::connection::{CloseCode, Connection};
 use crate::control::{ControlReceiver, ControlSender};
 use crate::error::{ConnectError, ControlError, HandshakeError};
 use crate::settings::{Settings, Side};
@@ -71,24 +72,46 @@ async fn connect_to(
         server: server.clone(),
         problem: error.to_string(),
     };
-    let socket = Arc::new(socket::open(local, Some(address), settings).map_err(socket_failed)?);
+    let socket = Arc::new(socket::open(local, Side::Dialling, settings).map_err(socket_failed)?);
     let refused = socket.refused();
     let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
         .map_err(socket_failed)?;
     let limit = settings.handshake_limit;
     let shaking = handshake(&endpoint, server, address, tls, settings);
     let outcome = tokio::select! {
+        biased;
         outcome = timeout(limit, shaking) => outcome.unwrap_or(Err(HandshakeError::TimedOut(limit))),
         () = nothing_listens(&refused) => Err(HandshakeError::NothingListens),
     };
-    outcome.map_err(|error| ConnectError::Handshake {
+    let channel = outcome.map_err(|error| ConnectError::Handshake {
         server: server.clone(),
         error,
-    })
+    })?;
+    tokio::spawn(watch(channel.connection.quinn(), refused));
+    Ok(channel)
 }
 
 async fn nothing_listens(refused: &Notify) {
     refused.notified().await;
+}
+
+/// Ends a connection whose server's program died: nothing listens there, twice within a second in which nothing came
+/// from there. One ICMP message alone proves nothing; anybody can forge it.
+async fn watch(connection: quinn::Connection, refused: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            _ = connection.closed() => return,
+            () = refused.notified() => {}
+        }
+        let received = connection.stats().udp_rx.datagrams;
+        let again = timeout(Duration::from_secs(1), refused.notified()).await.is_ok();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if again && connection.stats().udp_rx.datagrams == received {
+            tracing::info!(server = %connection.remote_address(), "nothing listens there any longer");
+            connection.close(VarInt::from_u32(CloseCode::Silence.number()), b"nothing listens there");
+            return;
+        }
+    }
 }
 
 async fn handshake(

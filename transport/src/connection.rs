@@ -1,7 +1,7 @@
 //! One authenticated connection: who is there, datagrams, statistics, and a clean end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,7 +29,7 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    const fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Done => 0,
             Self::Stopping => 1,
@@ -113,6 +113,15 @@ impl Connection {
                 backlog,
             }),
         })
+    }
+
+    /// The connection, as long as somebody else holds it.
+    pub(crate) fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.inner))
+    }
+
+    pub(crate) fn quinn(&self) -> quinn::Connection {
+        self.inner.quinn.clone()
     }
 
     /// Who is there, by the verified certificate.
@@ -206,6 +215,15 @@ impl Connection {
         if let Some(endpoint) = &self.inner.endpoint {
             let _ = tokio::time::timeout(Duration::from_millis(500), endpoint.wait_idle()).await;
         }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct WeakConnection(Weak<Inner>);
+
+impl WeakConnection {
+    pub(crate) fn upgrade(&self) -> Option<Connection> {
+        self.0.upgrade().map(|inner| Connection { inner })
     }
 }
 

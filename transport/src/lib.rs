@@ -16,6 +16,7 @@ mod plain_rtp;
 mod server;
 mod settings;
 mod socket;
+mod unreachable;
 
 pub use address::{BadServerAddress, ServerAddress};
 pub use client::connect;

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt};
-use silentmon_certs::{ServerTls, Verdict};
+use silentmon_certs::{CertificateProblem, ServerTls, Verdict};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::Channel;
 use crate::congestion::Demand;
-use crate::connection::{CloseCode, Connection};
+use crate::connection::{CloseCode, Connection, WeakConnection};
 use crate::control::{ControlReceiver, ControlSender};
 use crate::error::{ControlError, HandshakeError, ListenError};
 use crate::settings::{Settings, Side};
@@ -37,8 +37,12 @@ pub struct ServerEndpoint {
     endpoint: Endpoint,
     arrivals: mpsc::Receiver<Result<Channel, Refused>>,
     tls: Arc<Mutex<ServerTls>>,
+    guests: Guests,
     address: SocketAddr,
 }
+
+/// Connections that are open, to be looked through when certificates are revoked.
+type Guests = Arc<Mutex<Vec<WeakConnection>>>;
 
 impl ServerEndpoint {
     /// Listens on a UDP address. Must be called within a tokio runtime.
@@ -47,7 +51,7 @@ impl ServerEndpoint {
     /// Where the socket can't be opened.
     pub fn bind(address: SocketAddr, tls: ServerTls, settings: Settings) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address, source };
-        let socket = Arc::new(socket::open(address, None, &settings).map_err(failed)?);
+        let socket = Arc::new(socket::open(address, Side::Dialled, &settings).map_err(failed)?);
         let bound = quinn::AsyncUdpSocket::local_addr(socket.as_ref()).map_err(failed)?;
         // Without a server configuration the endpoint would refuse; each connection gets its own when it is accepted.
         let template =
@@ -57,9 +61,11 @@ impl ServerEndpoint {
             .map_err(failed)?;
         let (arrived, arrivals) = mpsc::channel(64);
         let tls = Arc::new(Mutex::new(tls));
+        let guests = Guests::default();
         let doorkeeper = Doorkeeper {
             endpoint: endpoint.clone(),
             tls: Arc::clone(&tls),
+            guests: Arc::clone(&guests),
             settings: Arc::new(settings),
             arrived,
             places: Arc::new(Semaphore::new(HANDSHAKES)),
@@ -69,6 +75,7 @@ impl ServerEndpoint {
             endpoint,
             arrivals,
             tls,
+            guests,
             address: bound,
         })
     }
@@ -84,11 +91,20 @@ impl ServerEndpoint {
         self.arrivals.recv().await
     }
 
-    /// Uses other certificates or revocation lists for connections from now on; those that are open stay open.
-    pub fn replace_tls(&self, tls: ServerTls) {
-        if let Ok(mut slot) = self.tls.lock() {
-            *slot = tls;
+    /// Uses other certificates or revocation lists from now on. Open connections of those whose certificate is
+    /// revoked by them end at once; gives back how many.
+    pub fn replace_tls(&self, tls: ServerTls) -> usize {
+        let (Ok(mut slot), Ok(mut guests)) = (self.tls.lock(), self.guests.lock()) else {
+            return 0;
+        };
+        let open: Vec<_> = guests.iter().filter_map(WeakConnection::upgrade).collect();
+        let refused: Vec<_> = open.iter().filter(|guest| tls.refuses(guest.peer())).collect();
+        for guest in &refused {
+            guest.close(CloseCode::Denied, "the certificate was revoked");
         }
+        guests.retain(|guest| guest.upgrade().is_some());
+        *slot = tls;
+        refused.len()
     }
 
     /// Connections that are open or being closed.
@@ -112,6 +128,7 @@ impl Drop for ServerEndpoint {
 struct Doorkeeper {
     endpoint: Endpoint,
     tls: Arc<Mutex<ServerTls>>,
+    guests: Guests,
     settings: Arc<Settings>,
     arrived: mpsc::Sender<Result<Channel, Refused>>,
     places: Arc<Semaphore>,
@@ -137,17 +154,37 @@ impl Doorkeeper {
             incoming.refuse();
             return;
         };
-        let Some(tls) = self.tls.lock().ok().map(|tls| tls.clone()) else {
+        let Some(current) = self.tls.lock().ok().map(|tls| tls.clone()) else {
             return;
         };
         let (settings, arrived) = (Arc::clone(&self.settings), self.arrived.clone());
+        let (guests, tls) = (Arc::clone(&self.guests), Arc::clone(&self.tls));
         tokio::spawn(async move {
             let remote = incoming.remote_address();
-            let outcome = handshake(incoming, &tls, &settings).await;
+            let outcome = handshake(incoming, &current, &settings).await;
             drop(place);
+            let outcome = outcome.and_then(|channel| remember(channel, &guests, &tls));
             let _ = arrived.send(outcome.map_err(|error| Refused { remote, error })).await;
         });
     }
+}
+
+/// Notes who came in, and looks once more whether he may: revocation lists may have changed during the handshake.
+fn remember(channel: Channel, guests: &Guests, tls: &Mutex<ServerTls>) -> Result<Channel, HandshakeError> {
+    if let Ok(mut guests) = guests.lock() {
+        // Doubling before looking for those that left keeps the cost per arrival constant.
+        if guests.len() == guests.capacity() {
+            guests.retain(|guest| guest.upgrade().is_some());
+        }
+        guests.push(channel.connection.downgrade());
+    }
+    if tls.lock().is_ok_and(|tls| tls.refuses(channel.connection.peer())) {
+        channel
+            .connection
+            .close(CloseCode::Denied, "the certificate was revoked");
+        return Err(HandshakeError::Certificate(CertificateProblem::Revoked));
+    }
+    Ok(channel)
 }
 
 async fn handshake(incoming: Incoming, tls: &ServerTls, settings: &Settings) -> Result<Channel, HandshakeError> {

@@ -18,10 +18,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::sync::Notify;
 
-use crate::settings::{Marking, Settings};
+use crate::settings::{Marking, Settings, Side};
+use crate::unreachable;
 
-/// Opens a socket; a dialling side also says whom it will talk to, so that the kernel tells where nothing listens.
-pub(crate) fn open(local: SocketAddr, peer: Option<SocketAddr>, settings: &Settings) -> io::Result<MarkedSocket> {
+/// Opens a socket. That of a dialling side, which talks to one server only, is told where nothing listens.
+pub(crate) fn open(local: SocketAddr, side: Side, settings: &Settings) -> io::Result<MarkedSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     if local.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -31,9 +32,8 @@ pub(crate) fn open(local: SocketAddr, peer: Option<SocketAddr>, settings: &Setti
     let _ = socket.set_send_buffer_size(settings.socket_buffer);
     socket.set_nonblocking(true)?;
     socket.bind(&local.into())?;
-    if let (Some(peer), true) = (peer, cfg!(target_os = "linux")) {
-        // Elsewhere a connected socket refuses packets that name their destination.
-        socket.connect(&peer.into())?;
+    if side == Side::Dialling {
+        unreachable::report(&socket, local.is_ipv6())?;
     }
     MarkedSocket::new(socket.into(), settings.marking)
 }
@@ -58,6 +58,13 @@ impl MarkedSocket {
             tos: marking.tos(),
             refused: Arc::default(),
         })
+    }
+
+    fn note(&self, error: &io::Error) {
+        unreachable::discard(&self.io);
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            self.refused.notify_waiters();
+        }
     }
 
     /// Notified when an ICMP message said that nothing listens at the other end.
@@ -87,12 +94,13 @@ impl AsyncUdpSocket for MarkedSocket {
         });
         match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.refused.notify_waiters();
+            // Nothing listens there, too long for this path (a probe of the MTU), no route just now: lost, as on the
+            // way.
+            Err(error) => {
+                self.note(&error);
                 Ok(())
             }
-            // Too long for this path (a probe of the MTU), no route just now: lost, as on the way.
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -115,8 +123,8 @@ impl AsyncUdpSocket for MarkedSocket {
                 .try_io(Interest::READABLE, || self.state.recv((&self.io).into(), buffers, meta));
             match received {
                 Ok(count) => return Poll::Ready(Ok(count)),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => self.refused.notify_waiters(),
-                Err(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => self.note(&error),
             }
         }
     }

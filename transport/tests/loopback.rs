@@ -211,12 +211,17 @@ async fn a_revoked_supervisor_is_refused_as_soon_as_the_server_has_the_list() {
     let (mut endpoint, address) = listen(pki.server_tls_of(&server_credentials), Settings::server());
     let client_tls = pki.client_tls();
     let (server, client) = meet(&mut endpoint, &address, &client_tls).await;
-    assert!(server.is_ok() && client.is_ok());
+    let (_server, client) = (server.expect("accepted"), client.expect("connected"));
     let certificate = pki.directory.path().join("sonja.pem");
     pki.authority
         .revoke(certificate.to_str().expect("UTF-8"))
         .expect("revoked");
-    endpoint.replace_tls(pki.server_tls_of(&server_credentials));
+    assert_eq!(
+        endpoint.replace_tls(pki.server_tls_of(&server_credentials)),
+        1,
+        "open connections end, too"
+    );
+    assert_eq!(client.connection.closed().await.reason, "the certificate was revoked");
     let (server, client) = meet(&mut endpoint, &address, &client_tls).await;
     assert_eq!(refusal(server.expect_err("refused")), CertificateProblem::Revoked);
     let problem = problem(client.expect_err("refused"));
@@ -373,4 +378,53 @@ fn pkcs8_key(pem: &str) -> rcgen::KeyPair {
     let info = pkcs8::EncryptedPrivateKeyInfo::from_der(der.as_bytes()).expect("encrypted");
     let key = info.decrypt("correct horse").expect("the password");
     rcgen::KeyPair::try_from(key.as_bytes()).expect("a key")
+}
+
+/// A QUIC client without this project's manners.
+fn foreign_client(tls: rustls::ClientConfig) -> quinn::Endpoint {
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS 1.3");
+    let mut endpoint = quinn::Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a socket");
+    endpoint.set_default_client_config(quinn::ClientConfig::new(std::sync::Arc::new(crypto)));
+    endpoint
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused() {
+    let pki = Pki::new();
+    let (mut endpoint, _) = listen(pki.server_tls(), Settings::server());
+    let ca = std::fs::read(pki.directory.path().join("ca/ca.pem")).expect("there");
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(rustls::pki_types::pem::PemObject::from_pem_slice(&ca).expect("PEM"))
+        .expect("an authority");
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let client = foreign_client(tls);
+    let dialling = client.connect(endpoint.local_address(), "127.0.0.1").expect("dials");
+    let (server, _client) = tokio::join!(endpoint.accept(), dialling);
+    let refused = server.expect("open").expect_err("refused");
+    assert_eq!(refusal(refused), CertificateProblem::Missing);
+}
+
+#[tokio::test]
+async fn a_client_that_never_greets_is_given_up_at_the_limit() {
+    let pki = Pki::new();
+    let settings = Settings {
+        handshake_limit: Duration::from_millis(500),
+        ..Settings::server()
+    };
+    let (mut endpoint, _) = listen(pki.server_tls(), settings);
+    let (tls, _verdict) = pki.client_tls().for_connection().expect("usable");
+    let client = foreign_client(rustls::ClientConfig::clone(&tls));
+    let dialling = client.connect(endpoint.local_address(), "127.0.0.1").expect("dials");
+    let (server, dialled) = tokio::join!(endpoint.accept(), dialling);
+    let refused = server.expect("open").expect_err("refused");
+    assert_eq!(refused.error, HandshakeError::TimedOut(Duration::from_millis(500)));
+    let ended = tokio::time::timeout(Duration::from_secs(2), dialled.expect("TLS was fine").closed()).await;
+    assert!(ended.is_ok(), "the server hangs up");
 }

@@ -89,6 +89,34 @@ async fn a_path_that_is_too_narrow_gets_fresh_audio_and_says_what_was_shed() {
     assert_eq!(from.statistics().datagrams_shed, outcome.shed);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn audio_is_fresh_again_soon_after_an_outage() {
+    let (_endpoint, relay, server, client) = through(model(0.0)).await;
+    let cut = std::sync::Arc::clone(&relay.cut);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        cut.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cut.store(false, Ordering::Relaxed);
+    });
+    let outcome = traffic::run(&server.connection, &client.connection, 4, Duration::from_secs(6)).await;
+    assert!(outcome.lost() < 0.4, "one second of six was cut: {:.3}", outcome.lost());
+    assert!(
+        outcome.delay(0.95) < Duration::from_millis(300),
+        "{:?}",
+        outcome.delay(0.95)
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_program_died_is_noticed_before_the_silence_is_too_long() {
+    let (_endpoint, relay, _server, client) = through(model(0.0)).await;
+    drop(relay);
+    let noticed = tokio::time::timeout(Duration::from_secs(9), client.connection.closed()).await;
+    assert!(noticed.is_ok(), "{noticed:?}");
+}
+
 #[tokio::test]
 async fn audio_leaves_marked_ef_and_control_marked_af31_with_segmentation_kept() {
     let (_endpoint, relay, server, client) = through(model(0.0)).await;

@@ -50,24 +50,45 @@ pub struct FragmentCounters {
     pub condemned: u64,
 }
 
-/// A fragment as the walk through its frame found it.
-pub(super) struct Fragment<'a> {
-    pub path: Path,
+/// What its header tells about a fragment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
     pub identification: u32,
     /// Protocol number of what is fragmented; of IPv6 only the first fragment's counts.
     pub protocol: u8,
-    /// Position of `payload` in the datagram's, in bytes.
-    pub offset: usize,
+    /// Position in the datagram's payload, in bytes.
+    pub offset: u16,
     pub more: bool,
+}
+
+impl Piece {
+    /// What isn't fragmented.
+    pub const WHOLE: Self = Self {
+        identification: 0,
+        protocol: 0,
+        offset: 0,
+        more: false,
+    };
+}
+
+/// A fragment as the walk through its frame found it.
+pub(super) struct Fragment<'a> {
+    pub path: &'a Path,
     pub payload: &'a [u8],
 }
 
 impl Fragment<'_> {
+    /// First byte and the one after the last, in the datagram's payload.
+    fn range(&self) -> (usize, usize) {
+        let start = usize::from(self.path.piece.offset);
+        (start, start + self.payload.len())
+    }
+
     /// Same addresses, identification and protocol (RFC 791 section 2.3), on the same VLANs and in the same kind of
     /// tunnel: a mirror shows one datagram on several.
     fn belongs_to(&self, pending: &Pending) -> bool {
-        let same_protocol = self.path.source.is_ipv6() || self.protocol == pending.protocol;
-        pending.identification == self.identification
+        let same_protocol = self.path.source.is_ipv6() || self.path.piece.protocol == pending.protocol;
+        pending.identification == self.path.piece.identification
             && same_protocol
             && pending.path.source == self.path.source
             && pending.path.destination == self.path.destination
@@ -113,9 +134,9 @@ enum Insertion {
 impl Pending {
     fn new(fragment: &Fragment<'_>) -> Self {
         Self {
-            path: fragment.path,
-            identification: fragment.identification,
-            protocol: fragment.protocol,
+            path: *fragment.path,
+            identification: fragment.path.piece.identification,
+            protocol: fragment.path.piece.protocol,
             state: State::Open,
             first_seen: fragment.path.captured,
             payload: Vec::new(),
@@ -143,21 +164,22 @@ impl Pending {
     }
 
     fn insert(&mut self, fragment: &Fragment<'_>, limits: &FrameLimits) -> Insertion {
-        let (start, end) = (fragment.offset, fragment.offset + fragment.payload.len());
-        let odd = fragment.more && (fragment.payload.is_empty() || !fragment.payload.len().is_multiple_of(8));
+        let (start, end) = fragment.range();
+        let odd =
+            fragment.path.piece.more && (fragment.payload.is_empty() || !fragment.payload.len().is_multiple_of(8));
         let beyond = self.length.is_some_and(|length| end > length) || end > limits.datagram_bytes;
-        let moved_end = !fragment.more
+        let moved_end = !fragment.path.piece.more
             && (self.length.is_some_and(|length| length != end)
                 || self.arrived.last().is_some_and(|last| last.1 > end));
         self.pieces = self.pieces.saturating_add(1);
         if odd || beyond || moved_end || self.pieces > limits.pieces {
             return Insertion::Contradiction;
         }
-        if !fragment.more {
+        if !fragment.path.piece.more {
             self.length = Some(end);
         }
         if start == 0 {
-            self.protocol = fragment.protocol;
+            self.protocol = fragment.path.piece.protocol;
         }
         match self.place(start, end) {
             Place::Held => {}
@@ -228,7 +250,7 @@ impl Reassembly {
     #[cold]
     pub fn add<'a>(&mut self, fragment: &Fragment<'_>, whole: &'a mut Vec<u8>) -> Result<Walk<'a>, Rejected> {
         self.expire(fragment.path.captured);
-        let end = fragment.offset + fragment.payload.len();
+        let (_, end) = fragment.range();
         if end > self.limits.bytes {
             return Err(Rejected::FragmentDropped);
         }
@@ -252,10 +274,7 @@ impl Reassembly {
                 let layer = Layer::Payload(pending.protocol);
                 pending.close(State::Free);
                 self.counters.reassembled += 1;
-                Ok(Walk {
-                    path: fragment.path,
-                    next: Next::new(layer, whole),
-                })
+                Ok(Walk::on(*fragment.path, Next::new(layer, whole)))
             }
         }
     }

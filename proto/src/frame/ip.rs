@@ -11,8 +11,8 @@ use etherparse::{
 };
 
 use super::Rejected;
-use super::fragment::Fragment;
-use super::walk::{Found, Layer, Next, Path, Step, Then};
+use super::fragment::Piece;
+use super::walk::{Layer, Next, Path, Step};
 
 pub(super) const HOP_BY_HOP: u8 = 0;
 pub(super) const ICMP: u8 = 1;
@@ -42,7 +42,7 @@ pub(super) fn any(bytes: &[u8]) -> Step<'_> {
 
 /// IPv4 (RFC 791).
 #[inline]
-pub(super) fn v4<'a>(bytes: &'a [u8], path: &mut Path) -> Result<Then<'a>, Rejected> {
+pub(super) fn v4<'a>(bytes: &'a [u8], path: &mut Path) -> Step<'a> {
     let header = Ipv4HeaderSlice::from_slice(bytes).map_err(|error| match error {
         ipv4::HeaderSliceError::Len(_) => Rejected::Truncated,
         ipv4::HeaderSliceError::Content(_) => Rejected::Malformed,
@@ -58,17 +58,15 @@ pub(super) fn v4<'a>(bytes: &'a [u8], path: &mut Path) -> Result<Then<'a>, Rejec
     let payload = whole.get(header_length..).unwrap_or_default();
     let protocol = header.protocol().0;
     if !header.is_fragmenting_payload() {
-        return Ok(Then::Next(Next::new(Layer::Payload(protocol), payload)));
+        return Ok(Next::new(Layer::Payload(protocol), payload));
     }
-    let offset = usize::from(header.fragments_offset().byte_offset());
-    fragment(Fragment {
-        path: *path,
+    path.piece = Piece {
         identification: u32::from(header.identification()),
         protocol,
-        offset,
+        offset: header.fragments_offset().byte_offset(),
         more: header.more_fragments(),
-        payload,
-    })
+    };
+    fragment(payload, path)
 }
 
 /// IPv6 (RFC 8200).
@@ -114,34 +112,35 @@ pub(super) fn authentication(bytes: &[u8]) -> Step<'_> {
 }
 
 /// The fragment header (RFC 8200 section 4.5); one that is a whole datagram by itself (RFC 6946) is read at once.
-pub(super) fn v6_fragment<'a>(bytes: &'a [u8], path: &Path) -> Result<Then<'a>, Rejected> {
+pub(super) fn v6_fragment<'a>(bytes: &'a [u8], path: &mut Path) -> Step<'a> {
     let header = Ipv6FragmentHeaderSlice::from_slice(bytes).map_err(|_| Rejected::Truncated)?;
     let payload = bytes.get(header.slice().len()..).unwrap_or_default();
     let protocol = header.next_header().0;
     if !header.is_fragmenting_payload() {
-        return Ok(Then::Next(Next::new(Layer::Payload(protocol), payload)));
+        return Ok(Next::new(Layer::Payload(protocol), payload));
     }
-    fragment(Fragment {
-        path: *path,
+    path.piece = Piece {
         identification: header.identification(),
         protocol,
-        offset: usize::from(header.fragment_offset().byte_offset()),
+        offset: header.fragment_offset().byte_offset(),
         more: header.more_fragments(),
-        payload,
-    })
+    };
+    fragment(payload, path)
 }
 
-/// A fragment worth keeping: of something that can lead to UDP, and whole.
-fn fragment(fragment: Fragment<'_>) -> Result<Then<'_>, Rejected> {
-    match fragment.protocol {
-        UDP | IPV4 | IPV6 | GRE | MPLS | AUTHENTICATION | DESTINATION | ROUTING if fragment.path.cut => {
-            Err(Rejected::Truncated)
-        }
-        UDP | IPV4 | IPV6 | GRE | MPLS | AUTHENTICATION | DESTINATION | ROUTING => {
-            Ok(Then::Found(Found::Fragment(fragment)))
-        }
-        ICMP if fragment.offset == 0 => Err(icmp(fragment.payload)),
-        ICMPV6 if fragment.offset == 0 => Err(icmp_v6(fragment.payload)),
+/// A fragment worth keeping: of something that can lead to UDP, and whole. One that the capture cut can never be
+/// completed; the first of a datagram is read as far as it goes.
+#[cold]
+fn fragment<'a>(payload: &'a [u8], path: &Path) -> Step<'a> {
+    let piece = path.piece;
+    match piece.protocol {
+        UDP | IPV4 | IPV6 | GRE | MPLS | AUTHENTICATION | DESTINATION | ROUTING => match (path.cut, piece.offset) {
+            (false, _) => Ok(Next::new(Layer::Fragment, payload)),
+            (true, 0) => Ok(Next::new(Layer::Payload(piece.protocol), payload)),
+            (true, _) => Err(Rejected::Truncated),
+        },
+        ICMP if piece.offset == 0 => Err(icmp(payload)),
+        ICMPV6 if piece.offset == 0 => Err(icmp_v6(payload)),
         _ => Err(Rejected::NotUdp),
     }
 }

@@ -122,7 +122,8 @@ pub(super) fn loopback(bytes: &[u8]) -> Step<'_> {
         2 => Ok(Next::new(Layer::Ipv4, rest)),
         // AF_INET6 of Linux, Windows, NetBSD, FreeBSD, macOS
         10 | 23 | 24 | 28 | 30 => Ok(Next::new(Layer::Ipv6, rest)),
-        _ => Err(Rejected::NotIp),
+        // some writers leave junk in the family: the header itself decides
+        _ => super::ip::any(rest),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The reader of frames: a walk through the headers, and once more through what fragments were put together to.
 
-use super::fragment::{FragmentCounters, FrameLimits, Reassembly};
-use super::walk::{Found, Walk};
+use super::fragment::{Fragment, FragmentCounters, FrameLimits, Reassembly};
+use super::walk::{Next, Path, Stop, Walk};
 use super::{Datagram, Frame, Rejected};
 
 /// Reads frames; keeps fragments until their datagrams are whole, within [`FrameLimits`].
@@ -27,21 +27,35 @@ impl FrameReader {
     /// [`Rejected`] where there is none to hand back: a reason to count, not a failure.
     #[inline]
     pub fn read<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Datagram<'a>, Rejected> {
-        match Walk::of(frame)?.run()? {
-            Found::Datagram(datagram) => Ok(datagram),
-            Found::Fragment(fragment) => {
-                let Self { reassembly, assembled } = self;
-                let [outer, inner] = assembled;
-                let whole = reassembly.add(&fragment, outer)?;
-                match whole.run()? {
-                    Found::Datagram(datagram) => Ok(datagram),
-                    Found::Fragment(fragment) => match reassembly.add(&fragment, inner)?.run()? {
-                        Found::Datagram(datagram) => Ok(datagram),
-                        Found::Fragment(_) => Err(Rejected::TooDeep),
-                    },
-                }
+        let next = Next::new(frame.link_type.first_layer()?, frame.bytes);
+        let mut walk = Walk::on(Path::of(frame), next);
+        match walk.run() {
+            Ok(datagram) => Ok(datagram),
+            Err(Stop::Rejected(why)) => Err(why),
+            Err(Stop::Fragment(payload)) => {
+                let path = &walk.path;
+                self.assemble(&Fragment { path, payload })
             }
         }
+    }
+
+    #[cold]
+    fn assemble(&mut self, fragment: &Fragment<'_>) -> Result<Datagram<'_>, Rejected> {
+        let Self { reassembly, assembled } = self;
+        let [outer, inner] = assembled;
+        let mut walk = reassembly.add(fragment, outer)?;
+        let fragment = match walk.run() {
+            Ok(datagram) => return Ok(datagram),
+            Err(Stop::Rejected(why)) => return Err(why),
+            Err(Stop::Fragment(payload)) => Fragment {
+                path: &walk.path,
+                payload,
+            },
+        };
+        reassembly.add(&fragment, inner)?.run().map_err(|stop| match stop {
+            Stop::Rejected(why) => why,
+            Stop::Fragment(..) => Rejected::TooDeep,
+        })
     }
 
     /// What became of the fragments seen so far.

@@ -43,6 +43,12 @@ impl VlanStack {
     /// Most identifiers kept.
     pub const MAX: usize = 8;
 
+    /// That of an untagged frame.
+    pub const EMPTY: Self = Self {
+        len: 0,
+        ids: [0; Self::MAX],
+    };
+
     /// Adds a tag inside those already there.
     pub fn push(&mut self, id: u16) {
         if let Some(slot) = self.ids.get_mut(usize::from(self.len)) {

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use etherparse::UdpHeaderSlice;
 
-use super::fragment::Fragment;
+use super::fragment::Piece;
 use super::{Datagram, Frame, Rejected, Tunnel, VlanStack, ip, label, link, tunnel, vlan};
 use crate::time::Instant;
 
 /// Most headers read in one frame. The deepest real stacks (QinQ, MPLS, ERSPAN and VXLAN inside each other) stay below 20.
-const MAX_LAYERS: usize = 32;
+const MAX_LAYERS: u8 = 32;
 
 /// What the next bytes of a frame are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) enum Layer {
     Ipv6,
     /// What follows an IP header, by protocol number.
     Payload(u8),
+    /// A part of what follows an IP header: which one, the path knows.
+    Fragment,
 }
 
 /// The next bytes and what they are.
@@ -75,78 +77,74 @@ pub(super) struct Path {
     pub destination: IpAddr,
     /// Whether the capture, rather than the network, ends the bytes at hand.
     pub cut: bool,
+    /// Where the fragment at hand belongs.
+    pub piece: Piece,
 }
 
-/// What a walk ends at.
-pub(super) enum Found<'a> {
-    Datagram(Datagram<'a>),
-    Fragment(Fragment<'a>),
+impl Path {
+    /// That of a frame of which nothing has been read.
+    pub const fn of(frame: &Frame<'_>) -> Self {
+        let unset = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self {
+            captured: frame.captured,
+            vlan: VlanStack::EMPTY,
+            tunnel: None,
+            source: unset,
+            destination: unset,
+            cut: frame.wire_length as usize > frame.bytes.len(),
+            piece: Piece::WHOLE,
+        }
+    }
 }
 
-/// Where a header leads: further in, or to the end.
-pub(super) enum Then<'a> {
-    Next(Next<'a>),
-    Found(Found<'a>),
+/// What ends a walk before a datagram.
+pub(super) enum Stop<'a> {
+    Rejected(Rejected),
+    Fragment(&'a [u8]),
 }
 
 /// A walk through a frame, or through what its fragments were put together to.
 pub(super) struct Walk<'a> {
     pub path: Path,
-    pub next: Next<'a>,
+    next: Next<'a>,
+    layers_left: u8,
 }
 
 impl<'a> Walk<'a> {
-    pub fn of(frame: &Frame<'a>) -> Result<Self, Rejected> {
-        let unset = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let path = Path {
-            captured: frame.captured,
-            vlan: VlanStack::default(),
-            tunnel: None,
-            source: unset,
-            destination: unset,
-            cut: usize::try_from(frame.wire_length).is_ok_and(|wire| wire > frame.bytes.len()),
-        };
-        let next = Next::new(frame.link_type.first_layer()?, frame.bytes);
-        Ok(Self { path, next })
-    }
-
-    /// Walks to the end. A datagram to a tunnel's port that holds no IP after all is handed back as it stands.
-    pub fn run(mut self) -> Result<Found<'a>, Rejected> {
-        let mut plain = None;
-        for _ in 0..MAX_LAYERS {
-            match self.step(&mut plain) {
-                Ok(Then::Next(next)) => self.next = next,
-                Ok(Then::Found(found)) => return Ok(found),
-                Err(why) => {
-                    return plain
-                        .filter(|_| holds_no_ip(why))
-                        .map(Found::Datagram)
-                        .ok_or(self.blame(why));
-                }
-            }
+    /// A walk from `next` on, what is outside of it being known.
+    pub const fn on(path: Path, next: Next<'a>) -> Self {
+        Self {
+            path,
+            next,
+            layers_left: MAX_LAYERS,
         }
-        Err(Rejected::TooDeep)
     }
 
+    /// Walks to the end. What is next stays in registers: kept in `self`, each step would wait for the last one's stores.
     #[inline]
-    fn step(&mut self, plain: &mut Option<Datagram<'a>>) -> Result<Then<'a>, Rejected> {
-        let bytes = self.next.bytes;
-        let step = match self.next.layer {
-            Layer::Ethernet => link::ethernet(bytes),
-            Layer::Ipv4 => return ip::v4(bytes, &mut self.path),
-            Layer::Payload(ip::UDP) => return self.udp(bytes, plain),
-            Layer::Ipv6 => ip::v6(bytes, &mut self.path),
-            Layer::EtherType(ether_type) => self.ether_type(ether_type, bytes),
-            Layer::Payload(protocol) => return self.payload(protocol, bytes),
-            Layer::Llc => link::llc(bytes),
-            Layer::LinuxSll => link::linux_sll(bytes),
-            Layer::LinuxSll2 => link::linux_sll2(bytes),
-            Layer::Loopback => link::loopback(bytes),
-            Layer::Ppp => link::ppp(bytes),
-            Layer::Mpls => label::mpls(bytes, &mut self.path),
-            Layer::Ip => ip::any(bytes),
-        };
-        step.map(Then::Next)
+    pub fn run(&mut self) -> Result<Datagram<'a>, Stop<'a>> {
+        let Next { mut layer, mut bytes } = self.next;
+        while let Some(left) = self.layers_left.checked_sub(1) {
+            self.layers_left = left;
+            let step = match layer {
+                Layer::Ethernet => link::ethernet(bytes),
+                Layer::EtherType(ether_type) => self.ether_type(ether_type, bytes),
+                Layer::Ipv4 => ip::v4(bytes, &mut self.path),
+                Layer::Ipv6 => ip::v6(bytes, &mut self.path),
+                Layer::Payload(ip::UDP) => return self.udp(bytes),
+                Layer::Payload(protocol) => self.payload(protocol, bytes),
+                Layer::Fragment => return Err(Stop::Fragment(bytes)),
+                Layer::Ip => ip::any(bytes),
+                Layer::Llc => link::llc(bytes),
+                Layer::LinuxSll => link::linux_sll(bytes),
+                Layer::LinuxSll2 => link::linux_sll2(bytes),
+                Layer::Loopback => link::loopback(bytes),
+                Layer::Ppp => link::ppp(bytes),
+                Layer::Mpls => label::mpls(bytes, &mut self.path),
+            };
+            Next { layer, bytes } = step.map_err(|why| self.blame(why))?;
+        }
+        Err(Stop::Rejected(Rejected::TooDeep))
     }
 
     fn ether_type(&mut self, ether_type: u16, bytes: &'a [u8]) -> Step<'a> {
@@ -164,23 +162,22 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn payload(&mut self, protocol: u8, bytes: &'a [u8]) -> Result<Then<'a>, Rejected> {
+    fn payload(&mut self, protocol: u8, bytes: &'a [u8]) -> Step<'a> {
         let ipv6 = self.path.source.is_ipv6();
-        let step = match protocol {
+        match protocol {
             ip::IPV4 => Ok(self.ip_in_ip(Layer::Ipv4, bytes)),
             ip::IPV6 => Ok(self.ip_in_ip(Layer::Ipv6, bytes)),
             ip::GRE => tunnel::gre(bytes, &mut self.path),
             ip::MPLS => Ok(Next::new(Layer::Mpls, bytes)),
             ip::AUTHENTICATION => ip::authentication(bytes),
-            ip::FRAGMENT if ipv6 => return ip::v6_fragment(bytes, &self.path),
+            ip::FRAGMENT if ipv6 => ip::v6_fragment(bytes, &mut self.path),
             ip::HOP_BY_HOP | ip::ROUTING | ip::DESTINATION | ip::MOBILITY | ip::HIP | ip::SHIM6 if ipv6 => {
                 ip::v6_extension(bytes)
             }
             ip::ICMP => Err(ip::icmp(bytes)),
             ip::ICMPV6 => Err(ip::icmp_v6(bytes)),
             _ => Err(Rejected::NotUdp),
-        };
-        step.map(Then::Next)
+        }
     }
 
     /// IP in IP (RFC 2003, RFC 2473, RFC 4213).
@@ -190,13 +187,13 @@ impl<'a> Walk<'a> {
     }
 
     #[inline]
-    fn udp(&mut self, bytes: &'a [u8], plain: &mut Option<Datagram<'a>>) -> Result<Then<'a>, Rejected> {
-        let header = UdpHeaderSlice::from_slice(bytes).map_err(|_| Rejected::Truncated)?;
+    fn udp(&mut self, bytes: &'a [u8]) -> Result<Datagram<'a>, Stop<'a>> {
+        let header = UdpHeaderSlice::from_slice(bytes).map_err(|_| self.blame(Rejected::Truncated))?;
         let rest = bytes.get(header.slice().len()..).unwrap_or_default();
         let (payload, truncated) = match header.length() {
             // jumbograms (RFC 2675 section 4) and frames the NIC will yet segment
             0 => (rest, self.path.cut),
-            1..=7 => return Err(Rejected::Malformed),
+            1..=7 => return Err(Stop::Rejected(Rejected::Malformed)),
             length => {
                 let length = usize::from(length) - 8;
                 (rest.get(..length).unwrap_or(rest), length > rest.len())
@@ -212,25 +209,28 @@ impl<'a> Walk<'a> {
             truncated,
         };
         match tunnel::over_udp(header.destination_port(), payload, truncated) {
-            None => Ok(Then::Found(Found::Datagram(datagram))),
-            Some((tunnel, next)) => {
-                *plain = Some(datagram);
-                self.path.tunnel = Some(tunnel);
-                self.path.cut = truncated;
-                Ok(Then::Next(next))
-            }
+            None => Ok(datagram),
+            Some((tunnel, next)) => self.inside(datagram, tunnel, next),
+        }
+    }
+
+    /// What a tunnel over UDP carries, or its datagram as it stands where that holds no IP after all.
+    #[cold]
+    fn inside(&mut self, datagram: Datagram<'a>, tunnel: Tunnel, next: Next<'a>) -> Result<Datagram<'a>, Stop<'a>> {
+        self.path.tunnel = Some(tunnel);
+        self.path.cut = datagram.truncated;
+        self.next = next;
+        match self.run() {
+            Err(Stop::Rejected(Rejected::NotIp | Rejected::Malformed | Rejected::Truncated)) => Ok(datagram),
+            inner => inner,
         }
     }
 
     /// A header that doesn't fit is the capture's doing only where the capture cut the frame.
-    fn blame(&self, why: Rejected) -> Rejected {
-        match why {
+    const fn blame(&self, why: Rejected) -> Stop<'a> {
+        Stop::Rejected(match why {
             Rejected::Truncated if !self.path.cut => Rejected::Malformed,
             other => other,
-        }
+        })
     }
-}
-
-const fn holds_no_ip(why: Rejected) -> bool {
-    matches!(why, Rejected::NotIp | Rejected::Malformed | Rejected::Truncated)
 }

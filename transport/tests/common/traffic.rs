@@ -37,29 +37,36 @@ impl Outcome {
 /// Sends `streams` streams for `span` from one end to the other.
 pub async fn run(from: &Connection, to: &Connection, streams: u64, span: Duration) -> Outcome {
     let begin = Instant::now();
-    from.set_audio_streams(streams as usize);
     let (stop, stopped) = oneshot::channel();
     let receiving = tokio::spawn(receive(to.clone(), begin, stopped));
+    let mut outcome = send_streams(from, streams, span, begin).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    let _ = stop.send(());
+    outcome.delays = receiving.await.expect("received");
+    outcome.delays.sort();
+    outcome.received = outcome.delays.len() as u64;
+    outcome
+}
+
+/// The sending half.
+pub async fn send_streams(from: &Connection, streams: u64, span: Duration, begin: Instant) -> Outcome {
+    from.set_audio_streams(streams as usize);
     let mut outcome = Outcome::default();
     let mut tick = tokio::time::interval(Duration::from_millis(1));
-    while begin.elapsed() < span {
+    let started = Instant::now();
+    while started.elapsed() < span {
         tick.tick().await;
-        let due = (begin.elapsed().as_secs_f64() * 50.0 * streams as f64) as u64;
+        let due = (started.elapsed().as_secs_f64() * 50.0 * streams as f64) as u64;
         while outcome.sent < due {
             outcome.shed += send(from, outcome.sent, begin);
             outcome.sent += 1;
         }
     }
-    tokio::time::sleep(Duration::from_millis(800)).await;
-    let _ = stop.send(());
-    let mut delays = receiving.await.expect("received");
-    delays.sort();
-    outcome.received = delays.len() as u64;
-    outcome.delays = delays;
     outcome
 }
 
-async fn receive(to: Connection, begin: Instant, mut stopped: oneshot::Receiver<()>) -> Vec<Duration> {
+/// The receiving half: the delay of each datagram.
+pub async fn receive(to: Connection, begin: Instant, mut stopped: oneshot::Receiver<()>) -> Vec<Duration> {
     let mut delays = Vec::new();
     loop {
         let datagram = tokio::select! {

@@ -29,7 +29,7 @@ impl Engine {
             agent: legs[0].audible,
             customer: legs[1].audible,
         };
-        if let Some(reason) = unheard_media(&legs) {
+        if let Some(reason) = unheard_media(legs) {
             return reason;
         }
         self.diagnose(&session.agent, hearing, session.started, now)
@@ -130,7 +130,7 @@ impl Engine {
     }
 }
 
-fn unheard_media(legs: &[LegHealth; 2]) -> Option<Reason> {
+fn unheard_media(legs: [LegHealth; 2]) -> Option<Reason> {
     if legs.iter().any(|leg| leg.encrypted) && !legs.iter().any(|leg| leg.audible) {
         return Some(Reason::new(
             Code::Encrypted,

@@ -16,6 +16,7 @@ const PAYLOADS: usize = 128 * 1024;
 pub struct Batch {
     entries: Vec<Entry>,
     payloads: Vec<u8>,
+    round: u32,
 }
 
 /// A datagram without its payload.
@@ -72,6 +73,15 @@ impl Batch {
             length: datagram.payload.len(),
             truncated: datagram.truncated,
         });
+    }
+
+    /// How often the file they come from had begun again before them; 0 for an interface.
+    pub const fn round(&self) -> u32 {
+        self.round
+    }
+
+    pub(super) const fn set_round(&mut self, round: u32) {
+        self.round = round;
     }
 
     pub(super) fn is_full(&self) -> bool {

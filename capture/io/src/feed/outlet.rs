@@ -25,6 +25,7 @@ pub(super) struct Outlet {
     batch: Batch,
     stats: CaptureStats,
     overflow: Overflow,
+    round: u32,
     batches: Sender<Batch>,
     /// Batches that come back empty.
     used: Receiver<Batch>,
@@ -48,6 +49,7 @@ impl Outlet {
             batch: Batch::default(),
             stats: CaptureStats::default(),
             overflow,
+            round: 0,
             batches,
             used,
             published,
@@ -74,6 +76,17 @@ impl Outlet {
         Ok(())
     }
 
+    /// A batch holds datagrams of one round through a file only.
+    pub(super) fn begin_round(&mut self, round: u32) -> Result<(), Closed> {
+        if self.batch.round() == round {
+            return Ok(());
+        }
+        let flushed = self.flush();
+        self.round = round;
+        self.batch.set_round(round);
+        flushed
+    }
+
     /// Hands the batch over and makes the figures known.
     pub(super) fn flush(&mut self) -> Result<(), Closed> {
         let sent = if self.batch.is_empty() { Ok(()) } else { self.send() };
@@ -89,6 +102,7 @@ impl Outlet {
     fn send(&mut self) -> Result<(), Closed> {
         let empty = self.used.try_recv().unwrap_or_default();
         let batch = std::mem::replace(&mut self.batch, empty);
+        self.batch.set_round(self.round);
         match self.overflow {
             Overflow::Wait => self.batches.blocking_send(batch).map_err(|_| Closed),
             Overflow::Drop => match self.batches.try_send(batch) {

@@ -108,8 +108,8 @@ pub(super) fn run_file(
         if stop.load(Ordering::Acquire) {
             break CaptureEnd::Stopped;
         }
-        let frame = match file.next_frame() {
-            Ok(Some(frame)) => frame,
+        let frame = match file.advance() {
+            Ok(Some(due)) => file.frame(due),
             Ok(None) => break CaptureEnd::EndOfFile,
             Err(error) => break CaptureEnd::Failed(CaptureError::File(error)),
         };
@@ -121,7 +121,7 @@ pub(super) fn run_file(
                 break CaptureEnd::Stopped;
             }
         }
-        if outlet.take(&frame, filter.load()) == Err(Closed) {
+        if outlet.begin_round(file.round()) == Err(Closed) || outlet.take(&frame, filter.load()) == Err(Closed) {
             return CaptureEnd::Stopped;
         }
     };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use silentmon_proto::frame::Frame;
 use silentmon_proto::time::Instant;
 
-use super::{CaptureFile, FileError, Place, Problem};
+use super::{CaptureFile, FileError, Place, Problem, Record};
 
 /// Time between the last frame of one run through the file and the first of the next: a usual packet time.
 const LOOP_GAP: Duration = Duration::from_millis(20);
@@ -71,6 +71,14 @@ pub struct PacedFile {
     file: CaptureFile,
     timeline: Timeline,
     repeat: Repeat,
+    round: u32,
+}
+
+/// A frame of the file, shifted in time, not yet looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Due {
+    record: Record,
+    at: Instant,
 }
 
 impl PacedFile {
@@ -91,6 +99,7 @@ impl PacedFile {
                 Pace::Fast => None,
             }),
             repeat,
+            round: 0,
         })
     }
 
@@ -100,6 +109,17 @@ impl PacedFile {
     /// Where the file is damaged, or can't be opened again. What precedes the damage has been delivered, and is the
     /// end of it with [`Repeat::Forever`] too.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FileError> {
+        let due = self.advance()?;
+        Ok(due.map(|due| self.frame(due)))
+    }
+
+    /// How often the file has begun again.
+    pub const fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Goes on to the next frame, which [`Self::frame`] shows.
+    pub(crate) fn advance(&mut self) -> Result<Option<Due>, FileError> {
         let record = loop {
             match self.file.advance() {
                 Ok(Some(record)) => break record,
@@ -111,15 +131,22 @@ impl PacedFile {
                 }
             }
         };
-        Ok(Some(Frame {
-            captured: self.timeline.shift(record.captured),
-            ..self.file.frame(record).into()
-        }))
+        let at = self.timeline.shift(record.captured);
+        Ok(Some(Due { record, at }))
+    }
+
+    /// The frame that the file is at.
+    pub(crate) fn frame(&self, due: Due) -> Frame<'_> {
+        Frame {
+            captured: due.at,
+            ..self.file.frame(due.record).into()
+        }
     }
 
     fn begin_again(&mut self) -> Result<(), FileError> {
         self.file = self.origin.open()?;
         self.timeline.begin_again();
+        self.round = self.round.wrapping_add(1);
         Ok(())
     }
 }

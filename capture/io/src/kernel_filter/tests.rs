@@ -322,7 +322,7 @@ proptest! {
         flips in proptest::collection::vec((14_usize..80, any::<u8>()), 0..4),
         port in prop::sample::select(vec![4000_u16, 4789, 6081, 8472, 6635]),
     ) {
-        let Some(filter) = filter(8) else { return Ok(()) };
+        let Ok(filter) = KernelFilter::load(8) else { return Ok(()) };
         let inner = ethernet(&[0x0800], &ipv4(AGENT, KNOWN, 17, 0, 0, &udp(4000)));
         let payload = [udp(port), vec![8, 0, 0, 0, 0, 0, 0, 0], inner].concat();
         let kind = if version == 4 { 0x0800 } else { 0x86dd };

@@ -103,10 +103,10 @@ impl Service {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                batch = batches.recv(), if !source_ended => match batch {
-                    Some(batch) => service.handle_batch(batch),
-                    None => { source_ended = true; service.handle_source_end()?; }
-                },
+                batch = batches.recv(), if !source_ended => {
+                    source_ended = batch.is_none();
+                    service.handle_batch_or_end(batch)?;
+                }
                 Some(input) = inputs.recv() => service.handle_input(input),
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
@@ -145,10 +145,18 @@ impl Service {
         self.script.due().map_or(engine, |due| due.min(engine))
     }
 
+    fn handle_batch_or_end(&mut self, batch: Option<Batch>) -> anyhow::Result<()> {
+        match batch {
+            Some(batch) => self.handle_batch(batch),
+            None => self.handle_source_end()?,
+        }
+        Ok(())
+    }
+
     /// 1. Captured datagrams. A script that runs in a file's time is advanced between them.
     fn handle_batch(&mut self, batch: Batch) {
         for datagram in batch.datagrams() {
-            self.script.begin(datagram.captured);
+            self.script.begin(batch.round(), datagram.captured);
             self.run_script(datagram.captured);
             self.engine.handle_datagram(&datagram);
         }

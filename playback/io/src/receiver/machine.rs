@@ -228,8 +228,11 @@ impl Machine {
         }
     }
 
-    /// Monitors an agent from now on, over every connection there will be.
+    /// Monitors an agent from now on, over every connection there will be; not once the receiver is closed.
     pub(super) fn start_monitor(&mut self, request: RequestId, wish: MonitorRequest, now: Instant) {
+        if matches!(self.phase, Phase::Closing { .. } | Phase::Over) {
+            return;
+        }
         let monitor = Monitor {
             wish,
             stage: Stage::Wanted,

@@ -1,5 +1,6 @@
 //! The receiver's decisions in virtual time.
 
+use proptest::prelude::*;
 use silentmon_proto::cti::AgentState;
 use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::relay::OutputKind;
@@ -488,4 +489,83 @@ fn a_connection_that_never_lasts_is_dialled_ever_more_slowly() {
         world.connect();
     }
     assert!(waits.last().is_some_and(|wait| *wait >= LONGEST_WAIT / 2), "{waits:?}");
+}
+
+/// Anything that may happen to a receiver, in any order.
+fn anything(world: &mut World, kind: u8, detail: u8) {
+    let request = RequestId(u32::from(detail % 3));
+    let session = SessionId(u64::from(detail % 3));
+    let now = world.now;
+    let reasons = [
+        Code::NoCaptureServer,
+        Code::NotAuthorised,
+        Code::ExcludedByPolicy,
+        Code::CertificateRefused,
+    ];
+    let reason = Reason::from(reasons[usize::from(detail % 4)]);
+    match kind {
+        0 => world.machine.handle_connected(now),
+        1 => world.machine.handle_dial_failed(reason, now),
+        2 => world.machine.handle_lost(reason, now),
+        3 => world.hear(welcome(u16::from(detail % 3))),
+        4 => world.hear(ServerMessage::MonitorStarted {
+            request: request.0,
+            session,
+            channel: u16::from(detail),
+        }),
+        5 => world.hear(ServerMessage::MonitorRefused {
+            request: request.0,
+            reason,
+        }),
+        6 => world.hear(ServerMessage::MonitorStopped {
+            session,
+            reason,
+            status: status(),
+        }),
+        7 => world.hear(ServerMessage::Goodbye { reason }),
+        8 => world.machine.start_monitor(request, wish(), now),
+        9 => world.machine.stop_monitor(request, now),
+        10 => world.machine.watch_agents(now),
+        11 => drop(world.machine.handle_datagram(u16::from(detail), now)),
+        12 => world.pass(Duration::from_millis(u64::from(detail) * 100)),
+        _ if detail < 8 => world.machine.close(now),
+        _ => world.pass(Duration::from_millis(100)),
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_it_dials_once_at_a_time_and_says_nothing_after_the_end(
+        steps in proptest::collection::vec((0_u8..14, any::<u8>()), 0..200)
+    ) {
+        let mut world = World::new(settings(&["a", "b"]));
+        let (mut dialling, mut connected, mut over) = (false, false, false);
+        for (kind, detail) in steps {
+            // A dial that wasn't asked for can't come to anything, a connection that isn't there can't be lost.
+            if (matches!(kind, 0 | 1) && !dialling) || (matches!(kind, 2..=7) && !connected) {
+                continue;
+            }
+            connected = match kind { 0 => true, 2 => false, _ => connected };
+            dialling &= !matches!(kind, 0 | 1);
+            anything(&mut world, kind, detail);
+            let (said, events) = (world.said(), world.events());
+            prop_assert!(!over || (said.is_empty() && events.is_empty()), "{said:?} {events:?}");
+            for action in world.actions() {
+                match action {
+                    Action::Dial(_) => {
+                        prop_assert!(!dialling && !over);
+                        dialling = true;
+                    }
+                    Action::HangUp(..) => connected = false,
+                    Action::End => {
+                        prop_assert!(!over, "it ends once");
+                        over = true;
+                    }
+                }
+            }
+            let last = matches!(events.last(), Some(ReceiverEvent::Closed | ReceiverEvent::GaveUp { .. }));
+            prop_assert!(!over || last || events.is_empty(), "{events:?}");
+            prop_assert!(over || dialling || world.machine.poll_timeout().is_some(), "it never stalls");
+        }
+    }
 }

@@ -1,0 +1,153 @@
+//! `silentmon certs` as people and scripts use it.
+
+#![allow(clippy::expect_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use std::io::Write;
+
+fn certs(directory: &Path, arguments: &str) -> Output {
+    let arguments = arguments.replace("DIR", directory.to_str().expect("UTF-8"));
+    certs_command(&arguments).output().expect("runs")
+}
+
+fn certs_command(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_silentmon"));
+    command.arg("certs").args(arguments.split(' ')).stdin(Stdio::null());
+    command
+}
+
+fn complaint(output: &Output) -> (Option<i32>, String) {
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// An authority whose password lies in `DIR/password`.
+fn authority() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("password"), "correct horse\n").expect("written");
+    fs::write(directory.path().join("wrong"), "wrong horse\n").expect("written");
+    let made = certs(directory.path(), "init-ca --out DIR/ca --password-file DIR/password");
+    assert_eq!(complaint(&made), (Some(0), String::new()));
+    directory
+}
+
+fn request_and_sign(directory: &Path) {
+    let requested = certs(
+        directory,
+        "request --role capture --name gw1 --san 10.1.1.5 --san gw1.example --out DIR",
+    );
+    assert_eq!(complaint(&requested), (Some(0), String::new()));
+    let signed = certs(
+        directory,
+        "sign --ca DIR/ca --csr DIR/gw1.csr --days 30 --out DIR/gw1.pem --password-file DIR/password",
+    );
+    assert_eq!(complaint(&signed), (Some(0), String::new()));
+    let said = String::from_utf8_lossy(&signed.stdout).into_owned();
+    assert!(said.contains("capture gw1 for 10.1.1.5, gw1.example, until "), "{said}");
+}
+
+#[test]
+fn request_sign_list_and_revoke_go_together() {
+    let directory = authority();
+    request_and_sign(directory.path());
+    let json = |arguments: &str| -> serde_json::Value {
+        let output = certs(directory.path(), arguments);
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let inspected = json("inspect --json DIR/gw1.pem");
+    let certificate = &inspected["certificates"][0];
+    assert_eq!(
+        (&certificate["role"], &certificate["name"]),
+        (&"capture".into(), &"gw1".into())
+    );
+    assert_eq!(inspected["certificates"][1]["authority"], true);
+    assert_eq!(json("list --json --ca DIR/ca")[0]["state"], "valid");
+    let revoked = certs(
+        directory.path(),
+        "revoke --ca DIR/ca --password-file DIR/password DIR/gw1.pem",
+    );
+    assert_eq!(complaint(&revoked), (Some(0), String::new()));
+    let rows = json("list --json --ca DIR/ca");
+    assert_eq!(rows[0]["state"], "revoked");
+    assert_eq!(rows[0]["certificate"]["serial"], certificate["serial"]);
+}
+
+#[test]
+fn a_wrong_password_is_one_clear_sentence_and_exit_77() {
+    let directory = authority();
+    certs(directory.path(), "request --role supervisor --name sonja --out DIR");
+    let arguments = "sign --ca DIR/ca --csr DIR/sonja.csr --out DIR/sonja.pem --password-file DIR/wrong";
+    let (code, text) = complaint(&certs(directory.path(), arguments));
+    assert_eq!(code, Some(77));
+    assert!(
+        text.starts_with("silentmon: wrong password for the private key in "),
+        "{text}"
+    );
+    assert!(!directory.path().join("sonja.pem").exists());
+}
+
+#[test]
+fn the_password_may_come_from_standard_input() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = format!("init-ca --out {}/ca --password-file -", directory.path().display());
+    let mut child = certs_command(&arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("runs");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(b"correct horse\n")
+        .expect("written");
+    assert!(child.wait().expect("ends").success());
+    assert!(directory.path().join("ca/ca.key").exists());
+}
+
+#[test]
+fn bad_input_is_refused_with_the_right_exit_code() {
+    let directory = authority();
+    fs::write(directory.path().join("short"), "1234567\n").expect("written");
+    for (arguments, code, sentence) in [
+        (
+            "init-ca --out DIR/new --password-file DIR/short",
+            64,
+            "8 to 1023 characters, found 7",
+        ),
+        (
+            "init-ca --out DIR/ca --password-file DIR/password",
+            69,
+            "exists and is not replaced",
+        ),
+        ("init-ca --out DIR/new", 64, "--password-file"),
+        (
+            "request --role boss --name x --out DIR",
+            64,
+            "capture, supervisor or admin",
+        ),
+        ("request --role capture --name x --out DIR", 64, "--san"),
+        ("request --role admin --name ../x --out DIR", 64, "without slash"),
+        (
+            "sign --ca DIR/none --csr DIR/x.csr --out DIR/x.pem --password-file DIR/password",
+            69,
+            "can't read",
+        ),
+        (
+            "revoke --ca DIR/ca --password-file DIR/password abcd",
+            65,
+            "no certificate \"abcd\"",
+        ),
+        ("inspect DIR/password", 65, "found none"),
+        ("inspect DIR/missing.pem", 69, "can't read"),
+    ] {
+        let (found, text) = complaint(&certs(directory.path(), arguments));
+        assert_eq!(found, Some(code), "{arguments}: {text}");
+        assert!(text.contains(sentence), "{arguments}: {text}");
+    }
+}
