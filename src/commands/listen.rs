@@ -33,7 +33,7 @@ pub struct ListenArgs {
     agent: String,
     #[command(flatten)]
     server: ServerArgs,
-    /// Where the sound goes: default, DEVICE, wav:FILE, null, or rtp:HOST[:PORT], to which the server sends plain RTP.
+    /// Where the sound goes: default, DEVICE, wav:FILE, null; or rtp:IP or rtp:IP:PORT, where the server sends plain RTP.
     #[arg(long, value_name = "OUTPUT", default_value = "default")]
     output: String,
     /// How long to listen, from the start of the session; without it until Ctrl-C.

@@ -25,7 +25,7 @@ use crate::directory::AgentDirectory;
 use crate::filter::MediaFilter;
 use crate::policy::Policy;
 use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
-use crate::stream::{Limits, StreamTable};
+use crate::stream::StreamTable;
 
 use self::media::Routes;
 
@@ -169,7 +169,7 @@ impl Engine {
         Self {
             directory: AgentDirectory::new(settings.devices.clone()),
             settings,
-            streams: StreamTable::new(Limits::default()).with_signalling(),
+            streams: StreamTable::default(),
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             routes: Routes::default(),
