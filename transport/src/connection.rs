@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn::{SendDatagramError, VarInt};
@@ -45,7 +45,8 @@ impl CloseCode {
 pub enum SendOutcome {
     /// It is on its way, or next in line.
     Sent,
-    /// It is in line; so many older ones had to go because the path is too narrow.
+    /// It is on its way or in line, but since the last call so many older ones had to go because the path is too
+    /// narrow.
     Shed(usize),
 }
 
@@ -153,7 +154,10 @@ impl Connection {
         if length > limit {
             return Err(SendError::TooLarge { length, limit });
         }
-        match inner.backlog.send(&inner.quinn, datagram, inner.demand.streams()) {
+        match inner
+            .backlog
+            .send(&inner.quinn, datagram, inner.demand.streams(), Instant::now())
+        {
             Ok(0) => Ok(SendOutcome::Sent),
             Ok(shed) => Ok(SendOutcome::Shed(shed)),
             Err(SendDatagramError::ConnectionLost(over)) => Err(SendError::Closed(Closed::from_connection(over))),

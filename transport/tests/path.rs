@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::relay::{PathModel, Relay};
 use common::{Pki, listen, meet, traffic};
-use silentmon_transport::{Channel, PlainRtpSocket, ServerEndpoint, Settings};
+use silentmon_transport::{Channel, PlainRtpSocket, SendOutcome, ServerEndpoint, Settings};
 
 const EF: u8 = 0xb8;
 const AF31: u8 = 0x68;
@@ -106,6 +106,20 @@ async fn audio_is_fresh_again_soon_after_an_outage() {
         "{:?}",
         outcome.delay(0.95)
     );
+}
+
+#[tokio::test]
+async fn a_burst_of_audio_arrives_whole() {
+    let (_endpoint, _relay, server, client) = through(model(0.0)).await;
+    server.connection.set_audio_streams(2);
+    for number in 0..100_u8 {
+        let outcome = server.connection.send_datagram(vec![number; 188].into());
+        assert_eq!(outcome, Ok(SendOutcome::Sent));
+    }
+    for number in 0..100 {
+        let datagram = client.connection.receive_datagram().await.expect("arrives");
+        assert_eq!(datagram.first(), Some(&number));
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -47,6 +47,8 @@ pub struct MonitorSession {
     pub channel: u16,
     /// The connection it is heard over.
     pub attachment: Attachment,
+    /// Whether it may be heard yet.
+    pub admission: Admission,
     /// Why there is sound, or none, as last told.
     pub reason: Reason,
     /// When the next status is due while sound flows.
@@ -54,6 +56,18 @@ pub struct MonitorSession {
     /// How long at least one leg was audible.
     pub audible: Duration,
     legs: [LegRelay; 2],
+}
+
+/// Whether a session may be heard: not before it is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The journal has yet to say that it is on disk; then this request is answered.
+    Unrecorded {
+        /// The request.
+        request: u32,
+    },
+    /// It may be heard.
+    Admitted,
 }
 
 /// The connection a session is heard over.
@@ -145,6 +159,7 @@ impl MonitorSession {
             started: now,
             channel,
             attachment: Attachment::Attached(connection),
+            admission: Admission::Unrecorded { request: request.number },
             reason: Reason::from(silentmon_proto::reason::Code::AgentNotOnCall),
             next_status: now,
             audible: Duration::ZERO,
@@ -229,6 +244,8 @@ impl MonitorSession {
 /// What a supervisor asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRequest {
+    /// His number for it, which stands in the answer.
+    pub number: u32,
     /// The agent.
     pub agent: AgentId,
     /// Why, in his own words.

@@ -27,23 +27,27 @@ fn label_stack(bytes: &[u8]) -> Result<&[u8], Rejected> {
     Err(Rejected::Malformed)
 }
 
-/// IP tells itself by its version, a control word by a first nibble of zero (RFC 4385); Ethernet without one may look like
-/// either, so a known EtherType decides.
+/// IP tells itself by its version; Ethernet may begin with any address, so a known EtherType decides, either at once or
+/// after a control word, whose first four bits are zero (RFC 4385).
 fn carried_by_mpls(bytes: &[u8]) -> Step<'_> {
-    let first = bytes.first().ok_or(Rejected::Truncated)?;
-    if is_ip(bytes) {
-        return super::ip::any(bytes);
+    let ethernet = if is_ip(bytes) {
+        None
+    } else if is_ethernet(bytes) {
+        Some(bytes)
+    } else {
+        after_control_word(bytes).filter(|frame| is_ethernet(frame))
+    };
+    match ethernet {
+        Some(frame) => Ok(Next::new(Layer::Ethernet, frame)),
+        None => super::ip::any(bytes),
     }
-    if first >> 4 == 0
-        && let Some(after_control_word) = bytes.get(4..)
-        && is_ethernet(after_control_word)
-    {
-        return Ok(Next::new(Layer::Ethernet, after_control_word));
+}
+
+fn after_control_word(bytes: &[u8]) -> Option<&[u8]> {
+    match bytes {
+        [0x00..=0x0f, _, _, _, frame @ ..] => Some(frame),
+        _ => None,
     }
-    if is_ethernet(bytes) {
-        return Ok(Next::new(Layer::Ethernet, bytes));
-    }
-    super::ip::any(bytes)
 }
 
 /// Whether an IP header fits the bytes. Its length decides where they could be Ethernet as well; a capture may have cut
@@ -73,7 +77,7 @@ pub(super) fn is_mpls_in_udp(payload: &[u8], truncated: bool) -> bool {
     let fills = |length: usize| length == carried.len() || (truncated && length > carried.len());
     declared_ip_length(carried).is_some_and(fills)
         || is_ethernet(carried)
-        || carried.first().is_some_and(|first| first >> 4 == 0) && carried.get(4..).is_some_and(is_ethernet)
+        || after_control_word(carried).is_some_and(is_ethernet)
 }
 
 /// Whether the bytes are an Ethernet frame of a kind that is read here.
@@ -83,7 +87,20 @@ fn is_ethernet(bytes: &[u8]) -> bool {
     };
     matches!(
         u16::from_be_bytes([*high, *low]),
-        0x0800 | 0x0806 | 0x86dd | 0x8100 | 0x88a8 | 0x9100 | 0x9200 | 0x8847 | 0x8848 | 0x8864 | 0x8909
+        0x0800
+            | 0x0806
+            | 0x86dd
+            | 0x8100
+            | 0x8847
+            | 0x8848
+            | 0x8864
+            | 0x88a8
+            | 0x88e7
+            | 0x8909
+            | 0x8926
+            | 0x893f
+            | 0x9100
+            | 0x9200
     )
 }
 

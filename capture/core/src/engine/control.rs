@@ -7,7 +7,7 @@ use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, SessionStat
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
-use crate::session::{Attachment, MonitorSession, SessionRequest};
+use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
 impl Engine {
     /// A supervisor, known by his certificate, connected.
@@ -38,15 +38,9 @@ impl Engine {
         }
         match message {
             ClientMessage::Hello { version, .. } => self.welcome(from, version),
-            ClientMessage::StartMonitor {
-                request,
-                agent,
-                resume,
-                purpose,
-                output,
-            } => {
-                let wanted = SessionRequest { agent, purpose, output };
-                self.start_monitor(from, request, wanted, resume, fresh_id, now);
+            ClientMessage::StartMonitor { request, agent, resume, purpose, output } => {
+                let wanted = SessionRequest { number: request, agent, purpose, output };
+                self.start_monitor(from, wanted, resume, fresh_id, now);
             }
             ClientMessage::StopMonitor { session } => self.stop_monitor(from, session, now),
             ClientMessage::ListAgents { watch } => self.list_agents(from, watch, now),
@@ -62,9 +56,26 @@ impl Engine {
         }
     }
 
-    /// Ends a session for a reason of the server's own, such as an audit journal that can't be written.
-    pub fn handle_refusal(&mut self, session: SessionId, reason: &Reason, now: Instant) {
-        self.stop_session(session, reason, now);
+    /// The journal has the start of a session on disk: it may be heard.
+    pub fn handle_recorded(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Admission::Unrecorded { request } = session.admission else { return };
+        session.admission = Admission::Admitted;
+        self.reroute();
+        self.answer_start(id, request, now);
+    }
+
+    /// The journal can't have the start of a session: it doesn't happen.
+    pub fn handle_unrecorded(&mut self, id: SessionId, reason: Reason, now: Instant) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Admission::Unrecorded { request } = session.admission else {
+            return self.stop_session(id, &reason, now);
+        };
+        let connection = session.connection();
+        self.sessions.remove(&id);
+        if let Some(connection) = connection {
+            self.send(connection, ServerMessage::MonitorRefused { request, reason });
+        }
     }
 
     fn welcome(&mut self, to: ConnectionId, offered: u16) {
@@ -79,15 +90,13 @@ impl Engine {
     fn start_monitor(
         &mut self,
         from: ConnectionId,
-        request: u32,
         wanted: SessionRequest,
         resume: Option<SessionId>,
         fresh_id: SessionId,
         now: Instant,
     ) {
-        let Some(supervisor) = self.connections.get(&from).map(|connection| connection.name.clone()) else {
-            return;
-        };
+        let Some(connection) = self.connections.get(&from) else { return };
+        let (supervisor, request) = (connection.name.clone(), wanted.number);
         let rules = &self.settings.policy;
         let admitted = rules.authorise(&supervisor, &wanted.agent, &self.directory);
         if let Err(reason) = admitted.and_then(|()| rules.admit_output(wanted.output)) {
@@ -104,17 +113,20 @@ impl Engine {
             Some(id) => self.attach(id, from),
             None => self.open_session(from, supervisor, wanted, fresh_id, now),
         };
-        let Some(channel) = self.sessions.get(&id).map(|session| session.channel) else {
+        self.answer_start(id, request, now);
+    }
+
+    /// Answers a request once its session is written down.
+    fn answer_start(&mut self, id: SessionId, request: u32, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.admission != Admission::Admitted {
+            session.admission = Admission::Unrecorded { request };
             return;
-        };
-        self.send(
-            from,
-            ServerMessage::MonitorStarted {
-                request,
-                session: id,
-                channel,
-            },
-        );
+        }
+        let channel = session.channel;
+        if let Some(connection) = session.connection() {
+            self.send(connection, ServerMessage::MonitorStarted { request, session: id, channel });
+        }
         self.send_status(id, now);
     }
 
@@ -207,7 +219,9 @@ impl Engine {
 
     /// Works out anew why a session has sound or none, and tells the supervisor when that changed or a status is due.
     pub(super) fn refresh_session(&mut self, id: SessionId, now: Instant) {
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get(&id).filter(|session| session.admission == Admission::Admitted) else {
+            return;
+        };
         let reason = self.diagnose_session(session, now);
         let changed = reason != session.reason;
         let due = now >= session.next_status;

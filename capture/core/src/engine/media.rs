@@ -11,7 +11,7 @@ use silentmon_proto::time::Instant;
 
 use super::{Engine, EngineEvent, SEEN_WITHIN, Transmit};
 use crate::directory::MediaLeg;
-use crate::session::{Clearance, Heard, MonitorSession};
+use crate::session::{Admission, Clearance, Heard, MonitorSession};
 use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpArrival, Stream, Validity};
 
 /// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
@@ -83,7 +83,8 @@ impl Engine {
     /// Makes the routes anew after sessions, media or policy changed.
     pub(super) fn reroute(&mut self) {
         let mut routes = Routes { by_ip: HashMap::new() };
-        for session in self.sessions.values() {
+        let admitted = self.sessions.values().filter(|session| session.admission == Admission::Admitted);
+        for session in admitted {
             for leg in self.audible_media(&session.agent) {
                 routes.add(leg.address, session.id);
             }

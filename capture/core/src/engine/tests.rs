@@ -23,6 +23,7 @@ struct House {
     engine: Engine,
     now: Instant,
     fresh_id: u64,
+    journal_works: bool,
     sent: Vec<Transmit>,
     events: Vec<EngineEvent>,
 }
@@ -49,21 +50,21 @@ impl House {
             devices: BTreeMap::new(),
         };
         let now = Instant::from_parts(1_000, 0);
-        let mut house = Self {
-            engine: Engine::new(settings, now),
-            now,
-            fresh_id: 0,
-            sent: Vec::new(),
-            events: Vec::new(),
-        };
+        let engine = Engine::new(settings, now);
+        let mut house = Self { engine, now, fresh_id: 0, journal_works: true, sent: Vec::new(), events: Vec::new() };
         house.engine.handle_connected(ANNA, "anna".into());
         house.engine.handle_connected(BERT, "bert".into());
         house
     }
 
     fn collect(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            if let (EngineEvent::SessionStarted(record), true) = (&event, self.journal_works) {
+                self.engine.handle_recorded(record.session, self.now);
+            }
+            self.events.push(event);
+        }
         self.sent.extend(std::iter::from_fn(|| self.engine.poll_transmit()));
-        self.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
     }
 
     fn cti(&mut self, event: CtiEvent) {
@@ -543,4 +544,36 @@ fn an_unmonitored_agent_is_audible_where_his_packets_are_counted() {
         _ => None,
     });
     assert!(row.expect("a row").audible);
+}
+
+#[test]
+fn nothing_is_heard_before_the_journal_has_it() {
+    let mut house = House::new();
+    house.journal_works = false;
+    house.talking();
+    house.start(ANNA, "4711", None);
+    house.stream(PHONE, GATEWAY, 0..10, speech);
+    assert_eq!(house.audio(ANNA).len(), 0);
+    let started = |house: &House| house.messages().any(|(_, message)| matches!(message, ServerMessage::MonitorStarted { .. }));
+    assert!(!started(&house));
+    house.engine.handle_recorded(SessionId(1), house.now);
+    house.stream(PHONE, GATEWAY, 10..20, speech);
+    assert!(started(&house));
+    assert_eq!(house.audio(ANNA).len(), 10);
+}
+
+#[test]
+fn a_session_that_the_journal_cannot_have_is_refused() {
+    let mut house = House::new();
+    house.journal_works = false;
+    house.talking();
+    house.start(ANNA, "4711", None);
+    house.engine.handle_unrecorded(SessionId(1), Code::AuditUnwritable.into(), house.now);
+    house.stream(PHONE, GATEWAY, 0..10, speech);
+    let refused = house.messages().find_map(|(_, message)| match message {
+        ServerMessage::MonitorRefused { reason, .. } => Some(reason.code),
+        _ => None,
+    });
+    assert_eq!(refused, Some(Code::AuditUnwritable));
+    assert_eq!((house.audio(ANNA).len(), house.engine.session_count()), (0, 0));
 }

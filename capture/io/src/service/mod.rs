@@ -3,6 +3,7 @@
 
 mod clock;
 mod connection;
+mod journal;
 mod script;
 
 use std::collections::hash_map::Entry;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::clock::Clock;
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
+use self::journal::{JournalThread, Written};
 use self::script::ScriptCursor;
 use crate::feed::{Batch, CaptureEnd, CaptureHandle};
 
@@ -76,7 +78,7 @@ pub struct Service {
     capture: CaptureHandle,
     filter: Arc<ArcSwap<MediaFilter>>,
     script: ScriptCursor,
-    journal: Box<dyn Journal>,
+    journal: JournalThread,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
@@ -93,7 +95,9 @@ impl Service {
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
-        let mut service = Self::new(parts.engine, parts.capture, parts.filter, parts.script, parts.journal);
+        let (written_sender, mut written) = mpsc::unbounded_channel();
+        let journal = JournalThread::start(parts.journal, written_sender)?;
+        let mut service = Self::new(parts.engine, parts.capture, parts.filter, parts.script, journal);
         let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
@@ -108,6 +112,7 @@ impl Service {
                     service.handle_batch_or_end(batch)?;
                 }
                 Some(input) = inputs.recv() => service.handle_input(input),
+                Some(written) = written.recv() => service.handle_written(written),
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
                 () = tokio::time::sleep_until(wake) => service.handle_wake(),
@@ -124,7 +129,7 @@ impl Service {
         capture: CaptureHandle,
         filter: Arc<ArcSwap<MediaFilter>>,
         script: Vec<ScriptedEvent>,
-        journal: Box<dyn Journal>,
+        journal: JournalThread,
     ) -> Self {
         let clock = Clock::start();
         Self {
@@ -232,7 +237,10 @@ impl Service {
         let mut filter_changed = false;
         while let Some(event) = self.engine.poll_event() {
             filter_changed |= event == EngineEvent::FilterChanged;
-            self.write_down(&event, now);
+            log_event(&event);
+            if event != EngineEvent::FilterChanged {
+                self.journal.record(event, now);
+            }
         }
         if filter_changed {
             self.change_filter();
@@ -243,16 +251,15 @@ impl Service {
         }
     }
 
-    /// A session that can't be written down doesn't happen.
-    fn write_down(&mut self, event: &EngineEvent, now: Instant) {
-        log_event(event);
-        let Err(error) = self.journal.record(event, now) else {
-            return;
-        };
-        tracing::error!(reason = %Code::AuditUnwritable, %error, "the audit journal can't be written");
-        if let EngineEvent::SessionStarted(record) = event {
-            let reason = Reason::new(Code::AuditUnwritable, format!("{error}; listening is refused."));
-            self.engine.handle_refusal(record.session, &reason, now);
+    /// A session that was written down may be heard; one that couldn't be doesn't happen.
+    fn handle_written(&mut self, (session, result): Written) {
+        let now = self.clock.now();
+        match result {
+            Ok(()) => self.engine.handle_recorded(session, now),
+            Err(error) => {
+                let reason = Reason::new(Code::AuditUnwritable, format!("{error}; listening is refused."));
+                self.engine.handle_unrecorded(session, reason, now);
+            }
         }
     }
 
@@ -322,6 +329,7 @@ impl Service {
     async fn stop(&mut self) {
         self.engine.stop(self.clock.now());
         self.drain();
+        self.journal.finish();
         self.capture.stop();
         for (_, output) in self.connections.drain() {
             output.finish().await;

@@ -571,8 +571,8 @@ impl Machine {
     fn end(&mut self) {
         self.phase = Phase::Over;
         self.transmits.push_back(ClientMessage::Goodbye);
-        self.actions
-            .push_back(Action::HangUp(CloseCode::Done, "goodbye".to_owned()));
+        let bye = Action::HangUp(CloseCode::Done, "goodbye".to_owned());
+        self.actions.push_back(bye);
         self.finish(&closed_here(), ReceiverEvent::Closed);
     }
 

@@ -210,11 +210,18 @@ fn gives_up_after_the_rounds_it_was_given_and_names_a_certificate_first() {
         ..settings(&["a", "b"])
     });
     let refused = Reason::new(Code::CertificateRefused, "revoked");
+    world.machine.start_monitor(REQUEST, wish(), world.now);
     world.until_dialled();
     world.machine.handle_dial_failed(refused.clone(), world.now);
     world.until_dialled();
     world.machine.handle_dial_failed(unreachable(), world.now);
-    assert_eq!(world.events().pop(), Some(ReceiverEvent::GaveUp { reason: refused }));
+    let events = world.events();
+    assert_eq!(events.last(), Some(&ReceiverEvent::GaveUp { reason: refused }));
+    let whys = events.iter().filter_map(|event| match event {
+        ReceiverEvent::MonitorStopped { reason, .. } => Some(reason.code),
+        _ => None,
+    });
+    assert_eq!(whys.collect::<Vec<_>>(), [Code::CertificateRefused]);
     assert_eq!(world.actions(), [Action::End]);
 }
 

@@ -148,7 +148,8 @@ pub enum ReceiverEvent {
     AgentChanged(AgentRow),
     /// The path as it was measured, every heartbeat.
     Path(PathStatistics),
-    /// No server could be reached; the receiver is over.
+    /// No server could be reached, or none wants this supervisor; the receiver is over. Each request was
+    /// stopped for the same reason just before.
     GaveUp {
         /// Why.
         reason: Reason,

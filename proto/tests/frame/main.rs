@@ -1,0 +1,10 @@
+//! Frames built by hand, read back: every link type, tag, tunnel and fragment that the reader knows.
+#![cfg(test)]
+
+mod build;
+mod fragments;
+mod internet;
+mod links;
+mod properties;
+mod tags;
+mod tunnels;
