@@ -1,4 +1,5 @@
 //! How surely encrypted media and telephone events are recognised, measured on the shared reference captures.
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -177,13 +178,10 @@ fn telephone_events_are_those_of_the_reference_and_no_others() {
         let cells: Vec<_> = line.split('\t').collect();
         let number = |at: usize| cells[at].parse::<u32>().expect("a number");
         let ssrc = u32::from_str_radix(cells[2].trim_start_matches("0x"), 16).expect("an SSRC");
-        let event = (
-            number(3) as u8,
-            number(5) as usize,
-            number(6) as usize,
-            number(7) as u16,
-            number(8) as u8,
-        );
+        let [event, volume] = [3, 8].map(|at| u8::try_from(number(at)).expect("a byte"));
+        let [packets, ends] = [5, 6].map(|at| number(at) as usize);
+        let longest = u16::try_from(number(7)).expect("16 bits");
+        let event = (event, packets, ends, longest, volume);
         wanted.insert((data.join("captures").join(cells[0]), ssrc, number(4)), event);
     }
     let mut besides = Vec::new();

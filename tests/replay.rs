@@ -1,5 +1,6 @@
 //! `silentmon replay` against captures whose content is known: those of the shared reference data where they are at
 //! hand, the project's own fixtures everywhere.
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
 mod common;
 
@@ -83,7 +84,9 @@ fn samples(wav: &[u8]) -> (&[u8], u16) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(bytes);
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// What the reference says of a stream, in the words of the list.
@@ -295,55 +298,6 @@ fn variant(name: &str, folder: &Path) -> Option<(PathBuf, Value)> {
             eprintln!("skipped: python3 is needed to make the fixture \"{name}\"");
             None
         }
-    }
-}
-
-#[test]
-fn every_variant_of_the_fixture_call_is_listed_as_its_facts_say() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let names = "call alaw dtmf srtp two-calls one-way vlan untagged vid0 dei qinq qinq-8100 triple vxlan geneve erspan1 \
-        erspan2 erspan3 gre ipv6 loss reordered duplicated truncated cut-frames";
-    for name in names.split_whitespace() {
-        let Some((capture, facts)) = variant(name, folder.path()) else {
-            return;
-        };
-        let list = list(&capture);
-        let streams = list["streams"].as_array().expect("a list");
-        let facts_of_streams = facts["streams"].as_array().expect("a list");
-        let wanted: Vec<_> = facts_of_streams
-            .iter()
-            .filter(|stream| stream["packets"] != 0)
-            .collect();
-        assert_eq!(streams.len(), wanted.len(), "{name}: {list}");
-        for wanted in wanted {
-            let stream = streams.iter().find(|stream| stream["ssrc"] == wanted["ssrc"]);
-            let stream = stream.unwrap_or_else(|| panic!("{name}: no {wanted}"));
-            for key in ["source", "destination", "packets", "duplicates", "lost"] {
-                assert_eq!(stream[key], wanted[key], "{name}: {key} of {stream}");
-            }
-            assert_eq!(stream["encrypted"], facts["encrypted"], "{name}");
-            assert_eq!(stream["vlan"], facts["vlan"], "{name}");
-            assert_eq!(stream["codec"], facts["codec"], "{name}");
-        }
-        assert_eq!(list["frames"], facts["frames"], "{name}");
-    }
-}
-
-#[test]
-fn however_the_mirror_delivers_a_call_its_samples_are_the_same() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let phone = ["--media-address", "10.1.1.20:24678", "--exact"];
-    let (code, reference, said) = decode(&fixture("call.pcap.gz"), &phone);
-    assert_eq!(code, Some(0), "{said}");
-    let variants =
-        "vlan untagged vid0 dei qinq qinq-8100 triple vxlan geneve erspan1 erspan2 erspan3 gre reordered duplicated";
-    for name in variants.split_whitespace() {
-        let Some((capture, _)) = variant(name, folder.path()) else {
-            return;
-        };
-        let (code, wav, said) = decode(&capture, &phone);
-        assert_eq!(code, Some(0), "{name}: {said}");
-        assert!(wav == reference, "{name}: other samples");
     }
 }
 

@@ -37,6 +37,7 @@ fn rows(document: &Value) -> Vec<Vec<Value>> {
     let streams = document["streams"].as_array().expect("streams");
     let mut rows: Vec<Vec<Value>> = streams
         .iter()
+        .filter(|stream| stream["packets"] != 0)
         .map(|stream| fields.map(|field| stream[field].clone()).to_vec())
         .collect();
     rows.sort_by_key(|row| row[0].to_string());
@@ -90,11 +91,8 @@ fn every_stack_of_tags_is_listed_as_it_came() {
     agrees(
         &["call", "untagged", "vid0", "dei", "qinq", "qinq-8100", "triple", "ipv6"],
         |name, stream| {
-            assert_eq!(
-                (&stream["codec"], &stream["duration_s"]),
-                (&"PCMU".into(), &24.0.into()),
-                "{name}"
-            );
+            assert_eq!(stream["codec"], "PCMU", "{name}");
+            assert_eq!(stream["duration_s"], 23.98, "{name}: from the first packet to the last");
             assert_eq!(stream["tunnel"], Value::Null, "{name}");
         },
     );

@@ -55,7 +55,9 @@ fn decode_stream(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result
     match decode_piece(gathering, packets) {
         Err(TimelineError::TooLong { .. }) if packets.iter().skip(1).any(|packet| packet.broken_off) => {
             let pieces = packets.chunk_by(|_, next| !next.broken_off);
-            pieces.map(|piece| decode_piece(gathering, piece).map_err(too_long)).collect()
+            pieces
+                .map(|piece| decode_piece(gathering, piece).map_err(too_long))
+                .collect()
         }
         other => Ok(vec![other.map_err(too_long)?]),
     }
@@ -81,7 +83,11 @@ fn too_long(error: TimelineError) -> anyhow::Error {
     Failure::error(ExitKind::BadData, error.to_string())
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and bounded below")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and bounded below"
+)]
 fn offset(since: Instant, origin: Instant) -> anyhow::Result<usize> {
     let samples = (since.seconds_since(origin) * SAMPLES_PER_SECOND).round() as usize;
     if samples > DEFAULT_LIMIT {

@@ -9,6 +9,7 @@ use silentmon_capture_core::stream::{Encryption, PayloadKind, Stream};
 use silentmon_playback_core::player::{Player, PlayoutSettings, SAMPLE_RATE};
 use silentmon_playback_io::wav::{WavFormat, WavWriter};
 use silentmon_proto::ids::Leg;
+use silentmon_proto::reason::Code;
 use silentmon_proto::time::Instant;
 
 use super::gather::{Gathered, Gathering};
@@ -139,8 +140,8 @@ fn left_out(reading: &Reading, chosen: &[&Gathered]) -> Vec<String> {
 fn why_unheard(stream: &Stream) -> String {
     let key = stream.key();
     let why = match (stream.encryption(), stream.codec()) {
-        (Encryption::Encrypted, _) => "its media are encrypted (SRTP)".to_owned(),
-        (_, codec) if !codec.is_built_in() => format!("its codec {codec} isn't decoded"),
+        (Encryption::Encrypted, _) => format!("its media are encrypted (SRTP, {})", Code::Encrypted),
+        (_, codec) if !codec.is_built_in() => format!("its codec {codec} is not built in ({})", Code::CodecNotBuiltIn),
         _ if stream.cut_short() > 0 => "the capture cut its packets short".to_owned(),
         _ => "it can't be told from encrypted media".to_owned(),
     };

@@ -21,6 +21,7 @@ struct Listing {
     damage: Option<String>,
 }
 
+/// Frames of no use: `truncated` counts those of listed streams too, whose sound is lost though they count.
 #[derive(Debug, Serialize)]
 struct RejectedFrames {
     icmp_quoted: u64,
@@ -97,14 +98,15 @@ impl Listing {
             .map(|(_, stream)| ListedStream::of(stream))
             .collect();
         let packets: u64 = streams.iter().map(|stream| stream.packets).sum();
-        let truncated = reading.truncated + reading.table.rejected().truncated;
-        let known = packets + truncated + reading.icmp_quoted;
+        let beside = reading.truncated + reading.table.rejected().truncated;
+        let cut_short: u64 = streams.iter().map(|stream| stream.cut_short).sum();
+        let known = packets + beside + reading.icmp_quoted;
         Self {
             file: file_name(args),
             frames: reading.frames,
             rejected: RejectedFrames {
                 icmp_quoted: reading.icmp_quoted,
-                truncated,
+                truncated: beside + cut_short,
                 not_rtp: reading.frames.saturating_sub(known),
             },
             streams,

@@ -79,6 +79,7 @@ struct Reading {
 /// # Errors
 /// `BadData` where the file is no capture or damaged, `Unavailable` where nothing can be heard or written, `Usage`
 /// where it isn't clear what to hear.
+#[allow(clippy::needless_pass_by_value, reason = "commands take their arguments")]
 pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let gathering = match &args.wav {
         Some(_) => Some(Gathering::new(args.stream, args.media_address)?),

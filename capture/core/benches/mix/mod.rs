@@ -18,9 +18,7 @@ impl Mix {
                 for reverse in [false, true] {
                     frames.push((at, rtp(call, reverse, number)));
                 }
-                other(call, number)
-                    .into_iter()
-                    .for_each(|frame| frames.push((at, frame)));
+                frames.extend(other(call, number).map(|frame| (at, frame)));
             }
         }
         Self { frames }
