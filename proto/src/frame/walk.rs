@@ -218,7 +218,6 @@ impl<'a> Walk<'a> {
     #[cold]
     fn inside(&mut self, datagram: Datagram<'a>, tunnel: Tunnel, next: Next<'a>) -> Result<Datagram<'a>, Stop<'a>> {
         self.path.tunnel = Some(tunnel);
-        self.path.cut = datagram.truncated;
         self.next = next;
         match self.run() {
             Err(Stop::Rejected(Rejected::NotIp | Rejected::Malformed | Rejected::Truncated)) => Ok(datagram),

@@ -189,8 +189,6 @@ fn built(version_6: bool, payload: &[u8], shells: Vec<Shell>) -> Built {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     #[test]
     fn any_bytes_never_panic_whatever_the_link_type(
         bytes in prop::collection::vec(any::<u8>(), 0..300),

@@ -146,6 +146,14 @@ fn a_pseudowire_frame_whose_address_begins_like_ip() {
 }
 
 #[test]
+fn labelled_ip_whose_address_looks_like_an_ether_type() {
+    let mut packet = voice();
+    (packet[12], packet[13]) = (8, 0);
+    let read = read(&ethernet(0x8847, &mpls(1, &packet))).expect("a datagram");
+    assert_eq!(read.source.to_string(), "8.0.1.20:24678");
+}
+
+#[test]
 fn pppoe_sessions_but_not_their_discovery() {
     let session = ethernet(DOT1Q, &tag(7, 0x8864, &pppoe(0x0021, &voice())));
     assert_eq!(read(&session), Ok(read_voice(&[7], Some(Tunnel::Pppoe))));
@@ -188,6 +196,14 @@ fn voice_sent_to_a_tunnels_port_stays_voice() {
             );
         }
     }
+}
+
+#[test]
+fn voice_whose_header_passes_for_a_label_and_ip_stays_voice() {
+    let mut payload = [VOICE, &[6; 160]].concat();
+    (payload[2], payload[4], payload[6]) = (0x13, 0x45, 0x01);
+    let read = read_ip(UDP, &udp_between((24678, 6635), &payload)).expect("a datagram");
+    assert_eq!((read.payload, read.tunnel), (payload, None));
 }
 
 #[test]
