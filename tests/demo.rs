@@ -1,4 +1,10 @@
 //! The demonstration, as a newcomer runs it: its WAV against the speech that the embedded call was made of.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may fail here, and says what it skipped"
+)]
 
 use std::path::Path;
 use std::process::Command;

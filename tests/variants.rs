@@ -1,5 +1,11 @@
 //! `replay` on every variant of the fixture call: tags, tunnels, codecs and damage. What it lists must be what
 //! `scripts/make-fixtures` put in, and the same voice must come out of every wrapping.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may fail here, and says what it skipped"
+)]
 
 mod common;
 
@@ -37,7 +43,6 @@ fn rows(document: &Value) -> Vec<Vec<Value>> {
     let streams = document["streams"].as_array().expect("streams");
     let mut rows: Vec<Vec<Value>> = streams
         .iter()
-        .filter(|stream| stream["packets"] != 0)
         .map(|stream| fields.map(|field| stream[field].clone()).to_vec())
         .collect();
     rows.sort_by_key(|row| row[0].to_string());
@@ -91,8 +96,11 @@ fn every_stack_of_tags_is_listed_as_it_came() {
     agrees(
         &["call", "untagged", "vid0", "dei", "qinq", "qinq-8100", "triple", "ipv6"],
         |name, stream| {
-            assert_eq!(stream["codec"], "PCMU", "{name}");
-            assert_eq!(stream["duration_s"], 23.98, "{name}: from the first packet to the last");
+            assert_eq!(
+                (&stream["codec"], &stream["ptime_ms"]),
+                (&"PCMU".into(), &20.into()),
+                "{name}"
+            );
             assert_eq!(stream["tunnel"], Value::Null, "{name}");
         },
     );
@@ -171,20 +179,11 @@ fn encrypted_voice_is_not_decoded() {
         paths[1],
     ]);
     assert!(!output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("SM-2120"), "{}", said(&output));
+    assert!(said(&output).contains("encrypted (SRTP)"), "{}", said(&output));
     assert!(!wav.exists(), "no file is written");
 }
 
 #[test]
-fn frames_cut_by_a_snap_length_are_counted_as_truncated() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let Some((capture, _)) = make(folder.path(), "cut-frames") else {
-        return;
-    };
-    let list = list(&capture);
-    assert!(
-        list["rejected"]["truncated"].as_u64() >= Some(2400),
-        "{}",
-        list["rejected"]
-    );
+fn frames_cut_by_a_snap_length_still_count_in_their_stream() {
+    agrees(&["cut-frames"], |_, stream| assert_eq!(stream["codec"], "PCMU"));
 }
