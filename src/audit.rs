@@ -34,23 +34,26 @@ struct Entry<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(tag = "event")]
 enum What<'a> {
-    SessionStarted {
+    #[serde(rename = "session_started")]
+    Started {
         session: String,
         supervisor: &'a str,
         agent: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<&'a str>,
     },
-    SessionStopped {
+    #[serde(rename = "session_stopped")]
+    Stopped {
         session: String,
         supervisor: &'a str,
         agent: &'a str,
         audible_s: u64,
         reason: String,
     },
-    SessionRefused {
+    #[serde(rename = "session_refused")]
+    Refused {
         supervisor: &'a str,
         agent: &'a str,
         reason: String,
@@ -116,7 +119,7 @@ fn what(event: &EngineEvent) -> Option<What<'_>> {
             agent,
             purpose,
             ..
-        }) => Some(What::SessionStarted {
+        }) => Some(What::Started {
             session: session.to_string(),
             supervisor: supervisor.as_str(),
             agent: agent.as_str(),
@@ -131,7 +134,7 @@ fn what(event: &EngineEvent) -> Option<What<'_>> {
                 ..
             },
             reason,
-        ) => Some(What::SessionStopped {
+        ) => Some(What::Stopped {
             session: session.to_string(),
             supervisor: supervisor.as_str(),
             agent: agent.as_str(),
@@ -142,7 +145,7 @@ fn what(event: &EngineEvent) -> Option<What<'_>> {
             supervisor,
             agent,
             reason,
-        } => Some(What::SessionRefused {
+        } => Some(What::Refused {
             supervisor: supervisor.as_str(),
             agent: agent.as_str(),
             reason: reason.to_string(),

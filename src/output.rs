@@ -27,6 +27,7 @@ pub fn complain(text: &str) {
 }
 
 /// Shows a status line in place of the one before, where stderr is a terminal.
+#[cfg(feature = "playback")]
 pub fn status(text: &str) {
     let mut err = std::io::stderr().lock();
     if std::io::IsTerminal::is_terminal(&err) {

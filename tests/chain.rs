@@ -1,5 +1,6 @@
 //! The main job from a capture file on: capture service, relay, `listen`. No root needed; what is heard must be the
 //! samples of the exact decode.
+#![allow(clippy::expect_used, reason = "a test that can't go on panics")]
 
 mod common;
 
@@ -11,10 +12,8 @@ const EVENTS: &str = include_str!("fixtures/call.events.jsonl");
 const RATE: usize = 8000;
 
 fn source(pace: &str) -> String {
-    format!(
-        "{{ file = {:?}, pace = \"{pace}\", loop = true }}",
-        fixture("call.pcap.gz")
-    )
+    let call = fixture("call.pcap.gz");
+    format!("{{ file = '{}', pace = \"{pace}\", loop = true }}", call.display())
 }
 
 fn exact(house: &House, leg: &str) -> Vec<i16> {

@@ -203,7 +203,7 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
     }
     let reports = listener.reports();
     listener.close().await;
-    Ok(session.sum_up(reports))
+    Ok(session.sum_up(&reports))
 }
 
 /// When listening ends by itself.
@@ -304,14 +304,14 @@ impl Session {
         self.reason = status.reason;
     }
 
-    fn sum_up(self, reports: [LegReport; 2]) -> Summary {
+    fn sum_up(self, reports: &[LegReport; 2]) -> Summary {
         let first = reports.iter().filter_map(|report| report.first_audio).min();
         Summary::of(Heard {
             agent: self.agent,
             server: self.server,
             calls: self.calls,
             status: self.status,
-            reports,
+            reports: *reports,
             time_to_first_audio: first.map(|first| first - self.begun),
             reason: self.reason,
         })

@@ -159,7 +159,9 @@ impl MonitorSession {
             started: now,
             channel,
             attachment: Attachment::Attached(connection),
-            admission: Admission::Unrecorded { request: request.number },
+            admission: Admission::Unrecorded {
+                request: request.number,
+            },
             reason: Reason::from(silentmon_proto::reason::Code::AgentNotOnCall),
             next_status: now,
             audible: Duration::ZERO,

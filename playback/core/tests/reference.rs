@@ -1,5 +1,8 @@
 //! Against the reference material: the ITU's vectors and real captures with their known decodes. Skipped where absent.
-#![allow(clippy::disallowed_methods, reason = "reference vectors come from files; the ban is for the crate itself")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reference vectors come from files; the ban is for the crate itself"
+)]
 #![allow(
     clippy::expect_used,
     clippy::panic,

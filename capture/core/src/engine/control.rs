@@ -38,8 +38,19 @@ impl Engine {
         }
         match message {
             ClientMessage::Hello { version, .. } => self.welcome(from, version),
-            ClientMessage::StartMonitor { request, agent, resume, purpose, output } => {
-                let wanted = SessionRequest { number: request, agent, purpose, output };
+            ClientMessage::StartMonitor {
+                request,
+                agent,
+                resume,
+                purpose,
+                output,
+            } => {
+                let wanted = SessionRequest {
+                    number: request,
+                    agent,
+                    purpose,
+                    output,
+                };
                 self.start_monitor(from, wanted, resume, fresh_id, now);
             }
             ClientMessage::StopMonitor { session } => self.stop_monitor(from, session, now),
@@ -58,8 +69,12 @@ impl Engine {
 
     /// The journal has the start of a session on disk: it may be heard.
     pub fn handle_recorded(&mut self, id: SessionId, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Admission::Unrecorded { request } = session.admission else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let Admission::Unrecorded { request } = session.admission else {
+            return;
+        };
         session.admission = Admission::Admitted;
         self.reroute();
         self.answer_start(id, request, now);
@@ -95,7 +110,9 @@ impl Engine {
         fresh_id: SessionId,
         now: Instant,
     ) {
-        let Some(connection) = self.connections.get(&from) else { return };
+        let Some(connection) = self.connections.get(&from) else {
+            return;
+        };
         let (supervisor, request) = (connection.name.clone(), wanted.number);
         let rules = &self.settings.policy;
         let admitted = rules.authorise(&supervisor, &wanted.agent, &self.directory);
@@ -118,14 +135,23 @@ impl Engine {
 
     /// Answers a request once its session is written down.
     fn answer_start(&mut self, id: SessionId, request: u32, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         if session.admission != Admission::Admitted {
             session.admission = Admission::Unrecorded { request };
             return;
         }
         let channel = session.channel;
         if let Some(connection) = session.connection() {
-            self.send(connection, ServerMessage::MonitorStarted { request, session: id, channel });
+            self.send(
+                connection,
+                ServerMessage::MonitorStarted {
+                    request,
+                    session: id,
+                    channel,
+                },
+            );
         }
         self.send_status(id, now);
     }
@@ -219,7 +245,11 @@ impl Engine {
 
     /// Works out anew why a session has sound or none, and tells the supervisor when that changed or a status is due.
     pub(super) fn refresh_session(&mut self, id: SessionId, now: Instant) {
-        let Some(session) = self.sessions.get(&id).filter(|session| session.admission == Admission::Admitted) else {
+        let Some(session) = self
+            .sessions
+            .get(&id)
+            .filter(|session| session.admission == Admission::Admitted)
+        else {
             return;
         };
         let reason = self.diagnose_session(session, now);

@@ -83,7 +83,10 @@ impl Engine {
     /// Makes the routes anew after sessions, media or policy changed.
     pub(super) fn reroute(&mut self) {
         let mut routes = Routes { by_ip: HashMap::new() };
-        let admitted = self.sessions.values().filter(|session| session.admission == Admission::Admitted);
+        let admitted = self
+            .sessions
+            .values()
+            .filter(|session| session.admission == Admission::Admitted);
         for session in admitted {
             for leg in self.audible_media(&session.agent) {
                 routes.add(leg.address, session.id);

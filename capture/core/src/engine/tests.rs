@@ -51,7 +51,14 @@ impl House {
         };
         let now = Instant::from_parts(1_000, 0);
         let engine = Engine::new(settings, now);
-        let mut house = Self { engine, now, fresh_id: 0, journal_works: true, sent: Vec::new(), events: Vec::new() };
+        let mut house = Self {
+            engine,
+            now,
+            fresh_id: 0,
+            journal_works: true,
+            sent: Vec::new(),
+            events: Vec::new(),
+        };
         house.engine.handle_connected(ANNA, "anna".into());
         house.engine.handle_connected(BERT, "bert".into());
         house
@@ -67,13 +74,13 @@ impl House {
         self.sent.extend(std::iter::from_fn(|| self.engine.poll_transmit()));
     }
 
-    fn cti(&mut self, event: CtiEvent) {
-        self.engine.handle_cti(&event, self.now);
+    fn cti(&mut self, event: &CtiEvent) {
+        self.engine.handle_cti(event, self.now);
         self.collect();
     }
 
     fn agent_state(&mut self, agent: &str, state: AgentState) {
-        self.cti(CtiEvent::AgentState {
+        self.cti(&CtiEvent::AgentState {
             agent: agent.into(),
             name: None,
             extension: None,
@@ -84,7 +91,7 @@ impl House {
 
     fn call(&mut self, agent: &str, call: &str, kind: CallEventKind) {
         let (agent, call, acd) = (agent.into(), call.into(), Some(true));
-        self.cti(CtiEvent::Call {
+        self.cti(&CtiEvent::Call {
             agent,
             call,
             kind,
@@ -96,7 +103,7 @@ impl House {
 
     fn media(&mut self, agent: &str, call: &str, address: &str) {
         let address = address.parse().expect("an address");
-        self.cti(CtiEvent::MediaStarted {
+        self.cti(&CtiEvent::MediaStarted {
             agent: agent.into(),
             call: Some(call.into()),
             address,
@@ -426,7 +433,7 @@ fn dtmf_events_are_kept_back_as_silence() {
     assert!(
         audio
             .iter()
-            .all(|(header, rtp)| header.kind == AudioKind::Suppressed || rtp[1] & 0x7f == 0)
+            .all(|(header, rtp)| header.kind == AudioKind::Suppressed || rtp[1] == 0)
     );
 }
 
@@ -485,7 +492,7 @@ fn a_call_that_policy_excludes_stays_silent_and_says_why() {
         calling: None,
         called: None,
     };
-    house.cti(call);
+    house.cti(&call);
     house.media("4711", "90", PHONE);
     house.start(ANNA, "4711", None);
     house.stream(PHONE, GATEWAY, 0..20, speech);
@@ -554,7 +561,11 @@ fn nothing_is_heard_before_the_journal_has_it() {
     house.start(ANNA, "4711", None);
     house.stream(PHONE, GATEWAY, 0..10, speech);
     assert_eq!(house.audio(ANNA).len(), 0);
-    let started = |house: &House| house.messages().any(|(_, message)| matches!(message, ServerMessage::MonitorStarted { .. }));
+    let started = |house: &House| {
+        house
+            .messages()
+            .any(|(_, message)| matches!(message, ServerMessage::MonitorStarted { .. }))
+    };
     assert!(!started(&house));
     house.engine.handle_recorded(SessionId(1), house.now);
     house.stream(PHONE, GATEWAY, 10..20, speech);
@@ -568,7 +579,9 @@ fn a_session_that_the_journal_cannot_have_is_refused() {
     house.journal_works = false;
     house.talking();
     house.start(ANNA, "4711", None);
-    house.engine.handle_unrecorded(SessionId(1), Code::AuditUnwritable.into(), house.now);
+    house
+        .engine
+        .handle_unrecorded(SessionId(1), Code::AuditUnwritable.into(), house.now);
     house.stream(PHONE, GATEWAY, 0..10, speech);
     let refused = house.messages().find_map(|(_, message)| match message {
         ServerMessage::MonitorRefused { reason, .. } => Some(reason.code),

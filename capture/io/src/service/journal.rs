@@ -38,7 +38,10 @@ impl JournalThread {
                 }
             }
         })?;
-        Ok(Self { events: Some(sender), thread: Some(thread) })
+        Ok(Self {
+            events: Some(sender),
+            thread: Some(thread),
+        })
     }
 
     /// Queues an event.
