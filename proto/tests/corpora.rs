@@ -2,6 +2,10 @@
 //! is found packet by packet.
 //!
 //! The material is looked for in `SILENTMON_SHARED`, else in `shared` beside the workspace; without it the tests skip.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the core is without IO, its tests read reference files"
+)]
 #![cfg(test)]
 
 use std::collections::BTreeMap;
