@@ -65,6 +65,14 @@ fn listen(lab: &Lab, house: &House, who: &str, agent: &str, server: std::net::So
     Listener::start(lab, &command, wav)
 }
 
+/// That the whole of the call was heard; else says whether its begin, its end or both are missing.
+fn assert_whole(heard: &[i16], exact: &[i16], whose: &str, summary: &serde_json::Value) {
+    let (begin, length) = common_run(heard, exact);
+    let run = &heard[begin..begin + length];
+    let ends = (exact.starts_with(run), exact.ends_with(run));
+    assert_eq!(length, exact.len(), "{whose}: begin and end heard: {ends:?}; from sample {begin} of the WAV; {summary}");
+}
+
 /// `common_run`, where the voice is loud enough in this stretch of the call to find its place.
 fn voice_run(heard: &[i16], exact: &[i16]) -> Option<(usize, usize)> {
     let loud = heard
@@ -140,8 +148,7 @@ fn every_sample_of_a_whole_tagged_call_is_heard() {
     for (heard, ssrc) in heard.iter().zip([AGENT, CUSTOMER]) {
         let exact = exact(&house, &capture, ssrc);
         assert_eq!(exact.len(), 24 * RATE);
-        let (begin, length) = common_run(heard, &exact);
-        assert_eq!(length, exact.len(), "{ssrc}: from sample {begin} of the WAV");
+        assert_whole(heard, &exact, ssrc, &summary);
     }
     for leg in ["agent", "customer"] {
         assert_eq!(summary["legs"][leg]["received"], 1200, "{summary}");
@@ -197,9 +204,7 @@ fn supervisors_who_come_and_go_cost_the_first_one_no_packet() {
     mirror.finish();
     let (heard, summary) = first.finish();
     for (heard, ssrc) in heard.iter().zip([AGENT, CUSTOMER]) {
-        let exact = exact(&house, &capture, ssrc);
-        let (begin, length) = common_run(heard, &exact);
-        assert_eq!(length, exact.len(), "{ssrc}: from sample {begin} of the WAV; {summary}");
+        assert_whole(heard, &exact(&house, &capture, ssrc), ssrc, &summary);
     }
     assert_nothing_lost(&summary);
 }

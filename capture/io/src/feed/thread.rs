@@ -72,12 +72,13 @@ pub(super) fn day_now() -> Instant {
 
 pub(super) fn run_live(mut capture: LiveCapture, mut outlet: Outlet, filter: &ArcSwap<MediaFilter>) -> CaptureEnd {
     let mut figures = std::time::Instant::now();
+    let mut filter = Cache::new(filter);
     loop {
-        let wanted = filter.load();
         let mut taken = Ok(());
         let read = capture.read(FRAMES, |frame| {
             if taken.is_ok() {
-                taken = outlet.take(&frame, &wanted);
+                // Loaded for each frame: on a quiet link the read may have waited since before the filter changed.
+                taken = outlet.take(&frame, filter.load());
             }
         });
         let more = matches!(read, Ok(LiveRead::Frames(_)));

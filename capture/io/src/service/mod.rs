@@ -265,13 +265,14 @@ impl Service {
 
     fn change_filter(&mut self) {
         let monitored = self.engine.monitored();
-        self.capture.watch(&monitored, &self.engine.watched());
         let wanted = if self.capture.counts_in_kernel() {
-            monitored
+            monitored.clone()
         } else {
             self.engine.watched()
         };
+        // Before the kernel's, so that nothing it lets through is turned away behind it.
         self.filter.store(Arc::new(wanted));
+        self.capture.watch(&monitored, &self.engine.watched());
     }
 
     /// Lets each connection carry what its sessions need.
