@@ -7,11 +7,10 @@ use std::time::Duration;
 use silentmon_certs::ClientTls;
 use silentmon_playback_core::player::{Player, PlayoutSettings};
 use silentmon_playback_core::report::LegReport;
-use silentmon_playback_io::clock;
 use silentmon_playback_io::receiver::{
     MonitorRequest, Persistence, Receiver, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, ServerOrder,
 };
-use silentmon_playback_io::sink::SharedPlayer;
+use silentmon_playback_io::sink::{SharedPlayer, Sink, SinkEvent};
 use silentmon_proto::ids::Leg;
 use silentmon_proto::relay::{AudioHeader, AudioKind};
 use silentmon_proto::time::Instant;
@@ -120,6 +119,16 @@ impl Listener {
     }
 }
 
+/// The next event of an output; never, where there is none or it is closed.
+pub async fn next_sink_event(sink: &mut Option<Sink>) -> SinkEvent {
+    if let Some(sink) = sink
+        && let Some(event) = sink.next_event().await
+    {
+        return event;
+    }
+    std::future::pending().await
+}
+
 /// Takes what the receiver hears: audio to the player, events to whoever listens.
 struct Ear {
     player: SharedPlayer,
@@ -133,12 +142,10 @@ impl ReceiverSink for Ear {
         let _ = self.events.send(event);
     }
 
-    fn packet(&mut self, _: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]) {
+    fn packet(&mut self, now: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]) {
         if request.0 != self.heard.load(Ordering::Acquire) {
             return;
         }
-        // The output pulls by this clock; the player wants one only.
-        let now = clock::now();
         let mut player = lock(&self.player);
         player.handle_relay_sequence(header.leg, header.relay_sequence);
         match header.kind {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::exit::{ExitKind, Failure};
-use crate::listening::Listener;
+use crate::listening::{Listener, next_sink_event};
 use crate::summary::{Heard, Summary};
 use crate::{output, shutdown, tls};
 
@@ -222,15 +222,6 @@ impl End {
             Self::NotYetKnown | Self::Never => std::future::pending().await,
         }
     }
-}
-
-async fn next_sink_event(sink: &mut Option<Sink>) -> SinkEvent {
-    if let Some(sink) = sink
-        && let Some(event) = sink.next_event().await
-    {
-        return event;
-    }
-    std::future::pending().await
 }
 
 fn show_output(event: &SinkEvent) {

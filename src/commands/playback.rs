@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
 use crate::exit::{ExitKind, Failure};
-use crate::listening::Listener;
+use crate::listening::{Listener, next_sink_event};
 use crate::local_api::{self, LocalApi, PlaybackStatus, Wish};
 use crate::{shutdown, telemetry, tls};
 
@@ -76,15 +76,6 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     }
     desk.leave().await;
     Ok(())
-}
-
-async fn next_sink_event(sink: &mut Option<Sink>) -> SinkEvent {
-    if let Some(sink) = sink
-        && let Some(event) = sink.next_event().await
-    {
-        return event;
-    }
-    std::future::pending().await
 }
 
 /// What the supervisor has before him: one session at most, one output, the list of agents.

@@ -70,7 +70,11 @@ fn assert_whole(heard: &[i16], exact: &[i16], whose: &str, summary: &serde_json:
     let (begin, length) = common_run(heard, exact);
     let run = &heard[begin..begin + length];
     let ends = (exact.starts_with(run), exact.ends_with(run));
-    assert_eq!(length, exact.len(), "{whose}: begin and end heard: {ends:?}; from sample {begin} of the WAV; {summary}");
+    assert_eq!(
+        length,
+        exact.len(),
+        "{whose}: begin and end heard: {ends:?}; from sample {begin} of the WAV; {summary}"
+    );
 }
 
 /// `common_run`, where the voice is loud enough in this stretch of the call to find its place.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::Ssrc;
+use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
 use crate::buffer::Waiting;
 use crate::decoder::Decoder;
-use crate::packet::Packet;
 use crate::player::PlayoutSettings;
 use crate::playout::{Playout, TICK};
 use crate::report::LegReport;
@@ -135,7 +135,7 @@ impl Leg {
     pub(crate) fn handle_suppressed(&mut self, packet: &Packet<'_>) {
         self.counters.suppressed += 1;
         if self.stream.as_ref().is_some_and(|stream| stream.ssrc == packet.ssrc) {
-            self.numbers.record(packet.sequence.into(), packet.timestamp);
+            self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
         }
     }
 
@@ -144,7 +144,7 @@ impl Leg {
             self.counters.late += 1;
             return;
         }
-        let numbered = self.numbers.record(packet.sequence.into(), packet.timestamp);
+        let numbered = self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
         match numbered.order {
             Order::Newest | Order::Reordered => {}
             Order::Duplicate => return self.counters.duplicates += 1,
@@ -197,7 +197,7 @@ impl Leg {
             return;
         };
         let placing = Placing {
-            timestamp: stream.timestamps.unwrap(packet.timestamp),
+            timestamp: stream.timestamps.unwrap(packet.timestamp.0),
             sequence: numbered.extended,
             samples: span(length),
             newest: numbered.order != Order::Reordered,

@@ -14,7 +14,6 @@ mod buffer;
 mod conceal;
 mod decoder;
 mod leg;
-mod packet;
 mod playout;
 mod schedule;
 mod units;

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use silentmon_proto::ids;
+use silentmon_proto::rtp;
 use silentmon_proto::time::Instant;
 
 use crate::leg::{Arrival, Leg};
-use crate::packet::Packet;
 use crate::playout::TICK;
 use crate::quality::Concealment;
 use crate::report::LegReport;
@@ -70,9 +70,9 @@ impl Player {
     }
 
     /// Takes an RTP packet of one leg that came at `now` and passed the capture NIC at `captured`.
-    pub fn handle_packet(&mut self, now: Instant, leg: ids::Leg, captured: Instant, rtp: &[u8]) {
+    pub fn handle_packet(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
         let position = self.position(now, leg);
-        let Some(packet) = Packet::parse(rtp) else {
+        let Ok(packet) = rtp::parse(bytes) else {
             return self.leg(leg).count_dropped();
         };
         self.clock.observe(now, captured);
@@ -90,14 +90,14 @@ impl Player {
     }
 
     /// Takes the header of an event packet (RFC 4733) that the capture server kept back: silence, not loss.
-    pub fn handle_suppressed(&mut self, now: Instant, leg: ids::Leg, captured: Instant, rtp: &[u8]) {
+    pub fn handle_suppressed(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
         self.epoch.get_or_insert(now);
-        match Packet::parse(rtp) {
-            Some(packet) => {
+        match rtp::parse(bytes) {
+            Ok(packet) => {
                 self.clock.observe(now, captured);
                 self.leg(leg).handle_suppressed(&packet);
             }
-            None => self.leg(leg).count_dropped(),
+            Err(_) => self.leg(leg).count_dropped(),
         }
     }
 

@@ -14,3 +14,8 @@ pub fn now() -> Instant {
     });
     *utc + start.elapsed()
 }
+
+/// The moment of tokio's clock at which this one will show `at`.
+pub fn deadline(at: Instant) -> tokio::time::Instant {
+    tokio::time::Instant::now() + (at - now())
+}

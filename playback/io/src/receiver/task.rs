@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use silentmon_certs::ClientTls;
@@ -17,6 +17,8 @@ use silentmon_transport::{
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use crate::clock;
 
 use super::machine::{Action, HEARTBEAT, Machine};
 use super::{MonitorRequest, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId};
@@ -68,11 +70,9 @@ impl Receiver {
     pub fn start(settings: ReceiverSettings, tls: ClientTls, sink: Box<dyn ReceiverSink>) -> Self {
         let (commands, orders) = mpsc::unbounded_channel();
         let statistics = Arc::<Counters>::default();
-        let clock = Clock::new();
         let transport = settings.transport.clone();
         let task = Task {
-            machine: Machine::new(settings, seed(), clock.now()),
-            clock,
+            machine: Machine::new(settings, seed(), clock::now()),
             tls,
             transport,
             sink,
@@ -81,7 +81,7 @@ impl Receiver {
             dialling: None,
             early: VecDeque::new(),
             statistics: Arc::clone(&statistics),
-            next_path: clock.now(),
+            next_path: clock::now(),
         };
         Self {
             commands,
@@ -147,31 +147,6 @@ impl Drop for Receiver {
     }
 }
 
-/// Time since 1970 that never jumps: read once, then counted on.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    origin: Instant,
-    started: tokio::time::Instant,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            origin: Instant::EPOCH + since,
-            started: tokio::time::Instant::now(),
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.origin + self.started.elapsed()
-    }
-
-    fn at(&self, time: Instant) -> tokio::time::Instant {
-        self.started + (time - self.origin)
-    }
-}
-
 /// Different for each receiver: the order of servers and the waits are to differ between programs.
 fn seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
@@ -182,7 +157,6 @@ type Dialling = Pin<Box<dyn Future<Output = Result<Channel, ConnectError>> + Sen
 
 struct Task {
     machine: Machine,
-    clock: Clock,
     tls: ClientTls,
     transport: silentmon_transport::Settings,
     sink: Box<dyn ReceiverSink>,
@@ -212,7 +186,7 @@ impl Task {
             // 2. Wait for whatever comes first.
             let input = self.input().await;
             // 3. Let the machine decide.
-            let now = self.clock.now();
+            let now = clock::now();
             match input {
                 Input::Order(order) => self.order(order, now),
                 Input::Dialled(outcome) => self.dialled(outcome, now),
@@ -232,7 +206,7 @@ impl Task {
         };
         let message = or_never(messages.map(ControlReceiver::receive));
         let datagram = or_never(connection.map(Connection::receive_datagram));
-        let timeout = or_never(deadline.map(|at| tokio::time::sleep_until(self.clock.at(at))));
+        let timeout = or_never(deadline.map(|at| tokio::time::sleep_until(clock::deadline(at))));
         tokio::select! {
             order = self.orders.recv() => Input::Order(order),
             outcome = or_never(self.dialling.as_mut()) => Input::Dialled(outcome),
@@ -268,11 +242,11 @@ impl Task {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it reads nothing".to_owned(),
         };
-        self.lost(&problem, self.clock.now());
+        self.lost(&problem, clock::now());
     }
 
     fn report(&mut self) {
-        let now = self.clock.now();
+        let now = clock::now();
         while let Some(event) = self.machine.poll_event() {
             let started = matches!(event, ReceiverEvent::MonitorStarted { .. });
             self.sink.event(now, event);
@@ -361,7 +335,7 @@ impl Task {
     }
 
     fn claim_early(&mut self) {
-        let now = self.clock.now();
+        let now = clock::now();
         for (arrived, header, rtp) in std::mem::take(&mut self.early) {
             match self.machine.handle_datagram(header.channel, now) {
                 Some(request) => self.play(arrived, request, &header, &rtp),

@@ -1,0 +1,146 @@
+//! The playback service on a supervisor's desktop, told over its local interface whom to hear.
+#![allow(clippy::expect_used, reason = "a test that can't go on panics")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::{House, Service, fixture, silentmon};
+
+const EVENTS: &str = include_str!("fixtures/call.events.jsonl");
+
+struct Desk {
+    address: SocketAddr,
+    token: String,
+    service: Service,
+}
+
+impl Desk {
+    fn start(house: &House, server: SocketAddr, output: &str) -> Self {
+        let address = common::free_address();
+        let config = format!(
+            "schema = 1\n[playback]\nservers = [\"{server}\"]\nidentity = \"anna.pem\"\nca = \"ca.pem\"\n\
+             output = \"{output}\"\nlisten = [\"{address}\"]\ntoken = \"token\"\n"
+        );
+        std::fs::write(house.path("playback.toml"), config).expect("writes");
+        let mut command = silentmon();
+        command.args(["playback", "--config", &house.text("playback.toml")]);
+        let service = Service::start(command);
+        let token = std::fs::read_to_string(house.path("token")).expect("a token");
+        Self {
+            address,
+            token,
+            service,
+        }
+    }
+
+    /// Status code and body of a request.
+    fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address).expect("connects");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).expect("asks");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answers");
+        let code = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .expect("a status code");
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        (code, body.to_owned())
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let (code, body) = self.ask("GET", "/v1/status", &self.token, "");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Asks for the status until it is as wanted.
+    fn wait(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let deadline = Instant::now() + Duration::from_secs(15);
+        loop {
+            let status = self.status();
+            if wanted(&status) || Instant::now() > deadline {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn capture(house: &House) -> (SocketAddr, Service) {
+    let source = format!("{{ file = '{}', loop = true }}", fixture("call.pcap.gz").display());
+    let server = house.configure(&source, EVENTS, "");
+    (server, house.start())
+}
+
+#[test]
+fn a_local_program_says_whom_to_hear_and_when_to_stop() {
+    let house = House::build();
+    let (server, _capture) = capture(&house);
+    let desk = Desk::start(&house, server, "null");
+    assert_eq!(desk.wait(|status| status["server"] == "gw1")["server"], "gw1");
+
+    let (code, _) = desk.ask(
+        "POST",
+        "/v1/listen",
+        &desk.token,
+        "{\"agent\":\"4711\",\"purpose\":\"coaching\"}",
+    );
+    assert_eq!(code, 202);
+    let heard = desk.wait(|status| status["reason"]["code"] == "SM-0000");
+    assert_eq!(
+        (&heard["agent"], &heard["reason"]["code"]),
+        (&"4711".into(), &"SM-0000".into()),
+        "{heard}"
+    );
+    let (_, agents) = desk.ask("GET", "/v1/agents", &desk.token, "");
+    assert!(agents.contains("Marko Kern"), "{agents}");
+
+    let (code, _) = desk.ask("DELETE", "/v1/listen", &desk.token, "");
+    assert_eq!(code, 202);
+    let idle = desk.wait(|status| status["agent"].is_null());
+    assert_eq!(idle["agent"], serde_json::Value::Null);
+    let (code, took) = desk.service.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "SIGTERM took {took:?}");
+    let audit = std::fs::read_to_string(house.path("audit.jsonl")).expect("an audit journal");
+    assert!(
+        audit.contains("coaching") && audit.contains("session_stopped"),
+        "{audit}"
+    );
+}
+
+#[test]
+fn nobody_else_is_answered() {
+    let house = House::build();
+    let (server, _capture) = capture(&house);
+    let desk = Desk::start(&house, server, "null");
+    for token in ["", "wrong"] {
+        assert_eq!(desk.ask("GET", "/v1/status", token, "").0, 401);
+        assert_eq!(desk.ask("POST", "/v1/listen", token, "{\"agent\":\"4711\"}").0, 401);
+    }
+    assert_eq!(
+        desk.ask("POST", "/v1/listen", &desk.token, "{\"agents\":\"4711\"}").0,
+        422
+    );
+    assert_eq!(desk.status()["agent"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_sound_card_that_is_not_there_is_said() {
+    let house = House::build();
+    let (server, _capture) = capture(&house);
+    let desk = Desk::start(&house, server, "no such card");
+    desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
+    let status = desk.wait(|status| !status["reason"].is_null());
+    assert_eq!(status["reason"]["code"], "SM-4001", "{status}");
+}
