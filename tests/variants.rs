@@ -179,7 +179,7 @@ fn encrypted_voice_is_not_decoded() {
         paths[1],
     ]);
     assert!(!output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("encrypted (SRTP)"), "{}", said(&output));
+    assert!(said(&output).contains("encrypted (SRTP, SM-2120)"), "{}", said(&output));
     assert!(!wav.exists(), "no file is written");
 }
 
