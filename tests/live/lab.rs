@@ -70,7 +70,17 @@ impl Lab {
     /// in 24 s on a busy machine, whereas a rate is kept to a few milliseconds.
     pub fn play(&self, capture: &Path) -> Running {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.mirror, "tcpreplay", "--quiet", "--timer", "nano", "--pps", "100"]);
+        command.args([
+            "netns",
+            "exec",
+            &self.mirror,
+            "tcpreplay",
+            "--quiet",
+            "--timer",
+            "nano",
+            "--pps",
+            "100",
+        ]);
         command.args(["--intf1", MIRROR]).arg(capture);
         Running::start(command)
     }
@@ -154,7 +164,11 @@ pub fn media(house: &House, variant: &str, call: &str) -> PathBuf {
     let out = house.path(&format!("{variant}-{call}.pcap"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-fixtures");
     let arguments = ["--variant", variant, "--media-of", call, "--out"];
-    let made = Command::new(script).args(arguments).arg(&out).status().expect("make-fixtures runs");
+    let made = Command::new(script)
+        .args(arguments)
+        .arg(&out)
+        .status()
+        .expect("make-fixtures runs");
     assert!(made.success(), "make-fixtures {arguments:?}");
     out
 }

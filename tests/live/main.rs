@@ -70,12 +70,20 @@ fn assert_whole(heard: &[i16], exact: &[i16], whose: &str, summary: &serde_json:
     let (begin, length) = common_run(heard, exact);
     let run = &heard[begin..begin + length];
     let ends = (exact.starts_with(run), exact.ends_with(run));
-    assert_eq!(length, exact.len(), "{whose}: begin and end heard: {ends:?}; from sample {begin} of the WAV; {summary}");
+    assert_eq!(
+        length,
+        exact.len(),
+        "{whose}: begin and end heard: {ends:?}; from sample {begin} of the WAV; {summary}"
+    );
 }
 
 /// `common_run`, where the voice is loud enough in this stretch of the call to find its place.
 fn voice_run(heard: &[i16], exact: &[i16]) -> Option<(usize, usize)> {
-    let loud = heard.iter().skip(heard.len() / 3).filter(|sample| sample.unsigned_abs() > 500).count();
+    let loud = heard
+        .iter()
+        .skip(heard.len() / 3)
+        .filter(|sample| sample.unsigned_abs() > 500)
+        .count();
     (loud > RATE / 2).then(|| common_run(heard, exact))
 }
 
@@ -190,7 +198,9 @@ fn supervisors_who_come_and_go_cost_the_first_one_no_packet() {
         lab::wait_for_sessions(&house, 2 + round);
         let (heard, summary) = second.finish();
         for (heard, ssrc) in heard.iter().zip([SECOND_AGENT, SECOND_CUSTOMER]) {
-            let Some((_, length)) = voice_run(heard, &exact(&house, &other, ssrc)) else { continue };
+            let Some((_, length)) = voice_run(heard, &exact(&house, &other, ssrc)) else {
+                continue;
+            };
             assert!(length > 2 * RATE, "{ssrc}: {length} samples identical; {summary}");
         }
     }
