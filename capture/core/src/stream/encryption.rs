@@ -92,16 +92,37 @@ impl EncryptionDetector {
         }
         self.payloads += 1;
         self.tagged += u16::from(tagged);
+        self.structure += match codec {
+            Codec::G722 => forbidden_codes(payload),
+            law => likeness(payload, if law == Codec::Pcma { 0x55 } else { 0xff }),
+        };
+        // The cheapest measure is enough for most speech: the strongest one counts, and all begin anew with a verdict.
+        if self.deviations(self.structure) >= self.plain_at().0 {
+            return self.conclude(Encryption::Plain);
+        }
         let histogram = Histogram::of(payload);
         self.collisions += histogram.collisions();
-        match codec {
-            Codec::G722 => self.structure += forbidden_codes(payload),
-            law => {
-                self.levels += histogram.level_collisions();
-                self.structure += likeness(payload, if law == Codec::Pcma { 0x55 } else { 0xff });
-            }
+        if codec != Codec::G722 {
+            self.levels += histogram.level_collisions();
         }
         self.judge_samples();
+    }
+
+    fn deviations(&self, measure: f32) -> f32 {
+        measure / f32::from(self.payloads).sqrt()
+    }
+
+    const fn is_all_tagged(&self) -> bool {
+        self.tagged > 0 && self.tagged + 1 >= self.payloads
+    }
+
+    /// Deviations that make a stream plain, and payloads that make one without them encrypted.
+    const fn plain_at(&self) -> (f32, u16) {
+        match self.verdict {
+            Encryption::Encrypted => (PLAIN_AFTER_ENCRYPTED, ENOUGH),
+            _ if self.is_all_tagged() => (PLAIN, ENOUGH_FOR_DOUBT),
+            Encryption::Undecided | Encryption::Plain => (PLAIN, ENOUGH),
+        }
     }
 
     /// A plain stream is looked at closely only now and then, unless a length or the last look was suspicious.
@@ -114,13 +135,9 @@ impl EncryptionDetector {
 
     fn judge_samples(&mut self) {
         let most = self.collisions.max(self.structure).max(self.levels * LEVELS_WEIGHT);
-        let deviations = most / f32::from(self.payloads).sqrt();
-        let all_tagged = self.tagged > 0 && self.tagged + 1 >= self.payloads;
-        let (plain, enough) = match self.verdict {
-            Encryption::Encrypted => (PLAIN_AFTER_ENCRYPTED, ENOUGH),
-            _ if all_tagged => (PLAIN, ENOUGH_FOR_DOUBT),
-            Encryption::Undecided | Encryption::Plain => (PLAIN, ENOUGH),
-        };
+        let deviations = self.deviations(most);
+        let all_tagged = self.is_all_tagged();
+        let (plain, enough) = self.plain_at();
         if deviations >= plain {
             self.conclude(Encryption::Plain);
         } else if self.payloads >= enough && deviations < CHANCE {
@@ -232,19 +249,18 @@ fn above_chance(found: u32, values: usize, probability: f32) -> f32 {
 
 /// Correlation of each sample with the next, in the companded domain where ciphertext is uniform; either sign counts.
 fn likeness(payload: &[u8], inversion: u8) -> f32 {
-    let sample = |&byte: &u8| {
+    let mut samples = [0i16; LONGEST];
+    for (sample, byte) in samples.iter_mut().zip(payload) {
         let code = byte ^ inversion;
         let magnitude = i16::from(code & 0x7f);
-        if code & 0x80 == 0 { magnitude } else { -magnitude }
-    };
-    let next = payload.get(1..).unwrap_or_default();
-    let times = |one: i16, other: i16| i32::from(one) * i32::from(other);
-    let power: i32 = payload.iter().map(sample).map(|one| times(one, one)).sum();
-    let product: i32 = payload
-        .iter()
-        .zip(next)
-        .map(|(one, other)| times(sample(one), sample(other)))
-        .sum();
+        let sign = i16::from(code >> 7);
+        *sample = (magnitude ^ -sign) + sign;
+    }
+    let samples = samples.get(..payload.len()).unwrap_or_default();
+    let next = samples.get(1..).unwrap_or_default();
+    let times = |(one, other): (&i16, &i16)| i32::from(*one) * i32::from(*other);
+    let power: i32 = samples.iter().zip(samples).map(times).sum();
+    let product: i32 = samples.iter().zip(next).map(times).sum();
     if power == 0 {
         return 0.0;
     }
