@@ -153,6 +153,28 @@ fn a_file_that_is_no_capture_is_bad_data() {
     assert_refused(&replay(&fixture("README.md")), 65, &["README.md"]);
 }
 
+/// A capture service over a capture file, until it ends by itself.
+fn serve_file(house: &House, file: &Path) -> Output {
+    house.configure(&format!("{{ file = '{}', pace = \"fast\" }}", file.display()), "", "");
+    run(&["capture", "--config", &house.text("capture.toml")])
+}
+
+#[test]
+fn a_service_whose_capture_file_breaks_names_file_and_place() {
+    let house = House::build();
+    let broken = house.path("broken.pcap");
+    std::fs::write(
+        &broken,
+        b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\xff\xff\0\0\x01\0\0\0cut",
+    )
+    .expect("writes");
+    let output = serve_file(&house, &broken);
+    assert_eq!(output.status.code(), Some(65), "{}", said(&output));
+    assert!(said(&output).contains("broken.pcap"), "{}", said(&output));
+    let missing = serve_file(&house, &house.path("missing.pcap"));
+    assert_refused(&missing, 65, &["capture.source", "missing.pcap"]);
+}
+
 #[test]
 fn a_capture_that_ends_in_mid_frame_is_read_up_to_there_and_said() {
     let house = House::build();

@@ -10,7 +10,6 @@ use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
 use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source};
-use silentmon_capture_io::file::Damage;
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Journal as JournalWriter, Reload, Service, ServiceParts};
@@ -74,7 +73,12 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         journal: Box::new(AuditWriter(journal)),
     };
     telemetry::ready();
-    Service::run(parts, reloads, shutdown).await
+    Service::run(parts, reloads, shutdown)
+        .await
+        .map_err(|error| match error.downcast::<CaptureError>() {
+            Ok(broken) => source_failure(&broken),
+            Err(other) => other,
+        })
 }
 
 /// Opens the supervisors' door.
@@ -106,15 +110,18 @@ fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> an
             filtering: Filtering::Nowhere,
         },
     };
-    CaptureHandle::start(source, Arc::clone(filter)).map_err(|error| {
-        let kind = match &error {
-            CaptureError::Live(LiveError::NotPermitted { .. }) => ExitKind::NotPermitted,
-            CaptureError::Live(LiveError::NotOneInterface { .. }) => ExitKind::BadConfig,
-            CaptureError::File(file) if file.damage() == Damage::Unreadable => ExitKind::BadData,
-            _ => ExitKind::Unavailable,
-        };
-        Failure::error(kind, format!("capture.source: {error}"))
-    })
+    CaptureHandle::start(source, Arc::clone(filter)).map_err(|error| source_failure(&error))
+}
+
+/// A source that can't be opened, or broke while it was read.
+fn source_failure(error: &CaptureError) -> anyhow::Error {
+    let kind = match error {
+        CaptureError::Live(LiveError::NotPermitted { .. }) => ExitKind::NotPermitted,
+        CaptureError::Live(LiveError::NotOneInterface { .. }) => ExitKind::BadConfig,
+        CaptureError::File(_) => ExitKind::BadData,
+        _ => ExitKind::Unavailable,
+    };
+    Failure::error(kind, format!("capture.source: {error}"))
 }
 
 fn unusable(error: &anyhow::Error) -> anyhow::Error {

@@ -105,7 +105,6 @@ impl Service {
         loop {
             let wake = service.clock.deadline(service.next_wake());
             tokio::select! {
-                biased;
                 () = shutdown.cancelled() => break,
                 batch = batches.recv(), if !source_ended => {
                     source_ended = batch.is_none();
@@ -175,7 +174,7 @@ impl Service {
                 tracing::info!("the capture source has ended; serving on without it");
                 Ok(())
             }
-            CaptureEnd::Failed(error) => Err(anyhow::anyhow!(error)),
+            CaptureEnd::Failed(error) => Err(error.into()),
         }
     }
 
