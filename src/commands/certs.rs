@@ -400,6 +400,9 @@ fn failure(error: &CertsError) -> anyhow::Error {
     Failure::error(kind, error.to_string())
 }
 
+/// Validity of certificates that are thrown away: just beyond the warning of certificates that expire soon.
+const THROW_AWAY_DAYS: u32 = 40;
+
 /// An authority for a demonstration or a test: its password is random and forgotten.
 #[cfg(all(feature = "capture", feature = "playback"))]
 pub struct ThrowAwayCa {
@@ -416,7 +419,7 @@ impl ThrowAwayCa {
     pub fn make(directory: &Path) -> anyhow::Result<Self> {
         let options = AuthorityOptions {
             name: default_name()?,
-            days: 2,
+            days: THROW_AWAY_DAYS,
         };
         let password = Password::existing(format!("{:016x}{:016x}", random()?, random()?));
         let authority =
@@ -441,7 +444,10 @@ impl ThrowAwayCa {
             name: SubjectName::new(name)?,
             hosts: hosts.map_err(|error| failure(&error))?,
         };
-        let options = SignOptions { days: 2, role: None };
+        let options = SignOptions {
+            days: THROW_AWAY_DAYS,
+            role: None,
+        };
         self.authority
             .issue(&self.directory, &request, &options)
             .map_err(|error| failure(&error))?;

@@ -258,6 +258,7 @@ impl Session {
             ReceiverEvent::Connected { name, .. } => self.server = Some(name),
             ReceiverEvent::Lost { server, reason, .. } => {
                 output::status(&format!("Lost {server} ({reason}); your place is kept."));
+                self.reason = reason;
             }
             ReceiverEvent::MonitorStarted { .. } => self.started = true,
             ReceiverEvent::MonitorRefused { reason, .. } => return Err(refused(&reason)),
