@@ -401,6 +401,7 @@ fn failure(error: &CertsError) -> anyhow::Error {
 }
 
 /// Validity of certificates that are thrown away: just beyond the warning of certificates that expire soon.
+#[cfg(all(feature = "capture", feature = "playback"))]
 const THROW_AWAY_DAYS: u32 = 40;
 
 /// An authority for a demonstration or a test: its password is random and forgotten.
