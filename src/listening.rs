@@ -113,6 +113,11 @@ impl Listener {
         Leg::BOTH.map(|leg| player.report(leg))
     }
 
+    /// How long the sound lasts that waits to be played.
+    pub fn buffered(&self) -> Duration {
+        lock(&self.player).buffered()
+    }
+
     /// Says goodbye and ends.
     pub async fn close(self) {
         self.receiver.close_and_wait().await;

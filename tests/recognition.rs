@@ -1,27 +1,18 @@
 //! How surely encrypted media and telephone events are recognised, measured on the shared reference captures.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a test")]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use common::shared;
 use silentmon_capture_core::stream::{
     Arrival, Encryption, EncryptionDetector, Evidence, Limits, PayloadKind, RtpArrival, StreamId, StreamTable,
 };
 use silentmon_capture_io::file::CaptureFile;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::{Datagram, FrameReader};
-
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("SILENTMON_SHARED")
-        .map_or(beside, PathBuf::from)
-        .join("data");
-    if !folder.is_dir() {
-        eprintln!("skipped: no reference data at {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 /// Shows every RTP packet of a capture.
 fn for_each_packet(file: &Path, mut see: impl FnMut(&Datagram<'_>, &RtpArrival<'_>)) {

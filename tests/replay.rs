@@ -11,20 +11,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use common::{fixture, run, said, silentmon};
-
-/// The folder of the reference data, or `None` with a word on stderr.
-fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("SILENTMON_SHARED")
-        .map_or(beside, PathBuf::from)
-        .join("data");
-    if !folder.is_dir() {
-        eprintln!("skipped: no reference data at {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
+use common::{fixture, run, said, shared, silentmon};
 
 /// The rows of a table of the reference data, by column name.
 fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {

@@ -42,9 +42,9 @@ pub struct ListenArgs {
     /// Why, for the server's audit.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// How long packets wait so that late ones can be played.
-    #[arg(long, value_name = "MS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=2000))]
-    delay_ms: u64,
+    /// How long packets wait so that late ones can be played: 60, or 500 where a file is written, which nobody hears live.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=2000))]
+    delay_ms: Option<u64>,
     /// A JSON summary at the end.
     #[arg(long)]
     json: bool,
@@ -69,7 +69,9 @@ pub fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let summary = runtime.block_on(async {
-        let delay = Duration::from_millis(args.delay_ms);
+        let delay = args
+            .delay_ms
+            .map_or_else(|| destination.usual_delay(), Duration::from_millis);
         let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), delay)?;
         listen(listener, args, destination).await
     })?;
@@ -116,6 +118,15 @@ impl Destination {
             Self::Here(Output::Wav(_)) => OutputKind::Record,
             Self::Here(Output::Default | Output::Device(_) | Output::Null) => OutputKind::Play,
             Self::PlainRtp(receiver) => OutputKind::PlainRtp { receiver: *receiver },
+        }
+    }
+
+    const fn usual_delay(&self) -> Duration {
+        match self {
+            Self::Here(Output::Wav(_)) => Duration::from_millis(500),
+            Self::Here(Output::Default | Output::Device(_) | Output::Null) | Self::PlainRtp(_) => {
+                Duration::from_millis(60)
+            }
         }
     }
 
@@ -199,6 +210,8 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
         result?;
     }
     if let Some(sink) = sink {
+        // What was captured until the end is still to be played.
+        tokio::time::sleep(listener.buffered().min(STOP_LIMIT)).await;
         sink.close();
     }
     let reports = listener.reports();

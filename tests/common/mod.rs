@@ -2,6 +2,7 @@
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     clippy::must_use_candidate,
     reason = "a test that can't go on panics"
 )]
@@ -24,6 +25,19 @@ pub fn silentmon() -> Command {
 /// A file of `tests/fixtures`.
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// The folder of the reference data, or `None` with a word on stderr.
+pub fn shared() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let folder = std::env::var_os("SILENTMON_SHARED")
+        .map_or(beside, PathBuf::from)
+        .join("data");
+    if !folder.is_dir() {
+        eprintln!("skipped: no reference data at {}", folder.display());
+        return None;
+    }
+    Some(folder)
 }
 
 /// Runs the program and gives back how it ended and what it said.
