@@ -92,9 +92,7 @@ impl Engine {
                 routes.add(leg.address, session.id);
             }
         }
-        if routes != self.routes {
-            self.routes = routes;
-        }
+        self.routes = routes;
         self.events.push_back(EngineEvent::FilterChanged);
     }
 

@@ -102,13 +102,14 @@ impl Service {
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
         let mut source_ended = false;
-        loop {
+        let mut broken = Ok(());
+        while broken.is_ok() {
             let wake = service.clock.deadline(service.next_wake());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 batch = batches.recv(), if !source_ended => {
                     source_ended = batch.is_none();
-                    service.handle_batch_or_end(batch)?;
+                    broken = service.handle_batch_or_end(batch);
                 }
                 Some(input) = inputs.recv() => service.handle_input(input),
                 Some(written) = written.recv() => service.handle_written(written),
@@ -118,9 +119,11 @@ impl Service {
             }
             service.drain();
         }
+        // Supervisors are told and the journal is completed whatever the end; the door ends with the service.
+        shutdown.cancel();
         service.stop().await;
         door.await?;
-        Ok(())
+        broken
     }
 
     fn new(
@@ -263,15 +266,15 @@ impl Service {
     }
 
     fn change_filter(&mut self) {
-        let monitored = self.engine.monitored();
+        let (monitored, watched) = (self.engine.monitored(), self.engine.watched());
         let wanted = if self.capture.counts_in_kernel() {
-            monitored.clone()
+            &monitored
         } else {
-            self.engine.watched()
+            &watched
         };
         // Before the kernel's, so that nothing it lets through is turned away behind it.
-        self.filter.store(Arc::new(wanted));
-        self.capture.watch(&monitored, &self.engine.watched());
+        self.filter.store(Arc::new(wanted.clone()));
+        self.capture.watch(&monitored, &watched);
     }
 
     /// Lets each connection carry what its sessions need.
