@@ -116,6 +116,10 @@ text_id!(
     Extension
 );
 text_id!(
+    /// A connection to a CTI source, by the name its configuration gives it.
+    LinkName
+);
+text_id!(
     /// A supervisor, by the name in his certificate.
     SupervisorName
 );

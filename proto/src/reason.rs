@@ -49,6 +49,8 @@ codes! {
     ExcludedByPolicy = 1003, "policy", "This is excluded from listening by policy.", "See [policy] in the server's configuration.";
     /// No CTI events.
     CtiLinkDown = 1201, "CTI link", "No CTI events arrive.", "Check host, port and password of the CTI link.";
+    /// The CTI source refuses the session.
+    CtiRefused = 1202, "CTI link", "The CTI source refuses the session.", "Check client id, password, protocol version and masks of the CTI link.";
     /// A plain CTI port answered a TLS handshake.
     CtiPortIsPlain = 1203, "CTI link", "The TLS handshake was answered by a plain CTI port.", "Use the secure port.";
     /// The agent is signed out or was never heard of.

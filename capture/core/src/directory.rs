@@ -92,46 +92,67 @@ impl AgentDirectory {
         self.devices = devices;
     }
 
-    /// Takes up an event and names the agent it was about.
-    pub fn handle_event(&mut self, event: &CtiEvent, now: Instant) -> AgentId {
+    /// Takes up an event and names the agents it was about.
+    pub fn handle_event(&mut self, event: &CtiEvent, now: Instant) -> Vec<AgentId> {
         match event {
-            CtiEvent::AgentState {
-                agent,
-                name,
-                extension,
-                team,
-                state,
-            } => {
-                let entry = self.entry(agent, now);
-                replace_known(&mut entry.name, name.as_ref());
-                replace_known(&mut entry.extension, extension.as_ref());
-                replace_known(&mut entry.team, team.as_ref());
-                entry.enter(*state, now);
-                agent.clone()
+            CtiEvent::AgentState(update) => {
+                let entry = self.entry(&update.agent, now);
+                replace_known(&mut entry.name, update.name.as_ref());
+                replace_known(&mut entry.extension, update.extension.as_ref());
+                replace_known(&mut entry.team, update.team.as_ref());
+                entry.enter(update.state, now);
+                vec![update.agent.clone()]
             }
-            CtiEvent::Call {
-                agent, call, kind, acd, ..
-            } => {
-                self.entry(agent, now).handle_call(call, *kind, *acd);
-                agent.clone()
+            CtiEvent::Call(event) => {
+                self.with_party(event.agent.as_ref(), event.device.as_ref(), |directory, agent| {
+                    directory
+                        .entry(agent, now)
+                        .handle_call(&event.call, event.kind, event.acd);
+                })
             }
-            CtiEvent::MediaStarted {
-                agent, call, address, ..
-            } => {
-                let leg = MediaLeg {
-                    call: call.clone(),
-                    address: *address,
-                    origin: MediaOrigin::Cti,
-                    since: now,
-                };
-                self.start_media(agent, leg, now);
-                agent.clone()
+            CtiEvent::MediaStarted(media) => {
+                self.with_party(media.agent.as_ref(), media.device.as_ref(), |directory, agent| {
+                    let leg = MediaLeg {
+                        call: media.call.clone(),
+                        address: media.address,
+                        origin: MediaOrigin::Cti,
+                        since: now,
+                    };
+                    directory.start_media(agent, leg, now);
+                })
             }
-            CtiEvent::MediaStopped { agent, call, address } => {
-                self.entry(agent, now).stop_media(call.as_ref(), *address);
-                agent.clone()
+            CtiEvent::MediaStopped(media) => {
+                self.with_party(media.agent.as_ref(), media.device.as_ref(), |directory, agent| {
+                    directory
+                        .entry(agent, now)
+                        .stop_media(media.call.as_ref(), media.address);
+                })
             }
+            CtiEvent::CallRenamed(_)
+            | CtiEvent::CallEnded(_)
+            | CtiEvent::DeviceSnapshot(_)
+            | CtiEvent::Team(_)
+            | CtiEvent::Hoteling(_)
+            | CtiEvent::Link(_) => Vec::new(),
         }
+    }
+
+    fn with_party(
+        &mut self,
+        agent: Option<&AgentId>,
+        device: Option<&Extension>,
+        act: impl FnOnce(&mut Self, &AgentId),
+    ) -> Vec<AgentId> {
+        let at = |device| {
+            self.agents
+                .iter()
+                .find(|(_, agent)| agent.extension.as_ref() == Some(device))
+        };
+        let known = agent.or_else(|| at(device?).map(|(id, _)| id)).cloned();
+        if let Some(agent) = &known {
+            act(self, agent);
+        }
+        known.into_iter().collect()
     }
 
     /// One agent.
@@ -223,7 +244,14 @@ impl Agent {
             CallEventKind::Delivered => CallState::Alerting,
             CallEventKind::Established | CallEventKind::Retrieved | CallEventKind::Conferenced => CallState::Connected,
             CallEventKind::Held => CallState::Held,
-            CallEventKind::Transferred | CallEventKind::ConnectionCleared => return self.clear_call(id),
+            CallEventKind::ServiceInitiated
+            | CallEventKind::Originated
+            | CallEventKind::NetworkReached
+            | CallEventKind::Queued => return,
+            CallEventKind::Transferred
+            | CallEventKind::Diverted
+            | CallEventKind::Failed
+            | CallEventKind::ConnectionCleared => return self.clear_call(id),
         };
         match self.calls.iter_mut().find(|call| call.id == *id) {
             Some(call) => {
@@ -261,40 +289,30 @@ fn replace_known<T: Clone>(known: &mut Option<T>, told: Option<&T>) {
 
 #[cfg(test)]
 mod tests {
+    use silentmon_proto::cti::{AgentUpdate, CallEvent, MediaStarted, MediaStopped};
+
     use super::*;
 
     const NOW: Instant = Instant::from_nanos(1_000);
 
     fn state(agent: &str, state: AgentState) -> CtiEvent {
         let extension = Some("3001".into());
-        CtiEvent::AgentState {
-            agent: agent.into(),
-            name: None,
+        CtiEvent::from(AgentUpdate {
             extension,
-            team: None,
-            state,
-        }
+            ..AgentUpdate::new(agent, state)
+        })
     }
 
     fn call(agent: &str, id: &str, kind: CallEventKind) -> CtiEvent {
-        CtiEvent::Call {
-            agent: agent.into(),
-            call: id.into(),
-            kind,
-            acd: None,
-            calling: None,
-            called: None,
-        }
+        CallEvent::of_agent(agent, id, kind).into()
     }
 
     fn media(agent: &str, id: &str, address: &str) -> CtiEvent {
-        let address = address.parse().expect("an address");
-        CtiEvent::MediaStarted {
-            agent: agent.into(),
+        CtiEvent::from(MediaStarted {
+            agent: Some(agent.into()),
             call: Some(id.into()),
-            address,
-            codec: None,
-        }
+            ..MediaStarted::at(address.parse().expect("an address"))
+        })
     }
 
     fn after(events: &[CtiEvent]) -> AgentDirectory {
@@ -346,11 +364,13 @@ mod tests {
 
     #[test]
     fn stopping_the_media_of_one_call_leaves_the_other() {
-        let stop = CtiEvent::MediaStopped {
-            agent: "1".into(),
+        let stop = CtiEvent::from(MediaStopped {
+            agent: Some("1".into()),
+            device: None,
             call: Some("81".into()),
             address: None,
-        };
+            direction: None,
+        });
         let directory = after(&[
             media("1", "81", "10.1.1.20:2000"),
             media("1", "82", "10.1.1.20:2002"),

@@ -6,6 +6,7 @@
 pub mod directory;
 pub mod engine;
 pub mod filter;
+pub mod link;
 pub mod policy;
 pub mod session;
 pub mod stream;

@@ -146,7 +146,7 @@ fn is_acd(agent: &Agent, leg: &MediaLeg) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use silentmon_proto::cti::{AgentState, CallEventKind, CtiEvent};
+    use silentmon_proto::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted};
     use silentmon_proto::time::Instant;
 
     use super::*;
@@ -165,28 +165,22 @@ mod tests {
     fn directory(acd: Option<bool>) -> AgentDirectory {
         let mut directory = AgentDirectory::default();
         let (agent, team) = (AgentId::from("4711"), Some("claims".into()));
-        let events = [
-            CtiEvent::AgentState {
-                agent: agent.clone(),
-                name: None,
-                extension: None,
+        let events: [CtiEvent; 3] = [
+            AgentUpdate {
                 team,
-                state: AgentState::Talking,
-            },
-            CtiEvent::Call {
-                agent: agent.clone(),
-                call: "81".into(),
-                kind: CallEventKind::Established,
+                ..AgentUpdate::new(agent.clone(), AgentState::Talking)
+            }
+            .into(),
+            CallEvent {
                 acd,
-                calling: None,
-                called: None,
-            },
-            CtiEvent::MediaStarted {
-                agent,
-                call: None,
-                address: "10.1.1.20:24678".parse().expect("an address"),
-                codec: None,
-            },
+                ..CallEvent::of_agent(agent.clone(), "81", CallEventKind::Established)
+            }
+            .into(),
+            MediaStarted {
+                agent: Some(agent),
+                ..MediaStarted::at("10.1.1.20:24678".parse().expect("an address"))
+            }
+            .into(),
         ];
         for event in &events {
             directory.handle_event(event, Instant::EPOCH);

@@ -55,14 +55,15 @@ fn parse_line(line: &str) -> Result<ScriptedEvent, String> {
     let Line { at, event } = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let at =
         Duration::try_from_secs_f64(at).map_err(|_| format!("expected \"at\" in seconds from start, found {at}"))?;
-    let event = serde_json::from_value(event.into()).map_err(|error| error.to_string())?;
+    let event: CtiEvent = serde_json::from_value(event.into()).map_err(|error| error.to_string())?;
+    event.check()?;
     Ok(ScriptedEvent { at, event })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cti::{AgentState, CallEventKind};
+    use crate::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind};
 
     #[test]
     fn reads_the_events_of_the_contract_in_order_of_time() {
@@ -78,24 +79,23 @@ mod tests {
             events[0],
             ScriptedEvent {
                 at: Duration::ZERO,
-                event: CtiEvent::AgentState {
-                    agent: "4711".into(),
+                event: CtiEvent::AgentState(AgentUpdate {
                     name: Some("Marko Kern".into()),
                     extension: Some("3001".into()),
                     team: Some("claims".into()),
-                    state: AgentState::Talking,
-                },
+                    ..AgentUpdate::new("4711", AgentState::Talking)
+                }),
             }
         );
         assert!(matches!(
             events[1].event,
-            CtiEvent::Call {
+            CtiEvent::Call(CallEvent {
                 kind: CallEventKind::Established,
                 acd: Some(true),
                 ..
-            }
+            })
         ));
-        assert!(matches!(events[2].event, CtiEvent::MediaStarted { .. }));
+        assert!(matches!(events[2].event, CtiEvent::MediaStarted(_)));
         assert_eq!(events[3].at, Duration::from_secs(9));
     }
 
@@ -107,5 +107,7 @@ mod tests {
         assert!(error.what.contains("sleeping"), "{error}");
         assert!(parse("{\"at\":-1,\"event\":\"media_stopped\",\"agent\":\"1\"}").is_err());
         assert!(parse("{\"at\":1,\"event\":\"media_stopped\",\"agent\":\"1\",\"adress\":\"x\"}").is_err());
+        let nobody = parse("{\"at\":1,\"event\":\"media_stopped\"}").expect_err("nobody named");
+        assert!(nobody.what.contains("\"agent\" or \"device\""), "{nobody}");
     }
 }

@@ -187,11 +187,13 @@ impl Engine {
 
     /// Takes up what a CTI source said.
     pub fn handle_cti(&mut self, event: &CtiEvent, now: Instant) {
-        let agent = self.directory.handle_event(event, now);
+        let agents = self.directory.handle_event(event, now);
         self.reroute();
-        self.changed_agents.insert(agent.clone());
-        for id in self.sessions_on(&agent) {
-            self.refresh_session(id, now);
+        for agent in agents {
+            for id in self.sessions_on(&agent) {
+                self.refresh_session(id, now);
+            }
+            self.changed_agents.insert(agent);
         }
         self.tell_changed_agents(now);
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use silentmon_proto::cti::{AgentState, CallEventKind, CtiEvent};
+use silentmon_proto::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted};
 use silentmon_proto::frame::{Datagram, VlanStack};
 use silentmon_proto::ids::{Leg, SessionId};
 use silentmon_proto::reason::Code;
@@ -80,35 +80,24 @@ impl House {
     }
 
     fn agent_state(&mut self, agent: &str, state: AgentState) {
-        self.cti(&CtiEvent::AgentState {
-            agent: agent.into(),
-            name: None,
-            extension: None,
-            team: None,
-            state,
-        });
+        self.cti(&AgentUpdate::new(agent, state).into());
     }
 
     fn call(&mut self, agent: &str, call: &str, kind: CallEventKind) {
-        let (agent, call, acd) = (agent.into(), call.into(), Some(true));
-        self.cti(&CtiEvent::Call {
-            agent,
-            call,
-            kind,
+        let acd = Some(true);
+        self.cti(&CtiEvent::from(CallEvent {
             acd,
-            calling: None,
-            called: None,
-        });
+            ..CallEvent::of_agent(agent, call, kind)
+        }));
     }
 
     fn media(&mut self, agent: &str, call: &str, address: &str) {
         let address = address.parse().expect("an address");
-        self.cti(&CtiEvent::MediaStarted {
-            agent: agent.into(),
+        self.cti(&CtiEvent::from(MediaStarted {
+            agent: Some(agent.into()),
             call: Some(call.into()),
-            address,
-            codec: None,
-        });
+            ..MediaStarted::at(address)
+        }));
     }
 
     /// Agent 4711 talks on call 81.
@@ -484,14 +473,10 @@ fn refuses_what_policy_refuses_and_writes_it_down() {
 fn a_call_that_policy_excludes_stays_silent_and_says_why() {
     let mut house = House::new();
     house.agent_state("4711", AgentState::Talking);
-    let call = CtiEvent::Call {
-        agent: "4711".into(),
-        call: "90".into(),
-        kind: CallEventKind::Established,
+    let call = CtiEvent::from(CallEvent {
         acd: Some(false),
-        calling: None,
-        called: None,
-    };
+        ..CallEvent::of_agent("4711", "90", CallEventKind::Established)
+    });
     house.cti(&call);
     house.media("4711", "90", PHONE);
     house.start(ANNA, "4711", None);

@@ -55,19 +55,14 @@ impl ScriptCursor {
 mod tests {
     use std::time::Duration;
 
+    use silentmon_proto::cti::{AgentState, AgentUpdate};
+
     use super::*;
 
     fn script() -> Vec<ScriptedEvent> {
-        let event = |at| {
-            let event = CtiEvent::MediaStopped {
-                agent: "1".into(),
-                call: None,
-                address: None,
-            };
-            ScriptedEvent {
-                at: Duration::from_secs(at),
-                event,
-            }
+        let event = |at| ScriptedEvent {
+            at: Duration::from_secs(at),
+            event: AgentUpdate::new("1", AgentState::Available).into(),
         };
         vec![event(0), event(5)]
     }
