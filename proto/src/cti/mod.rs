@@ -3,6 +3,7 @@
 //! Each source's own words stay in its own module; call events use CSTA's (ECMA-269), agent states those of GED-188.
 
 pub mod script;
+pub mod xml;
 
 use serde::{Deserialize, Serialize};
 
