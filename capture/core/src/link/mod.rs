@@ -3,6 +3,8 @@
 //! A link knows no sockets. Its shell opens what [`StreamOutput`] or [`HttpOutput`] asks for, tells what became of it
 //! and what arrived, and hands [`LinkEvent`]s to the engine. Nothing outside a link's module knows its source's words.
 
+pub mod backoff;
+
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{AgentId, CallId, Extension};
 use silentmon_proto::time::Instant;
