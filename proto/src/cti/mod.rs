@@ -4,6 +4,7 @@
 
 pub mod script;
 pub mod xml;
+pub mod xsi;
 
 use serde::{Deserialize, Serialize};
 
