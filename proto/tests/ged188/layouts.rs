@@ -283,7 +283,7 @@ fn a_field_too_wide_for_the_version_is_refused() {
 #[test]
 fn a_body_too_long_for_a_frame_is_refused() {
     let mut event = UserMessageEvent::default();
-    event.floating.push_bytes(Tag::TEXT, &[65; 70_000]);
+    event.floating.push_bytes(Tag::TEXT, &vec![65; 70_000]);
     let refused = Message::from(event).encode(PV24);
     assert_eq!(refused, Err(EncodeError::TooLong { size: 6 + 4 + 65_535 }));
 }

@@ -5,6 +5,7 @@
 mod codes;
 mod framing;
 mod layouts;
+mod notation;
 mod properties;
-
+mod samples;
 mod wire;
