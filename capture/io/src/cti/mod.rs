@@ -2,7 +2,10 @@
 //! together in one bounded channel, and a source that fails takes nothing else with it.
 
 mod connection;
+mod cookies;
 mod dial;
+pub mod http;
+mod http_client;
 pub(crate) mod script;
 pub mod stream;
 
