@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use silentmon_simulators::{Common, CtiServer, CtiServerOptions, Handle, Scenario, Start, Tls};
+use silentmon_simulators::{
+    Common, Csta, CstaOptions, CtiServer, CtiServerOptions, Dialect, Handle, Scenario, Start, Tls,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{ExitKind, Failure};
@@ -25,6 +28,8 @@ pub struct SimulateArgs {
 enum Protocol {
     /// A Cisco CTI Server (GED-188), side A and side B.
     CtiServer(CtiServerArgs),
+    /// A CSTA III switch (XML over TCP).
+    Csta(CstaArgs),
 }
 
 /// What all simulators take.
@@ -84,6 +89,42 @@ struct CtiServerArgs {
     active_standby: bool,
 }
 
+/// Arguments of `simulate csta`.
+#[derive(Debug, Args)]
+struct CstaArgs {
+    #[command(flatten)]
+    play: PlayArgs,
+    /// Where it listens.
+    #[arg(long, value_name = "IP:PORT", default_values = ["127.0.0.1:1040"])]
+    listen: Vec<SocketAddr>,
+    /// How its documents carry their namespace.
+    #[arg(long, value_enum, default_value_t = DialectArg::Default)]
+    dialect: DialectArg,
+    /// Device ids as they are, without what a switch puts around them (`N<3001>;noa=nk`).
+    #[arg(long)]
+    plain_devices: bool,
+    /// The one user that may log in.
+    #[arg(long, value_name = "TEXT", requires = "password_file")]
+    user: Option<String>,
+    /// A file that holds his password.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    /// The longest session it grants.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    session_duration: u64,
+}
+
+/// How documents carry their namespace.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DialectArg {
+    /// As default namespace of the root.
+    Default,
+    /// With a prefix before each name.
+    Prefix,
+    /// Not at all.
+    Bare,
+}
+
 /// Plays until the script and `--end-after` are over, or until it is told to stop. Prints what clients asked, one JSON
 /// object a line, and the counters at the end.
 ///
@@ -93,6 +134,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let (handle, play) = match &args.protocol {
             Protocol::CtiServer(args) => (cti_server(args)?, &args.play),
+            Protocol::Csta(args) => (csta(args)?, &args.play),
         };
         serve(handle, play).await
     })?;
@@ -100,12 +142,12 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn cti_server(args: &CtiServerArgs) -> anyhow::Result<Handle> {
-    let password = args.client_password_file.as_deref().map(read).transpose()?;
+    let client_password = args.client_password_file.as_deref().map(read_secret).transpose()?;
     let options = CtiServerOptions {
         sides: args.listen.clone(),
         maximum_version: args.maximum_version,
         client_id: args.client_id.clone(),
-        client_password: password.map(|password| password.trim_end_matches(['\r', '\n']).to_owned()),
+        client_password,
         peripheral_id: args.peripheral_id,
         skill_groups: args.skill_group.clone(),
         active_standby: args.active_standby,
@@ -113,6 +155,24 @@ fn cti_server(args: &CtiServerArgs) -> anyhow::Result<Handle> {
         ..CtiServerOptions::default()
     };
     CtiServer::start(options).context("listening")
+}
+
+fn csta(args: &CstaArgs) -> anyhow::Result<Handle> {
+    let password = args.password_file.as_deref().map(read_secret).transpose()?;
+    let options = CstaOptions {
+        sides: args.listen.clone(),
+        dialect: match args.dialect {
+            DialectArg::Default => Dialect::Default,
+            DialectArg::Prefix => Dialect::Prefix,
+            DialectArg::Bare => Dialect::Bare,
+        },
+        decorated: !args.plain_devices,
+        session_duration: Duration::from_secs(args.session_duration),
+        login: args.user.clone().zip(password),
+        common: common(&args.play)?,
+        ..CstaOptions::default()
+    };
+    Csta::start(options).context("listening")
 }
 
 fn common(args: &PlayArgs) -> anyhow::Result<Common> {
@@ -142,6 +202,11 @@ fn tls(identity: &Path, args: &PlayArgs) -> anyhow::Result<Tls> {
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path)
         .map_err(|error| Failure::error(ExitKind::BadData, format!("{}: {error}", path.display())))
+}
+
+/// The one line of a file.
+fn read_secret(path: &Path) -> anyhow::Result<String> {
+    Ok(read(path)?.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 async fn serve(handle: Handle, args: &PlayArgs) -> anyhow::Result<()> {
@@ -179,7 +244,7 @@ async fn played(handle: &Handle, end_after: Option<u64>) {
         return std::future::pending().await;
     };
     handle.wait_for(|counters| counters.script_finished).await;
-    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
 async fn show_requests(handle: &Handle) -> anyhow::Result<()> {
