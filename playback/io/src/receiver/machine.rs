@@ -223,7 +223,7 @@ impl Machine {
             } => self.stopped(session, reason, status),
             ServerMessage::Agents { agents } => self.events.push_back(ReceiverEvent::Agents(agents)),
             ServerMessage::AgentChanged { agent } => self.events.push_back(ReceiverEvent::AgentChanged(agent)),
-            ServerMessage::Heartbeat { .. } => {}
+            ServerMessage::Heartbeat { .. } | ServerMessage::Supervised { .. } => {}
             ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
         }
     }
