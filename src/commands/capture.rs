@@ -14,6 +14,7 @@ use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Journal as JournalWriter, Reload, Service, ServiceParts};
 use silentmon_proto::cti::script::{self, ScriptedEvent};
+use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use tokio::sync::mpsc;
@@ -137,6 +138,7 @@ fn settings(config: &CaptureConfig) -> EngineSettings {
         software: SOFTWARE.to_owned(),
         policy: config.rules(),
         devices: config.devices.clone(),
+        resolvers: MediaOrigin::ALL.to_vec(),
     }
 }
 

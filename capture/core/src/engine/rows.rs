@@ -2,7 +2,7 @@
 
 use silentmon_proto::ids::AgentId;
 use silentmon_proto::reason::Code;
-use silentmon_proto::relay::{AgentRow, MediaRow, ServerMessage};
+use silentmon_proto::relay::{AGENTS_IN_A_PAGE, AgentRow, MediaRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine};
@@ -18,7 +18,15 @@ impl Engine {
         if let Some(connection) = self.connections.get_mut(&to) {
             connection.watches_agents = watch;
         }
-        self.send(to, ServerMessage::Agents { agents });
+        let mut pages = agents.chunks(AGENTS_IN_A_PAGE).map(<[AgentRow]>::to_vec).peekable();
+        if pages.peek().is_none() {
+            let (agents, more) = (Vec::new(), false);
+            return self.send(to, ServerMessage::Agents { agents, more });
+        }
+        while let Some(agents) = pages.next() {
+            let more = pages.peek().is_some();
+            self.send(to, ServerMessage::Agents { agents, more });
+        }
     }
 
     /// Whether anyone wants to be told of changes.

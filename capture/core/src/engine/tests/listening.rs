@@ -120,7 +120,7 @@ fn an_unmonitored_agent_is_audible_where_his_packets_are_counted() {
     house.engine.handle_address_count(phone, 100, 100, house.now);
     house.say(ANNA, ClientMessage::ListAgents { watch: false });
     let row = house.messages().find_map(|(_, message)| match message {
-        ServerMessage::Agents { agents } => agents.first().cloned(),
+        ServerMessage::Agents { agents, .. } => agents.first().cloned(),
         _ => None,
     });
     assert!(row.expect("a row").audible);

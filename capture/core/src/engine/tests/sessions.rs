@@ -176,3 +176,21 @@ fn a_session_that_the_journal_cannot_have_is_refused() {
     assert_eq!(refused, Some(Code::AuditUnwritable));
     assert_eq!((house.audio(ANNA).len(), house.engine.session_count()), (0, 0));
 }
+
+#[test]
+fn a_listing_of_many_agents_comes_in_pages() {
+    let mut house = House::new();
+    house.say(ANNA, ClientMessage::ListAgents { watch: false });
+    for number in 0..1_201 {
+        house.agent_state(&format!("{number}"), AgentState::Available);
+    }
+    house.say(ANNA, ClientMessage::ListAgents { watch: false });
+    let pages: Vec<_> = house
+        .messages()
+        .filter_map(|(_, message)| match message {
+            ServerMessage::Agents { agents, more } => Some((agents.len(), *more)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pages, [(0, false), (500, true), (500, true), (201, false)]);
+}
