@@ -14,6 +14,7 @@ use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source}
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
+use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use tokio::sync::mpsc;
@@ -145,6 +146,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         software: SOFTWARE.to_owned(),
         policy: config.rules(),
         devices: config.all_devices()?,
+        resolvers: MediaOrigin::ALL.to_vec(),
     })
 }
 

@@ -256,6 +256,7 @@ impl CaptureConfig {
             recording: self.policy.recording,
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
+            supervisors: BTreeMap::new(),
         }
     }
 }
