@@ -305,6 +305,10 @@ impl StreamLink for CstaLink {
                     self.set_up(now);
                 }
             }
+            LinkCommand::Hoteling(request) => self.events.push_back(LinkEvent::Done {
+                number: request.number,
+                result: Err("CSTA has no service for hoteling".to_owned()),
+            }),
             LinkCommand::Reconnect => self.reconnect(now),
         }
     }
