@@ -1,10 +1,19 @@
-//! From the `[[cti]]` sections to what runs.
+//! From the `[[cti]]` sections to running links.
 
+use anyhow::Context;
+use silentmon_capture_core::link::csta::{CstaLink, CstaSettings, SessionSettings};
+use silentmon_capture_io::cti::CtiSources;
+use silentmon_capture_io::cti::stream::{StreamEndpoint, TlsTo};
+use silentmon_proto::cti::csta::{LoginShape, SessionLogin};
 use silentmon_proto::cti::script::{self, ScriptedEvent};
+use silentmon_proto::ids::LinkName;
 
 use crate::config::capture::CaptureConfig;
-use crate::config::cti::CtiSection;
+use crate::config::cti::{self, CstaSection, CtiSection, LoginTable, TlsTable};
+use crate::config::secret;
+use crate::config::values::HostPort;
 use crate::exit::{ExitKind, Failure};
+use crate::tls;
 
 /// The events of all `script` sources, in order of time.
 ///
@@ -23,4 +32,76 @@ pub fn read_scripts(config: &CaptureConfig) -> anyhow::Result<Vec<ScriptedEvent>
     }
     events.sort_by_key(|event| event.at);
     Ok(events)
+}
+
+/// Starts a link for each source that has one.
+///
+/// # Errors
+/// `BadConfig` where a password or certificate that a source needs can't be read.
+pub fn start(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow::Result<()> {
+    for (name, section) in cti::names(&config.cti).into_iter().zip(&config.cti) {
+        match section {
+            // These have no link: the one goes by the capture file's time, the other comes to us.
+            CtiSection::Script(_) | CtiSection::Http(_) => {}
+            CtiSection::CiscoCtiServer(_) | CtiSection::Broadworks(_) => {}
+            CtiSection::Csta(section) => start_csta(name, section, sources)?,
+        }
+    }
+    Ok(())
+}
+
+fn start_csta(name: LinkName, section: &CstaSection, sources: &mut CtiSources) -> anyhow::Result<()> {
+    let password = secret::of_source(
+        &name,
+        "password",
+        section.password_file.as_deref(),
+        section.password.as_ref(),
+    )?;
+    let login = section.user.as_ref().map(|user| SessionLogin {
+        shape: match section.login {
+            LoginTable::Avaya => LoginShape::Avaya,
+            LoginTable::OpenscapeBusiness => LoginShape::OpenScapeBusiness,
+        },
+        user: user.clone(),
+        password: password.map_or_else(String::new, |password| password.expose().to_owned()),
+        session_id: None,
+    });
+    let session = SessionSettings {
+        application_id: section.application_id.clone(),
+        login,
+        duration: section.session_duration.0,
+    };
+    let settings = CstaSettings {
+        session: section.session.then_some(session),
+        heartbeat: section.heartbeat.0,
+        seed: seed()?,
+        ..CstaSettings::new(name.clone(), section.devices.clone())
+    };
+    let endpoint = endpoint(&section.address, section.tls.as_ref())?;
+    let link = CstaLink::new(settings, sources.clock().now());
+    sources.start_stream(name, Box::new(link), vec![endpoint]);
+    Ok(())
+}
+
+/// Where a source answers, and how TLS is spoken to it.
+fn endpoint(address: &HostPort, tls: Option<&TlsTable>) -> anyhow::Result<StreamEndpoint> {
+    let tls = tls.map(|tls| {
+        let name = tls.server_name.as_ref().unwrap_or(&address.host);
+        Ok::<_, anyhow::Error>(TlsTo {
+            config: tls::source(&tls.ca, tls.identity.as_deref())?,
+            name: tls::server_name(name)?,
+        })
+    });
+    Ok(StreamEndpoint {
+        host: address.host.clone(),
+        port: address.port,
+        tls: tls.transpose()?,
+    })
+}
+
+/// A random number, so that the servers of a site don't come back all at the same moment.
+fn seed() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).context("no random numbers")?;
+    Ok(u64::from_le_bytes(bytes))
 }

@@ -62,8 +62,9 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let endpoint = bind(&config)?;
     let filter = Arc::new(ArcSwap::from_pointee(MediaFilter::default()));
     let shutdown = CancellationToken::new();
-    let cti = CtiSources::new(Clock::start(), shutdown.clone());
+    let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let api = ServerApi::bind(&config, &cti).await?;
+    sources::start(&config, &mut cti)?;
     let capture = open_source(&config, &filter)?;
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
