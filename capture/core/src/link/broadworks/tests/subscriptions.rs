@@ -106,6 +106,8 @@ fn many_gaps_ask_once_a_second_at_most() {
     let mut asked = 0;
     for number in 0..40 {
         pair.numbered_event(CALLS, 10 + number * 2, "CallUpdatedEvent", &call("c1", "Active", ""));
+        let acknowledged = pair.take("POST", "eventresponse");
+        pair.answer(&acknowledged, 200, "");
         pair.now += Duration::from_millis(100);
         pair.link.handle_timeout(pair.now);
         pair.collect();
