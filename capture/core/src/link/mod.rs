@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod csta;
+pub mod broadworks;
 
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{AgentId, CallId, Extension};
