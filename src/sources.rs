@@ -1,15 +1,17 @@
 //! From the `[[cti]]` sections to running links.
 
 use anyhow::Context;
+use silentmon_capture_core::link::broadworks::{BroadWorksConfig, BroadWorksLink, MonitoredUser};
 use silentmon_capture_core::link::csta::{CstaLink, CstaSettings, SessionSettings};
 use silentmon_capture_io::cti::CtiSources;
+use silentmon_capture_io::cti::http::{Authorisation, HttpEndpoint, Plaintext};
 use silentmon_capture_io::cti::stream::{StreamEndpoint, TlsTo};
 use silentmon_proto::cti::csta::{LoginShape, SessionLogin};
 use silentmon_proto::cti::script::{self, ScriptedEvent};
-use silentmon_proto::ids::LinkName;
+use silentmon_proto::ids::{Extension, LinkName};
 
 use crate::config::capture::CaptureConfig;
-use crate::config::cti::{self, CstaSection, CtiSection, LoginTable, TlsTable};
+use crate::config::cti::{self, BroadworksSection, CstaSection, CtiSection, LoginTable, TlsTable, UserTable};
 use crate::config::secret;
 use crate::config::values::HostPort;
 use crate::exit::{ExitKind, Failure};
@@ -43,7 +45,8 @@ pub fn start(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow::Result
         match section {
             // These have no link: the one goes by the capture file's time, the other comes to us.
             CtiSection::Script(_) | CtiSection::Http(_) => {}
-            CtiSection::CiscoCtiServer(_) | CtiSection::Broadworks(_) => {}
+            CtiSection::CiscoCtiServer(_) => {}
+            CtiSection::Broadworks(section) => start_broadworks(name, section, sources)?,
             CtiSection::Csta(section) => start_csta(name, section, sources)?,
         }
     }
@@ -81,6 +84,74 @@ fn start_csta(name: LinkName, section: &CstaSection, sources: &mut CtiSources) -
     let link = CstaLink::new(settings, sources.clock().now());
     sources.start_stream(name, Box::new(link), vec![endpoint]);
     Ok(())
+}
+
+fn start_broadworks(name: LinkName, section: &BroadworksSection, sources: &mut CtiSources) -> anyhow::Result<()> {
+    let token = secret::of_source(&name, "token", section.token_file.as_deref(), None)?;
+    let password = secret::of_source(
+        &name,
+        "password",
+        section.password_file.as_deref(),
+        section.password.as_ref(),
+    )?;
+    let authorisation = match (token, &section.user) {
+        (Some(token), _) => Authorisation::Bearer(token.expose().to_owned()),
+        (None, Some(user)) => Authorisation::Basic {
+            user: user.clone(),
+            password: password.map_or_else(String::new, |password| password.expose().to_owned()),
+        },
+        (None, None) => Authorisation::None,
+    };
+    let endpoints = section.xsps.iter().map(|url| {
+        let tls = TlsTable {
+            ca: section.ca.clone(),
+            identity: None,
+            server_name: None,
+        };
+        let place = endpoint(&https_address(url)?, Some(&tls))?;
+        HttpEndpoint::new(place, authorisation.clone(), Plaintext::Refused)
+            .map_err(|error| Failure::error(ExitKind::BadConfig, error.to_string()))
+    });
+    let endpoints = endpoints.collect::<anyhow::Result<Vec<_>>>()?;
+    let users = section.users.iter().map(monitored_user).collect();
+    let config = BroadWorksConfig {
+        application_id: section.application_id.clone(),
+        expires: section.expires.0,
+        heartbeat: section.heartbeat.0,
+        ..BroadWorksConfig::new(name.clone(), endpoints.len(), users, seed()?)
+    };
+    let link = BroadWorksLink::new(config, sources.clock().now());
+    sources.start_http(name, Box::new(link), endpoints);
+    Ok(())
+}
+
+fn monitored_user(table: &UserTable) -> MonitoredUser {
+    let (user, extension, queue) = match table {
+        UserTable::Id(user) => (user, None, false),
+        UserTable::Table { user, extension, queue } => (user, extension.clone(), *queue),
+    };
+    let extension = extension.unwrap_or_else(|| Extension::new(user.as_str()));
+    if queue {
+        MonitoredUser::queue(user, extension)
+    } else {
+        MonitoredUser::agent(user, extension)
+    }
+}
+
+/// Host and port of `https://HOST[:PORT]`.
+fn https_address(url: &str) -> anyhow::Result<HostPort> {
+    let rest = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
+    let with_port = if rest.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']')) {
+        rest.to_owned()
+    } else {
+        format!("{rest}:443")
+    };
+    with_port.parse().map_err(|_| {
+        Failure::error(
+            ExitKind::BadConfig,
+            format!("expected \"https://HOST[:PORT]\", found \"{url}\""),
+        )
+    })
 }
 
 /// Where a source answers, and how TLS is spoken to it.

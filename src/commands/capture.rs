@@ -146,6 +146,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         software: SOFTWARE.to_owned(),
         policy: config.rules(),
         devices: config.all_devices()?,
+        resolvers: config.media.resolvers.clone(),
     })
 }
 

@@ -228,7 +228,7 @@ impl Machine {
             } => self.stopped(session, reason, status),
             ServerMessage::Agents { agents, more } => self.listed(agents, more),
             ServerMessage::AgentChanged { agent } => self.events.push_back(ReceiverEvent::AgentChanged(agent)),
-            ServerMessage::Heartbeat { .. } => {}
+            ServerMessage::Heartbeat { .. } | ServerMessage::Supervised { .. } => {}
             ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
         }
     }
