@@ -27,9 +27,10 @@ impl CiscoLink {
                 self.served.push(peripheral);
             }
         }
+        self.settle_roles(index, confirmed.session_type);
+        let standby = self.role(index) == Some(Role::Standby);
         let Some(side) = self.sides.get(index) else { return };
         let (side, version) = (side.name(), side.version.0);
-        let standby = self.role(index) == Some(Role::Standby);
         info!(link = %self.settings.link, side, version, standby, pg_status = ?confirmed.pg_status, "session open");
         if !standby {
             self.activated(index, now);

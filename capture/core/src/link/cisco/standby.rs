@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use silentmon_proto::cti::ged188::{
-    ActiveMaintenanceEvent, ActiveMaintenanceReq, ActiveMaintenanceResp, StoppingRequestsToThisSideInd,
+    ActiveMaintenanceEvent, ActiveMaintenanceReq, ActiveMaintenanceResp, SessionType, StoppingRequestsToThisSideInd,
 };
 use silentmon_proto::time::Instant;
 use tracing::info;
@@ -15,17 +15,37 @@ use super::side::Role;
 const HANDOVER: Duration = Duration::from_secs(10);
 
 impl CiscoLink {
-    /// The standby side took over.
-    pub(super) fn took_over(&mut self, index: usize, now: Instant) {
-        for side in &mut self.sides {
-            if side.role() == Some(Role::Active) {
+    /// Events come from one side only: the one that says so, else the one that was first.
+    pub(super) fn settle_roles(&mut self, opened: usize, session_type: SessionType) {
+        let active = Some(Role::Active);
+        let is_other_active = (0..self.sides.len()).any(|other| other != opened && self.role(other) == active);
+        if self.role(opened) != active || !is_other_active {
+            return;
+        }
+        if session_type == SessionType::ACTIVE {
+            self.make_active(opened);
+        } else if let Some(side) = self.sides.get_mut(opened) {
+            side.set_role(Role::Standby);
+        }
+    }
+
+    fn make_active(&mut self, index: usize) {
+        for (other, side) in self.sides.iter_mut().enumerate() {
+            if other == index {
+                side.set_role(Role::Active);
+            } else if side.role() == Some(Role::Active) {
                 side.set_role(Role::Leaving);
             }
         }
-        if let Some(side) = self.sides.get_mut(index) {
-            info!(link = %self.settings.link, side = side.name(), "the standby side took over");
-            side.set_role(Role::Active);
+    }
+
+    /// The standby side took over.
+    pub(super) fn took_over(&mut self, index: usize, now: Instant) {
+        if self.role(index).is_none() {
+            return;
         }
+        self.make_active(index);
+        info!(link = %self.settings.link, side = index, "the standby side took over");
         self.activated(index, now);
     }
 

@@ -1,6 +1,10 @@
 //! The link against a CTI Server made of hand-built messages, in virtual time.
 
+mod any_bytes;
+mod asking;
+mod events;
 mod failover;
+mod media;
 mod session;
 mod standby;
 
