@@ -2,17 +2,21 @@
 
 use anyhow::Context;
 use silentmon_capture_core::link::broadworks::{BroadWorksConfig, BroadWorksLink, MonitoredUser};
+use silentmon_capture_core::link::cisco::{self, CiscoLink, Sides};
 use silentmon_capture_core::link::csta::{CstaLink, CstaSettings, SessionSettings};
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::cti::http::{Authorisation, HttpEndpoint, Plaintext};
 use silentmon_capture_io::cti::stream::{StreamEndpoint, TlsTo};
 use silentmon_proto::cti::csta::{LoginShape, SessionLogin};
+use silentmon_proto::cti::ged188::{AgentStateMask, CallMessageMask, PeripheralId, ProtocolVersion, ServiceMask};
 use silentmon_proto::cti::script::{self, ScriptedEvent};
 use silentmon_proto::ids::{Extension, LinkName};
 
 use crate::config::capture::CaptureConfig;
-use crate::config::cti::{self, BroadworksSection, CstaSection, CtiSection, LoginTable, TlsTable, UserTable};
-use crate::config::secret;
+use crate::config::cti::{
+    self, BroadworksSection, CiscoCtiServerSection, CstaSection, CtiSection, LoginTable, TlsTable, UserTable,
+};
+use crate::config::secret::{self, Secret};
 use crate::config::values::HostPort;
 use crate::exit::{ExitKind, Failure};
 use crate::tls;
@@ -45,11 +49,43 @@ pub fn start(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow::Result
         match section {
             // These have no link: the one goes by the capture file's time, the other comes to us.
             CtiSection::Script(_) | CtiSection::Http(_) => {}
-            CtiSection::CiscoCtiServer(_) => {}
+            CtiSection::CiscoCtiServer(section) => start_cisco(name, section, sources)?,
             CtiSection::Broadworks(section) => start_broadworks(name, section, sources)?,
             CtiSection::Csta(section) => start_csta(name, section, sources)?,
         }
     }
+    Ok(())
+}
+
+fn start_cisco(name: LinkName, section: &CiscoCtiServerSection, sources: &mut CtiSources) -> anyhow::Result<()> {
+    let password = secret::of_source(
+        &name,
+        "client_password",
+        section.client_password_file.as_deref(),
+        section.client_password.as_ref(),
+    )?;
+    let password = password.as_ref().map_or("", Secret::expose);
+    let defaults = cisco::Settings::new(name.clone(), section.client_id.as_str(), password);
+    let first = ProtocolVersion(section.protocol_version);
+    let sides: Vec<_> = std::iter::once(&section.side_a).chain(&section.side_b).collect();
+    let settings = cisco::Settings {
+        signature: section.client_signature.clone().unwrap_or_default(),
+        peripherals: section.peripheral_id.map(PeripheralId).into_iter().collect(),
+        protocol_version: first,
+        lowest_version: defaults.lowest_version.min(first),
+        services: section.services_mask.map_or(defaults.services, ServiceMask),
+        call_messages: section.call_mask.map_or(defaults.call_messages, CallMessageMask),
+        agent_states: section.agent_state_mask.map_or(defaults.agent_states, AgentStateMask),
+        sides: if sides.len() > 1 { Sides::AAndB } else { Sides::A },
+        active_standby: section.active_standby,
+        heartbeat: section.heartbeat.0,
+        jitter_seed: seed()?,
+        ..defaults
+    };
+    let endpoints = sides.iter().map(|side| endpoint(side, section.tls.as_ref()));
+    let endpoints = endpoints.collect::<anyhow::Result<_>>()?;
+    let link = CiscoLink::new(settings, sources.clock().now());
+    sources.start_stream(name, Box::new(link), endpoints);
     Ok(())
 }
 

@@ -215,10 +215,14 @@ const fn default_buffer() -> u32 {
 impl CaptureConfig {
     /// What is written in the file but doesn't do anything in this version.
     pub fn notes(&self) -> Vec<String> {
-        let links = self.cti.iter().filter_map(CtiSection::unavailable);
-        let mut notes: Vec<_> = links
-            .map(|kind| format!("cti kind \"{kind}\" isn't spoken by this version: no events will come from it"))
-            .collect();
+        let mut notes = Vec::new();
+        for (name, section) in cti::names(&self.cti).into_iter().zip(&self.cti) {
+            if section.is_plain() {
+                notes.push(format!(
+                    "cti {name}: without tls, what it tells can be read and changed on the way"
+                ));
+            }
+        }
         if !self.cluster.peers.is_empty() {
             notes.push("cluster.peers: this version serves alone, peers are not contacted".to_owned());
         }

@@ -268,11 +268,12 @@ impl CtiSection {
         }
     }
 
-    /// Kinds that this version doesn't speak yet, by name.
-    pub const fn unavailable(&self) -> Option<&'static str> {
+    /// Whether it is dialled without TLS.
+    pub const fn is_plain(&self) -> bool {
         match self {
-            Self::Script(_) | Self::Http(_) => None,
-            Self::CiscoCtiServer(_) | Self::Csta(_) | Self::Broadworks(_) => Some(self.kind()),
+            Self::CiscoCtiServer(section) => section.tls.is_none(),
+            Self::Csta(section) => section.tls.is_none(),
+            Self::Script(_) | Self::Broadworks(_) | Self::Http(_) => false,
         }
     }
 
