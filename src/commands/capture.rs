@@ -14,7 +14,6 @@ use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source}
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
-use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use tokio::sync::mpsc;
@@ -63,8 +62,9 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let endpoint = bind(&config)?;
     let filter = Arc::new(ArcSwap::from_pointee(MediaFilter::default()));
     let shutdown = CancellationToken::new();
-    let cti = CtiSources::new(Clock::start(), shutdown.clone());
+    let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let api = ServerApi::bind(&config, &cti).await?;
+    sources::start(&config, &mut cti)?;
     let capture = open_source(&config, &filter)?;
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
@@ -146,7 +146,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         software: SOFTWARE.to_owned(),
         policy: config.rules(),
         devices: config.all_devices()?,
-        resolvers: MediaOrigin::ALL.to_vec(),
+        resolvers: config.media.resolvers.clone(),
     })
 }
 

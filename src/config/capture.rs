@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
+use silentmon_proto::relay::MediaOrigin;
 
 use super::cti::{self, CtiSection};
 use super::secret::Secret;
@@ -32,6 +33,9 @@ pub struct CaptureConfig {
     /// Where agents, calls and media addresses come from.
     #[serde(default)]
     pub cti: Vec<CtiSection>,
+    /// Where media addresses come from.
+    #[serde(default)]
+    pub media: MediaSection,
     /// Asks a Cisco Unified CM for the addresses of phones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risport: Option<RisPortSection>,
@@ -140,6 +144,18 @@ pub struct PeerTable {
     pub address: String,
 }
 
+/// `[media]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MediaSection {
+    /// Who is asked for an agent's media address, in this order.
+    pub resolvers: Vec<MediaOrigin>,
+    /// Ports at which SIP is looked for in the mirror.
+    pub sip_ports: Vec<u16>,
+    /// Ports at which SCCP is looked for in the mirror.
+    pub sccp_ports: Vec<u16>,
+}
+
 /// `[risport]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -199,10 +215,14 @@ const fn default_buffer() -> u32 {
 impl CaptureConfig {
     /// What is written in the file but doesn't do anything in this version.
     pub fn notes(&self) -> Vec<String> {
-        let links = self.cti.iter().filter_map(CtiSection::unavailable);
-        let mut notes: Vec<_> = links
-            .map(|kind| format!("cti kind \"{kind}\" isn't spoken by this version: no events will come from it"))
-            .collect();
+        let mut notes = Vec::new();
+        for (name, section) in cti::names(&self.cti).into_iter().zip(&self.cti) {
+            if section.is_plain() {
+                notes.push(format!(
+                    "cti {name}: without tls, what it tells can be read and changed on the way"
+                ));
+            }
+        }
         if !self.cluster.peers.is_empty() {
             notes.push("cluster.peers: this version serves alone, peers are not contacted".to_owned());
         }
@@ -235,6 +255,7 @@ impl CaptureConfig {
             ("service", self.service != other.service),
             ("cluster", self.cluster != other.cluster),
             ("cti", self.cti != other.cti),
+            ("media", self.media != other.media),
             ("risport", self.risport != other.risport),
             ("audit", self.audit != other.audit),
             ("metrics", self.metrics != other.metrics),
@@ -256,7 +277,7 @@ impl CaptureConfig {
             recording: self.policy.recording,
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
-            supervisors: BTreeMap::new(),
+            supervisors: self.supervisors.clone(),
         }
     }
 }
@@ -283,6 +304,16 @@ impl Default for ClusterSection {
     }
 }
 
+impl Default for MediaSection {
+    fn default() -> Self {
+        Self {
+            resolvers: MediaOrigin::ALL.to_vec(),
+            sip_ports: vec![5060],
+            sccp_ports: vec![2000],
+        }
+    }
+}
+
 impl Default for PolicySection {
     fn default() -> Self {
         Self {
@@ -304,8 +335,9 @@ impl Default for AuditSection {
 }
 
 impl Schema for CaptureConfig {
-    const SECTIONS: &'static [&'static str] =
-        &["capture", "service", "cluster", "risport", "policy", "audit", "metrics"];
+    const SECTIONS: &'static [&'static str] = &[
+        "capture", "service", "cluster", "media", "risport", "policy", "audit", "metrics",
+    ];
 
     fn schema(&self) -> u32 {
         self.schema

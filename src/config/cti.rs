@@ -112,6 +112,9 @@ pub struct CstaSection {
     /// A file that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// In which shape the switch takes user and password.
+    #[serde(default)]
+    pub login: LoginTable,
     /// The devices to be monitored.
     #[serde(default)]
     pub devices: Vec<Extension>,
@@ -121,6 +124,20 @@ pub struct CstaSection {
     /// Whether an application session (ECMA-354) is opened.
     #[serde(default = "yes")]
     pub session: bool,
+    /// Time between heartbeats.
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat: Seconds,
+}
+
+/// `login`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginTable {
+    /// As Avaya's DMCC takes it.
+    #[default]
+    Avaya,
+    /// As OpenScape Business takes it.
+    OpenscapeBusiness,
 }
 
 /// `kind = "broadworks"`
@@ -145,18 +162,41 @@ pub struct BroadworksSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
     /// The users whose calls are followed.
-    pub users: Vec<Extension>,
+    pub users: Vec<UserTable>,
     /// Who we are to the servers.
     #[serde(default = "default_client")]
     pub application_id: String,
-    /// The channel set; one a running program. Absent: made anew at each start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel_set: Option<String>,
     /// The authority of the servers' certificates, or their own certificates.
     pub ca: PathBuf,
-    /// Whether hoteling is followed.
-    #[serde(default = "yes")]
-    pub hoteling: bool,
+    /// Time between the heartbeats of a channel.
+    #[serde(default = "default_channel_heartbeat")]
+    pub heartbeat: Seconds,
+    /// For how long channels and subscriptions are asked for.
+    #[serde(default = "default_expires")]
+    pub expires: Seconds,
+}
+
+/// One of `users`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    untagged,
+    expecting = "expected \"USER@DOMAIN\" or { user = \"USER@DOMAIN\", extension = \"3001\", queue = true | false }"
+)]
+pub enum UserTable {
+    /// An agent whose device goes by his user id.
+    Id(String),
+    /// An agent or a call centre.
+    Table {
+        /// User id.
+        user: String,
+        /// The extension under which his phone is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        extension: Option<Extension>,
+        /// Whether it is a call centre.
+        #[serde(default)]
+        queue: bool,
+    },
 }
 
 /// `kind = "http"`
@@ -204,6 +244,14 @@ const fn default_session_duration() -> Seconds {
     Seconds(Duration::from_secs(600))
 }
 
+const fn default_channel_heartbeat() -> Seconds {
+    Seconds(Duration::from_secs(15))
+}
+
+const fn default_expires() -> Seconds {
+    Seconds(Duration::from_secs(3600))
+}
+
 const fn yes() -> bool {
     true
 }
@@ -220,11 +268,12 @@ impl CtiSection {
         }
     }
 
-    /// Kinds that this version doesn't speak yet, by name.
-    pub const fn unavailable(&self) -> Option<&'static str> {
+    /// Whether it is dialled without TLS.
+    pub const fn is_plain(&self) -> bool {
         match self {
-            Self::Script(_) | Self::Http(_) => None,
-            Self::CiscoCtiServer(_) | Self::Csta(_) | Self::Broadworks(_) => Some(self.kind()),
+            Self::CiscoCtiServer(section) => section.tls.is_none(),
+            Self::Csta(section) => section.tls.is_none(),
+            Self::Script(_) | Self::Broadworks(_) | Self::Http(_) => false,
         }
     }
 
@@ -399,15 +448,16 @@ password = "hunter2"
 devices = ["3001", "3002"]
 session_duration = 120
 session = false
+login = "openscape-business"
 [[cti]]
 kind = "broadworks"
 xsps = ["https://xsp1.example", "https://xsp2.example:8443"]
 user = "monitor@example"
 password = "hunter2"
-users = ["anna@example"]
-channel_set = "gw1"
+users = ["anna@example", { user = "bert@example", extension = "3002" }, { user = "q@example", queue = true }]
 ca = "xsp.pem"
-hoteling = false
+heartbeat = 10
+expires = 600
 [[cti]]
 kind = "http"
 token_file = "token"

@@ -15,6 +15,11 @@ use crate::exit::{ExitKind, Failure};
 pub struct Secret(String);
 
 impl Secret {
+    /// What is secret.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `shown` is it; takes the same time wherever the difference is.
     pub fn is(&self, shown: &[u8]) -> bool {
         let known = self.0.as_bytes();

@@ -4,6 +4,8 @@
 //! and what arrived, and hands [`LinkEvent`]s to the engine. Nothing outside a link's module knows its source's words.
 
 pub mod backoff;
+pub mod broadworks;
+pub mod cisco;
 pub mod csta;
 
 use silentmon_proto::cti::CtiEvent;

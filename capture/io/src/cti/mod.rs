@@ -12,13 +12,14 @@ pub mod stream;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use silentmon_capture_core::link::{LinkCommand, LinkEvent, StreamLink};
+use silentmon_capture_core::link::{HttpLink, LinkCommand, LinkEvent, StreamLink};
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::LinkName;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::http::{HttpEndpoint, run_http_link};
 use self::stream::{StreamEndpoint, run_stream_link};
 use crate::clock::Clock;
 
@@ -46,8 +47,22 @@ pub struct CtiSources {
     shutdown: CancellationToken,
     told: mpsc::Sender<Told>,
     inbox: mpsc::Receiver<Told>,
-    commands: BTreeMap<LinkName, mpsc::Sender<LinkCommand>>,
+    links: BTreeMap<LinkName, Registered>,
     tasks: TaskTracker,
+}
+
+struct Registered {
+    commands: mpsc::Sender<LinkCommand>,
+    supervising: Supervising,
+}
+
+/// Whether a link can bring a supervisor into an agent's call (requirements S5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Supervising {
+    /// It can.
+    Possible,
+    /// Its source has no service for that.
+    Impossible,
 }
 
 impl CtiSources {
@@ -59,7 +74,7 @@ impl CtiSources {
             shutdown,
             told,
             inbox,
-            commands: BTreeMap::new(),
+            links: BTreeMap::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -71,10 +86,18 @@ impl CtiSources {
 
     /// Starts a link over TCP or TLS. Must be called within a tokio runtime.
     pub fn start_stream(&mut self, name: LinkName, link: Box<dyn StreamLink + Send>, endpoints: Vec<StreamEndpoint>) {
-        let (events, commands) = self.register(name);
+        let (events, commands) = self.register(name, Supervising::Possible);
         let shutdown = self.shutdown.clone();
         self.tasks
             .spawn(run_stream_link(link, endpoints, self.clock, events, commands, shutdown));
+    }
+
+    /// Starts a link over HTTP. Must be called within a tokio runtime.
+    pub fn start_http(&mut self, name: LinkName, link: Box<dyn HttpLink + Send>, endpoints: Vec<HttpEndpoint>) {
+        let (events, commands) = self.register(name, Supervising::Impossible);
+        let shutdown = self.shutdown.clone();
+        self.tasks
+            .spawn(run_http_link(link, endpoints, self.clock, events, commands, shutdown));
     }
 
     /// Where events go that are pushed to us under a source's name.
@@ -86,10 +109,14 @@ impl CtiSources {
     }
 
     /// The channels of a source: its events, and the commands to it.
-    fn register(&mut self, name: LinkName) -> (mpsc::Sender<LinkEvent>, mpsc::Receiver<LinkCommand>) {
+    fn register(
+        &mut self,
+        name: LinkName,
+        supervising: Supervising,
+    ) -> (mpsc::Sender<LinkEvent>, mpsc::Receiver<LinkCommand>) {
         let (events, mut queue) = mpsc::channel(LINK_QUEUE);
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
-        self.commands.insert(name.clone(), commands);
+        self.links.insert(name.clone(), Registered { commands, supervising });
         let told = self.told.clone();
         self.tasks.spawn(async move {
             while let Some(event) = queue.recv().await {
@@ -102,6 +129,11 @@ impl CtiSources {
         (events, command_queue)
     }
 
+    /// The links there are, and what each can do.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (&LinkName, Supervising)> {
+        self.links.iter().map(|(name, link)| (name, link.supervising))
+    }
+
     /// What a source tells next. Safe to be given up in a `select`.
     pub(crate) async fn next(&mut self) -> Option<Told> {
         self.inbox.recv().await
@@ -111,11 +143,12 @@ impl CtiSources {
     ///
     /// # Errors
     /// Why it can't be had, in words: there is no such link, or it doesn't get on with what it was told before.
-    pub fn command(&self, link: &LinkName, command: LinkCommand) -> Result<(), String> {
-        let Some(commands) = self.commands.get(link) else {
+    pub(crate) fn command(&self, link: &LinkName, command: LinkCommand) -> Result<(), String> {
+        let Some(registered) = self.links.get(link) else {
             return Err(format!("the CTI source {link} takes no commands"));
         };
-        commands
+        registered
+            .commands
             .try_send(command)
             .map_err(|_| format!("the CTI source {link} is busy"))
     }

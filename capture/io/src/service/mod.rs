@@ -14,11 +14,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::engine::{CaptureHealth, ConnectionId, Engine, EngineEvent, EngineSettings, Transmit};
 use silentmon_capture_core::filter::MediaFilter;
-use silentmon_capture_core::link::LinkEvent;
+use silentmon_capture_core::link::{LinkCommand, LinkEvent};
 use silentmon_capture_core::policy::Policy;
 use silentmon_proto::cti::script::ScriptedEvent;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
-use silentmon_proto::ids::{Extension, Leg, MediaAddress, SessionId};
+use silentmon_proto::ids::{Extension, Leg, LinkName, MediaAddress, SessionId};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::AudioHeader;
 use silentmon_proto::time::Instant;
@@ -30,7 +30,7 @@ use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
 use self::journal::{JournalThread, Written};
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
-use crate::cti::{CtiSources, Told};
+use crate::cti::{CtiSources, Supervising, Told};
 use crate::feed::{Batch, CaptureEnd, CaptureHandle};
 
 /// Waiting inputs of all connections together before a talkative one has to wait.
@@ -115,6 +115,11 @@ impl Service {
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
         };
+        for (link, supervising) in service.sources.links() {
+            service
+                .engine
+                .handle_link_capabilities(link, supervising == Supervising::Possible);
+        }
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
         let mut source_ended = false;
@@ -205,11 +210,9 @@ impl Service {
                 if let CtiEvent::Link(update) = &event {
                     log_link(update);
                 }
-                self.engine.handle_cti(&event, now);
+                self.engine.handle_link_cti(&link, &event, now);
             }
-            LinkEvent::Done { number, result } => {
-                tracing::debug!(%link, number, ?result, "a command was answered");
-            }
+            LinkEvent::Done { number, result } => self.engine.handle_link_done(number, result, now),
         }
     }
 
@@ -254,8 +257,10 @@ impl Service {
         while let Some(event) = self.engine.poll_event() {
             filter_changed |= event == EngineEvent::FilterChanged;
             log_event(&event);
-            if event.is_audited() {
-                self.journal.record(event, now);
+            match event {
+                EngineEvent::Command { link, command } => self.command(&link, command, now),
+                audited if audited.is_audited() => self.journal.record(audited, now),
+                _ => {}
             }
         }
         if filter_changed {
@@ -264,6 +269,22 @@ impl Service {
         }
         while let Some(transmit) = self.engine.poll_transmit() {
             self.transmit(transmit);
+        }
+    }
+
+    /// A command that its link can't take has failed.
+    fn command(&mut self, link: &LinkName, command: LinkCommand, now: Instant) {
+        let number = match &command {
+            LinkCommand::Supervise(supervise) => Some(supervise.number),
+            LinkCommand::Hoteling(request) => Some(request.number),
+            LinkCommand::SnapshotDevice(_) | LinkCommand::Reconnect => None,
+        };
+        let Err(why) = self.sources.command(link, command) else {
+            return;
+        };
+        tracing::warn!(%link, "a command was not taken: {why}");
+        if let Some(number) = number {
+            self.engine.handle_link_done(number, Err(why), now);
         }
     }
 
