@@ -23,6 +23,8 @@ pub const ALPN: &[u8] = b"silentmon/1";
 pub const VERSION: u16 = 1;
 /// Longest control message accepted, in bytes without its length.
 pub const MAX_MESSAGE: usize = 1 << 20;
+/// Agents listed in one message, so that it stays well below [`MAX_MESSAGE`].
+pub const AGENTS_IN_A_PAGE: usize = 500;
 
 /// What a supervisor's program says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,10 +127,13 @@ pub enum ServerMessage {
         /// Its last status.
         status: SessionStatus,
     },
-    /// All agents known.
+    /// All agents known, in as many messages as they need.
     Agents {
-        /// One row an agent, ordered by id.
+        /// One row an agent, ordered by id; at most [`AGENTS_IN_A_PAGE`].
         agents: Vec<AgentRow>,
+        /// Whether another page of the same listing follows.
+        #[serde(default)]
+        more: bool,
     },
     /// One agent's row changed (after `ListAgents` with `watch`).
     AgentChanged {

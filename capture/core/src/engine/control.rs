@@ -3,7 +3,7 @@
 use silentmon_proto::cti::AgentState;
 use silentmon_proto::ids::{AgentId, SessionId, SupervisorName};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, SessionStatus, VERSION};
+use silentmon_proto::relay::{AGENTS_IN_A_PAGE, AgentRow, ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
@@ -299,11 +299,19 @@ impl Engine {
 
     fn list_agents(&mut self, to: ConnectionId, watch: bool, now: Instant) {
         let agents = self.directory.agents().map(|(id, _)| id.clone()).collect::<Vec<_>>();
-        let agents = agents.iter().filter_map(|id| self.agent_row(id, now)).collect();
+        let rows: Vec<_> = agents.iter().filter_map(|id| self.agent_row(id, now)).collect();
         if let Some(connection) = self.connections.get_mut(&to) {
             connection.watches_agents = watch;
         }
-        self.send(to, ServerMessage::Agents { agents });
+        let mut pages = rows.chunks(AGENTS_IN_A_PAGE).map(<[AgentRow]>::to_vec).peekable();
+        if pages.peek().is_none() {
+            let (agents, more) = (Vec::new(), false);
+            return self.send(to, ServerMessage::Agents { agents, more });
+        }
+        while let Some(agents) = pages.next() {
+            let more = pages.peek().is_some();
+            self.send(to, ServerMessage::Agents { agents, more });
+        }
     }
 
     /// Tells those who watch about agents whose row is another than when they were last told.

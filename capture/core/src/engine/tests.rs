@@ -532,10 +532,28 @@ fn an_unmonitored_agent_is_audible_where_his_packets_are_counted() {
     house.engine.handle_address_count(phone, 100, 100, house.now);
     house.say(ANNA, ClientMessage::ListAgents { watch: false });
     let row = house.messages().find_map(|(_, message)| match message {
-        ServerMessage::Agents { agents } => agents.first().cloned(),
+        ServerMessage::Agents { agents, .. } => agents.first().cloned(),
         _ => None,
     });
     assert!(row.expect("a row").audible);
+}
+
+#[test]
+fn a_listing_of_many_agents_comes_in_pages() {
+    let mut house = House::new();
+    house.say(ANNA, ClientMessage::ListAgents { watch: false });
+    for number in 0..1_201 {
+        house.agent_state(&format!("{number}"), AgentState::Available);
+    }
+    house.say(ANNA, ClientMessage::ListAgents { watch: false });
+    let pages: Vec<_> = house
+        .messages()
+        .filter_map(|(_, message)| match message {
+            ServerMessage::Agents { agents, more } => Some((agents.len(), *more)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pages, [(0, false), (500, true), (500, true), (201, false)]);
 }
 
 #[test]

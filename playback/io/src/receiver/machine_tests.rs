@@ -486,6 +486,44 @@ fn watching_agents_is_asked_for_again_on_every_connection() {
 }
 
 #[test]
+fn a_listing_in_pages_is_handed_over_whole() {
+    let mut world = World::welcomed(&["a"]);
+    let page = |id: &str| {
+        vec![AgentRow {
+            agent: id.into(),
+            name: None,
+            state: AgentState::Available,
+            since: START,
+            team: None,
+            calls: Vec::new(),
+            audible: false,
+            reason: Reason::from(Code::AgentNotOnCall),
+            server: "gw1".into(),
+        }]
+    };
+    let listed = |world: &mut World| -> Vec<usize> {
+        world
+            .events()
+            .into_iter()
+            .filter_map(|event| match event {
+                ReceiverEvent::Agents(rows) => Some(rows.len()),
+                _ => None,
+            })
+            .collect()
+    };
+    world.hear(ServerMessage::Agents {
+        agents: page("1"),
+        more: true,
+    });
+    assert_eq!(listed(&mut world), [0; 0]);
+    world.hear(ServerMessage::Agents {
+        agents: page("2"),
+        more: false,
+    });
+    assert_eq!(listed(&mut world), [2]);
+}
+
+#[test]
 fn a_connection_that_never_lasts_is_dialled_ever_more_slowly() {
     let mut world = World::welcomed(&["a"]);
     let mut waits = Vec::new();
