@@ -114,7 +114,7 @@ impl CstaLink {
     pub(super) fn opened(&mut self, asked: Asked, response: Response, now: Instant) {
         match (asked, response) {
             (Asked::StartSession(old), Response::SessionStarted(granted)) => {
-                self.session_started(old.as_ref(), granted, now)
+                self.session_started(old.as_ref(), granted, now);
             }
             (Asked::Resume(id), Response::SessionRenewed(duration)) => {
                 let wanted = duration.map_or_else(|| self.wanted_duration(), Duration::from_secs);
