@@ -305,6 +305,10 @@ impl StreamLink for CstaLink {
                     self.set_up(now);
                 }
             }
+            LinkCommand::Hoteling(request) => {
+                let why = "hoteling is signed in at the phone itself with CSTA".to_owned();
+                self.done(request.number, Err(why));
+            }
             LinkCommand::Reconnect => self.reconnect(now),
         }
     }
