@@ -219,7 +219,7 @@ impl CstaLink {
         handle.unwrap_or_else(|| self.monitors.name_of(device).to_string())
     }
 
-    fn supervise(&mut self, command: Supervise, now: Instant) {
+    fn supervise(&mut self, command: &Supervise, now: Instant) {
         let refusal = match command.action {
             SuperviseAction::Intercept => Some("CSTA has no service to take over another's call"),
             SuperviseAction::BargeIn if self.phase != Phase::Up => Some("the CTI link is down"),
@@ -298,7 +298,7 @@ impl StreamLink for CstaLink {
 
     fn handle_command(&mut self, command: LinkCommand, now: Instant) {
         match command {
-            LinkCommand::Supervise(supervise) => self.supervise(supervise, now),
+            LinkCommand::Supervise(supervise) => self.supervise(&supervise, now),
             LinkCommand::SnapshotDevice(device) => {
                 if self.phase == Phase::Up {
                     self.monitors.snapshot(self.monitors.name_of(&device));
