@@ -24,6 +24,21 @@ pub fn server(identity: &Path, ca: &Path, crl: Option<&Path>) -> anyhow::Result<
     ServerTls::new(&credentials, &trust, &accepted, &[ALPN]).map_err(|error| unusable(&error))
 }
 
+/// For a capture server's HTTPS: certificates of whoever calls are checked where they are shown.
+///
+/// # Errors
+/// As [`server`].
+#[cfg(feature = "capture")]
+pub fn web_server(
+    identity: &Path,
+    ca: &Path,
+    crl: Option<&Path>,
+) -> anyhow::Result<std::sync::Arc<tokio_rustls::rustls::ServerConfig>> {
+    let (credentials, trust) = load(identity, ca, crl)?;
+    require_role(&credentials, &[Role::Capture])?;
+    silentmon_certs::web_server_tls(&credentials, &trust, &[b"http/1.1"]).map_err(|error| unusable(&error))
+}
+
 /// For a supervisor's program: dials capture servers only.
 ///
 /// # Errors

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
-use silentmon_proto::ids::{Extension, MediaAddress, ServerName, SupervisorName, TeamName};
+use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
 
-use super::{Complaint, Schema, absolute};
+use super::cti::{self, CtiSection};
+use super::secret::Secret;
+use super::{Complaint, Schema, absolute, read_table};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ use super::{Complaint, Schema, absolute};
 pub struct CaptureConfig {
     /// Version of this schema.
     pub schema: u32,
+    /// A file with more of `[devices]`, one `"3001" = "10.1.1.20"` a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices_file: Option<PathBuf>,
     /// Where frames come from.
     pub capture: CaptureSection,
     /// The supervisors' door.
@@ -27,12 +32,18 @@ pub struct CaptureConfig {
     /// Where agents, calls and media addresses come from.
     #[serde(default)]
     pub cti: Vec<CtiSection>,
+    /// Asks a Cisco Unified CM for the addresses of phones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risport: Option<RisPortSection>,
     /// Device or extension → phone address.
     #[serde(default)]
     pub devices: BTreeMap<Extension, MediaAddress>,
     /// Team → its supervisors, by the names in their certificates.
     #[serde(default)]
     pub teams: BTreeMap<TeamName, Vec<SupervisorName>>,
+    /// Supervisor, by the name in his certificate → what the CTI sources call him; they tell his teams.
+    #[serde(default)]
+    pub supervisors: BTreeMap<SupervisorName, AgentId>,
     /// Who may hear whom.
     #[serde(default)]
     pub policy: PolicySection,
@@ -129,41 +140,22 @@ pub struct PeerTable {
     pub address: String,
 }
 
-/// `[[cti]]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum CtiSection {
-    /// Events from a file of JSON Lines.
-    Script(ScriptSection),
-    /// A Cisco CTI Server (GED-188).
-    CiscoCtiServer(toml::Table),
-    /// CSTA III XML.
-    Csta(toml::Table),
-    /// BroadWorks Xsi-Events.
-    Broadworks(toml::Table),
-    /// Events pushed over HTTP.
-    Http(toml::Table),
-}
-
-/// `kind = "script"`
+/// `[risport]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ScriptSection {
-    /// The file.
-    pub path: PathBuf,
-}
-
-impl CtiSection {
-    /// Kinds that this version doesn't speak yet, by name.
-    pub const fn unavailable(&self) -> Option<&'static str> {
-        match self {
-            Self::Script(_) => None,
-            Self::CiscoCtiServer(_) => Some("cisco-cti-server"),
-            Self::Csta(_) => Some("csta"),
-            Self::Broadworks(_) => Some("broadworks"),
-            Self::Http(_) => Some("http"),
-        }
-    }
+pub struct RisPortSection {
+    /// The service, `https://HOST:8443[/PATH]`.
+    pub url: String,
+    /// The user.
+    pub user: String,
+    /// His password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// A file that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The authority of the service's certificate, or that certificate itself.
+    pub ca: PathBuf,
 }
 
 /// `[policy]`
@@ -221,6 +213,34 @@ impl CaptureConfig {
             notes.push("no [[cti]] source: no agent will ever be known".to_owned());
         }
         notes
+    }
+
+    /// Phone addresses: those of the devices' file, and above them those of the configuration itself.
+    ///
+    /// # Errors
+    /// `BadConfig` where the file can't be read, with the line where it is wrong.
+    pub fn all_devices(&self) -> anyhow::Result<BTreeMap<Extension, MediaAddress>> {
+        let mut devices = match &self.devices_file {
+            Some(path) => read_table(path)?,
+            None => BTreeMap::new(),
+        };
+        devices.extend(self.devices.clone());
+        Ok(devices)
+    }
+
+    /// The sections in which `other` differs and which are read only at the start.
+    pub fn needing_restart(&self, other: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("capture", self.capture != other.capture),
+            ("service", self.service != other.service),
+            ("cluster", self.cluster != other.cluster),
+            ("cti", self.cti != other.cti),
+            ("risport", self.risport != other.risport),
+            ("audit", self.audit != other.audit),
+            ("metrics", self.metrics != other.metrics),
+        ];
+        let changed = sections.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(name, _)| name).collect()
     }
 
     /// The operator's rules, as the engine takes them.
@@ -283,7 +303,8 @@ impl Default for AuditSection {
 }
 
 impl Schema for CaptureConfig {
-    const SECTIONS: &'static [&'static str] = &["capture", "service", "cluster", "policy", "audit", "metrics"];
+    const SECTIONS: &'static [&'static str] =
+        &["capture", "service", "cluster", "risport", "policy", "audit", "metrics"];
 
     fn schema(&self) -> u32 {
         self.schema
@@ -299,8 +320,15 @@ impl Schema for CaptureConfig {
             absolute(folder, crl);
         }
         for cti in &mut self.cti {
-            if let CtiSection::Script(script) = cti {
-                absolute(folder, &mut script.path);
+            cti.resolve_paths(folder);
+        }
+        if let Some(devices) = &mut self.devices_file {
+            absolute(folder, devices);
+        }
+        if let Some(risport) = &mut self.risport {
+            absolute(folder, &mut risport.ca);
+            if let Some(password) = &mut risport.password_file {
+                absolute(folder, password);
             }
         }
         absolute(folder, &mut self.audit.path);
@@ -324,6 +352,14 @@ impl Schema for CaptureConfig {
                 expected,
             });
         }
-        Ok(())
+        if let Some(risport) = &self.risport
+            && !risport.url.starts_with("https://")
+        {
+            return Err(Complaint {
+                key: "risport.url",
+                expected: "expected \"https://HOST:8443\"".to_owned(),
+            });
+        }
+        cti::check(&self.cti)
     }
 }

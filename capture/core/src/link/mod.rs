@@ -5,9 +5,11 @@
 
 pub mod backoff;
 pub mod broadworks;
+pub mod csta;
 
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{AgentId, CallId, Extension};
+pub use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
 use thiserror::Error;
 
@@ -53,15 +55,6 @@ pub struct Supervise {
     pub call: CallId,
     /// The supervisor's phone.
     pub supervisor_device: Extension,
-}
-
-/// What a supervisor does to an agent's call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SuperviseAction {
-    /// Joins it (GED-188 SupervisoryAction 3, CSTA Single Step Conference).
-    BargeIn,
-    /// Takes it over (GED-188 SupervisoryAction 4).
-    Intercept,
 }
 
 /// See [`LinkCommand::Hoteling`].

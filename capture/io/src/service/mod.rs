@@ -254,7 +254,7 @@ impl Service {
         while let Some(event) = self.engine.poll_event() {
             filter_changed |= event == EngineEvent::FilterChanged;
             log_event(&event);
-            if event != EngineEvent::FilterChanged {
+            if event.is_audited() {
                 self.journal.record(event, now);
             }
         }
@@ -391,5 +391,23 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
         EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
+        EngineEvent::SuperviseRequested(record) => {
+            let refused = record.refused.as_deref();
+            tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");
+        }
+        EngineEvent::Command { link, .. } => tracing::debug!(%link, "a command for a CTI link"),
+        EngineEvent::Resynchronised(difference) => tracing::warn!(
+            device = %difference.device,
+            closed = difference.closed.len(),
+            opened = difference.opened.len(),
+            "a device's calls were not as thought; put right",
+        ),
+        EngineEvent::Released(release) => {
+            tracing::debug!(device = %release.device, call = %release.call, by = ?release.by, "a connection was released");
+        }
+        EngineEvent::CallEnded {
+            call,
+            controlling_party,
+        } => tracing::debug!(%call, ?controlling_party, "a call ended"),
     }
 }

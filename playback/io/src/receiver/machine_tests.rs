@@ -40,6 +40,7 @@ fn status() -> SessionStatus {
         calls: Vec::new(),
         reason: Code::AudioFlowing.into(),
         legs: Default::default(),
+        controls: Vec::new(),
     }
 }
 
@@ -483,6 +484,44 @@ fn watching_agents_is_asked_for_again_on_every_connection() {
     world.said();
     world.hear(welcome(1));
     assert_eq!(world.said(), [ClientMessage::ListAgents { watch: true }]);
+}
+
+#[test]
+fn a_listing_in_pages_is_handed_over_whole() {
+    let mut world = World::welcomed(&["a"]);
+    let page = |id: &str| {
+        vec![AgentRow {
+            agent: id.into(),
+            name: None,
+            state: AgentState::Available,
+            since: START,
+            team: None,
+            calls: Vec::new(),
+            audible: false,
+            reason: Reason::from(Code::AgentNotOnCall),
+            server: "gw1".into(),
+        }]
+    };
+    let listed = |world: &mut World| -> Vec<usize> {
+        world
+            .events()
+            .into_iter()
+            .filter_map(|event| match event {
+                ReceiverEvent::Agents(rows) => Some(rows.len()),
+                _ => None,
+            })
+            .collect()
+    };
+    world.hear(ServerMessage::Agents {
+        agents: page("1"),
+        more: true,
+    });
+    assert_eq!(listed(&mut world), [0; 0]);
+    world.hear(ServerMessage::Agents {
+        agents: page("2"),
+        more: false,
+    });
+    assert_eq!(listed(&mut world), [2]);
 }
 
 #[test]
