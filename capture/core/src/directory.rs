@@ -76,6 +76,10 @@ pub enum MediaOrigin {
     Cti,
     /// The static device map.
     DeviceMap,
+    /// SIP seen on the mirror.
+    Sip,
+    /// SCCP seen on the mirror.
+    Sccp,
 }
 
 impl AgentDirectory {
