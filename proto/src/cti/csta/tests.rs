@@ -51,10 +51,6 @@ fn connection(call: &str, device: &str) -> ConnectionId {
     }
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.into())
-}
-
 const SERVICE_INITIATED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><ServiceInitiatedEvent xmlns=\"http://www.ecma-international.org/standards/ecma-323/csta/ed4\"><monitorCrossRefID>1169730059</monitorCrossRefID><initiatedConnection><callID>FF000100000000002D65C85C1C750000</callID><deviceID>302118840100</deviceID></initiatedConnection><initiatingDevice><deviceIdentifier>N&lt;302118840100&gt;;noa=nk</deviceIdentifier></initiatingDevice><localConnectionInfo>initiated</localConnectionInfo><cause>makeCall</cause><servicesPermitted><callControlServices><clearConnection>true</clearConnection></callControlServices><callAssociatedServices/><mediaAttachementServices/><routeingServices/><voiceServices/></servicesPermitted><mediaCallCharacteristics><mediaClass><voice>true</voice><image>false</image><im>false</im></mediaClass></mediaCallCharacteristics><extensions><privateData><private xmlns:scx=\"http://www.siemens.com/schema/csta\"><scx:extendedServicesPermitted/></private></privateData></extensions></ServiceInitiatedEvent>";
 
 #[test]
@@ -77,7 +73,7 @@ fn the_sheets_service_initiated_event_is_framed_and_read() {
         event: Event::Connection(ConnectionEvent {
             kind: Kind::ServiceInitiated,
             connection: connection("FF000100000000002D65C85C1C750000", "302118840100"),
-            subject: some("302118840100"),
+            subject: Some("302118840100".into()),
             calling: None,
             called: None,
             releasing: None,
@@ -99,8 +95,8 @@ fn the_sheets_originated_event_is_read() {
         panic!("no connection event")
     };
     assert_eq!(event.kind, Kind::Originated);
-    assert_eq!(event.calling, some("302118840100"));
-    assert_eq!(event.called, some("302118840101"));
+    assert_eq!(event.calling, Some("302118840100".into()));
+    assert_eq!(event.called, Some("302118840101".into()));
     assert_eq!(event.local, Some(LocalConnectionState::Connected));
 }
 
@@ -119,8 +115,8 @@ fn the_sheets_delivered_event_is_read_with_its_acd_hint() {
     let expected = ConnectionEvent {
         kind: Kind::Delivered,
         connection: connection("FF00010000000000EC6114647E570000", "3021061290002"),
-        subject: some("3021061290002"),
-        calling: some("7868772298"),
+        subject: Some("3021061290002".into()),
+        calling: Some("7868772298".into()),
         called: None,
         releasing: None,
         local: Some(LocalConnectionState::Alerting),
@@ -187,7 +183,7 @@ fn every_connection_event_is_read_from_its_own_elements_in_every_dialect() {
         };
         assert_eq!(event.kind, kind, "{name}");
         assert_eq!(event.connection, connection("81", "3001"), "{name}");
-        assert_eq!(event.subject, some("3002"), "{name}");
+        assert_eq!(event.subject, Some("3002".into()), "{name}");
     }
 }
 
@@ -202,7 +198,7 @@ fn ids_are_read_in_any_case_and_devices_with_or_without_an_identifier_element() 
         panic!("no connection event")
     };
     assert_eq!(event.connection, connection("81", "3001"));
-    assert_eq!(event.releasing, some("3001"));
+    assert_eq!(event.releasing, Some("3001".into()));
 }
 
 #[test]
@@ -243,7 +239,7 @@ fn conference_and_transfer_carry_both_old_calls_and_the_resulting_connections() 
             kind,
             primary_old_call: connection("82", "3001"),
             secondary_old_call: Some(connection("81", "3001")),
-            by: some("3001"),
+            by: Some("3001".into()),
             connections: vec![
                 ConnectionListItem {
                     new: Some(connection("83", "3002")),
@@ -299,8 +295,8 @@ fn agent_events_are_read_with_and_without_an_agent_in_every_dialect() {
         let device = "<agentDevice><deviceIdentifier>N&lt;3001&gt;;noa=nk</deviceIdentifier></agentDevice>";
         let mut expected = AgentEvent {
             kind,
-            device: some("3001"),
-            agent: some("4711"),
+            device: Some("3001".into()),
+            agent: Some("4711".into()),
         };
         assert_eq!(
             event(
@@ -359,7 +355,7 @@ fn session_responses_are_read() {
                    </actualProtocolVersion><actualSessionDuration>120</actualSessionDuration><extensions>\
                    <actualHBT>30</actualHBT></extensions></StartApplicationSessionPosResponse>";
     let expected = SessionGranted {
-        session_id: some("abc"),
+        session_id: Some("abc".into()),
         duration: Some(120),
     };
     assert_eq!(
@@ -421,10 +417,8 @@ fn entry_with(state: &str) -> String {
 fn a_device_snapshot_tells_how_each_call_stands_for_the_device() {
     let simple = |state: &str| format!("<localCallState><simpleCallState>{state}</simpleCallState></localCallState>");
     let compound = |states: &[&str]| {
-        let states: String = states
-            .iter()
-            .map(|state| format!("<localConnectionState>{state}</localConnectionState>"))
-            .collect();
+        let states = states.join("</localConnectionState><localConnectionState>");
+        let states = format!("<localConnectionState>{states}</localConnectionState>");
         format!("<localCallState><compoundCallState>{states}</compoundCallState></localCallState>")
     };
     for (state, kind) in [
@@ -447,7 +441,7 @@ fn a_device_snapshot_tells_how_each_call_stands_for_the_device() {
         let entries = device_entries(&entry_with(&state));
         assert_eq!(entries.len(), 1, "{state}");
         assert_eq!(entries[0].kind, kind, "{state}");
-        assert_eq!(entries[0].device, some("3001"));
+        assert_eq!(entries[0].device, Some("3001".into()));
     }
     assert_eq!(device_entries(&entry_with(&simple("callNull"))), []);
     assert_eq!(device_entries(""), []);
@@ -485,7 +479,7 @@ fn agents_are_listed_with_their_states() {
                     </agentStateEntry></agentStateList></GetAgentStateResponse>";
     let expected = vec![
         AgentEntry {
-            agent: some("4711"),
+            agent: Some("4711".into()),
             kind: Some(AgentEventKind::Ready),
         },
         AgentEntry {
@@ -651,8 +645,11 @@ proptest! {
             "monitorCrossRefID", "heldConnection", "callID", "deviceID", "primaryOldCall", "connectionIdentifier",
             "localCallState", "simpleCallState", "compoundCallState", "agentStateList", "agentStateEntry",
         ];
-        let open: String = names.iter().map(|&name| format!("<{}>x", NAMES[name])).collect();
-        let close: String = names.iter().rev().map(|&name| format!("</{}>", NAMES[name])).collect();
+        let (mut open, mut close) = (String::new(), String::new());
+        for name in names.iter().map(|&name| NAMES[name]) {
+            open = format!("{open}<{name}>x");
+            close = format!("</{name}>{close}");
+        }
         let _ = Message::parse(format!("{open}{close}").as_bytes());
     }
 }

@@ -22,7 +22,7 @@ impl Agents {
         let known = self.by_device.get(&device).cloned();
         let agent = event.agent.map(AgentId::new).or(known);
         let agent = agent.unwrap_or_else(|| AgentId::new(device.as_str()));
-        self.tell(device, agent, event.kind)
+        self.tell(device, &agent, event.kind)
     }
 
     /// Who is signed in at a device. Nobody is said to be signed out who was never named.
@@ -36,14 +36,14 @@ impl Agents {
                 None => AgentId::new(device.as_str()),
                 Some(agent) => agent,
             };
-            told.push(self.tell(device.clone(), agent, kind));
+            told.push(self.tell(device.clone(), &agent, kind));
         }
         told
     }
 
-    fn tell(&mut self, device: Extension, agent: AgentId, kind: AgentEventKind) -> CtiEvent {
+    fn tell(&mut self, device: Extension, agent: &AgentId, kind: AgentEventKind) -> CtiEvent {
         if kind == AgentEventKind::LoggedOff {
-            if self.by_device.get(&device) == Some(&agent) {
+            if self.by_device.get(&device) == Some(agent) {
                 self.by_device.remove(&device);
             }
         } else if self.by_device.len() < MOST_DEVICES || self.by_device.contains_key(&device) {

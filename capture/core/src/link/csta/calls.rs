@@ -135,7 +135,11 @@ impl Calls {
     }
 
     fn releasing_party(&self, device: &Extension, call: &CallId, event: &ConnectionEvent) -> ReleasingParty {
-        let failing = event.subject.as_ref().filter(|_| event.kind == CallEventKind::Failed);
+        // A connection of its own that failed wasn't asked for by anybody.
+        let failing = event
+            .subject
+            .as_ref()
+            .filter(|failing| event.kind == CallEventKind::Failed && failing.as_str() != device.as_str());
         let far_released = self.own(device, call).is_some_and(|known| known.far_released);
         match event.releasing.as_ref().or(failing) {
             _ if far_released => ReleasingParty::Remote,

@@ -219,7 +219,7 @@ impl CstaLink {
         handle.unwrap_or_else(|| self.monitors.name_of(device).to_string())
     }
 
-    fn supervise(&mut self, command: Supervise, now: Instant) {
+    fn supervise(&mut self, command: &Supervise, now: Instant) {
         let refusal = match command.action {
             SuperviseAction::Intercept => Some("CSTA has no service to take over another's call"),
             SuperviseAction::BargeIn if self.phase != Phase::Up => Some("the CTI link is down"),
@@ -298,17 +298,17 @@ impl StreamLink for CstaLink {
 
     fn handle_command(&mut self, command: LinkCommand, now: Instant) {
         match command {
-            LinkCommand::Supervise(supervise) => self.supervise(supervise, now),
+            LinkCommand::Supervise(supervise) => self.supervise(&supervise, now),
             LinkCommand::SnapshotDevice(device) => {
                 if self.phase == Phase::Up {
                     self.monitors.snapshot(self.monitors.name_of(&device));
                     self.set_up(now);
                 }
             }
-            LinkCommand::Hoteling(request) => self.events.push_back(LinkEvent::Done {
-                number: request.number,
-                result: Err("CSTA has no service for hoteling".to_owned()),
-            }),
+            LinkCommand::Hoteling(request) => {
+                let why = "hoteling is signed in at the phone itself with CSTA".to_owned();
+                self.done(request.number, Err(why));
+            }
             LinkCommand::Reconnect => self.reconnect(now),
         }
     }

@@ -113,7 +113,9 @@ impl CstaLink {
     /// The answer to one of the requests above.
     pub(super) fn opened(&mut self, asked: Asked, response: Response, now: Instant) {
         match (asked, response) {
-            (Asked::StartSession(old), Response::SessionStarted(granted)) => self.session_started(old, granted, now),
+            (Asked::StartSession(old), Response::SessionStarted(granted)) => {
+                self.session_started(old.as_ref(), granted, now);
+            }
             (Asked::Resume(id), Response::SessionRenewed(duration)) => {
                 let wanted = duration.map_or_else(|| self.wanted_duration(), Duration::from_secs);
                 self.session = Some(Session::granted(id, wanted, now));
@@ -137,10 +139,10 @@ impl CstaLink {
         }
     }
 
-    fn session_started(&mut self, old: Option<String>, granted: SessionGranted, now: Instant) {
+    fn session_started(&mut self, old: Option<&String>, granted: SessionGranted, now: Instant) {
         let duration = granted.duration.filter(|&seconds| seconds > 0);
         let duration = duration.map_or_else(|| self.wanted_duration(), Duration::from_secs);
-        let goes_on = old.is_some() && old == granted.session_id;
+        let goes_on = old.is_some() && old == granted.session_id.as_ref();
         let id = granted.session_id.unwrap_or_default();
         self.session = Some(Session::granted(id, duration.min(Duration::from_secs(86_400)), now));
         if goes_on {
@@ -176,7 +178,7 @@ impl CstaLink {
     pub(super) fn handle_timeout_connected(&mut self, now: Instant) {
         while let Some(asked) = self.pending.expired(now) {
             self.counters.unanswered += 1;
-            self.unanswered(asked, now);
+            self.unanswered(&asked, now);
         }
         if self.phase != Phase::Up {
             return;
@@ -189,13 +191,13 @@ impl CstaLink {
         self.set_up(now);
     }
 
-    fn unanswered(&mut self, asked: Asked, now: Instant) {
+    fn unanswered(&mut self, asked: &Asked, now: Instant) {
         match asked {
             Asked::Probe | Asked::Resume(_) | Asked::StartSession(_) => {
                 self.fail(Code::CtiLinkDown, "the switch doesn't answer", now);
             }
-            Asked::MonitorStart(place) => self.monitors.refuse(place, "the switch doesn't answer".into(), now),
-            Asked::Supervise(number) => self.done(number, Err("the switch doesn't answer".into())),
+            Asked::MonitorStart(place) => self.monitors.refuse(*place, "the switch doesn't answer".into(), now),
+            Asked::Supervise(number) => self.done(*number, Err("the switch doesn't answer".into())),
             Asked::Renew => {
                 if let Some(session) = &mut self.session {
                     session.renew_at = now;
