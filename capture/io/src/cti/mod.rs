@@ -6,6 +6,7 @@ mod cookies;
 mod dial;
 pub mod http;
 mod http_client;
+pub mod risport;
 pub(crate) mod script;
 pub mod stream;
 
