@@ -146,10 +146,6 @@ impl World {
         told
     }
 
-    pub fn agents(&self) -> impl Iterator<Item = (&AgentId, &Agent)> {
-        self.agents.iter()
-    }
-
     pub fn agent(&self, id: &AgentId) -> Option<&Agent> {
         self.agents.get(id)
     }
@@ -178,10 +174,6 @@ impl World {
             connection: connection.clone(),
         })
         .collect()
-    }
-
-    pub fn calls(&self) -> impl Iterator<Item = &CallId> {
-        self.calls.keys()
     }
 
     /// Who a device or agent is. What was never told of goes by the name it was given.
