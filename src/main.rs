@@ -11,8 +11,12 @@ mod listening;
 #[cfg(feature = "playback")]
 mod local_api;
 mod output;
+#[cfg(feature = "capture")]
+mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
 mod shutdown;
+#[cfg(feature = "capture")]
+mod sources;
 #[cfg(feature = "playback")]
 mod summary;
 mod telemetry;

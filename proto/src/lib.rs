@@ -10,5 +10,8 @@ pub mod reason;
 pub mod relay;
 pub mod rtcp;
 pub mod rtp;
+pub mod sccp;
+pub mod sdp;
+pub mod sip;
 pub mod telephone_event;
 pub mod time;
