@@ -218,10 +218,9 @@ impl TreeReader {
 
     fn close(&mut self) -> Result<(), XmlError> {
         let mut closed = self.open.pop().ok_or(XmlError::NoSingleRoot)?;
-        let trimmed = closed.text.trim();
-        if trimmed.len() != closed.text.len() {
-            closed.text = trimmed.to_owned();
-        }
+        closed.text.truncate(closed.text.trim_end().len());
+        let blank = closed.text.len() - closed.text.trim_start().len();
+        closed.text.drain(..blank);
         match self.open.last_mut() {
             Some(parent) => parent.children.push(closed),
             None => self.root = Some(closed),

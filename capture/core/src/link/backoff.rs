@@ -31,6 +31,14 @@ impl Backoff {
         pause
     }
 
+    /// The pause after a session that was open broke: none, unless it broke so soon after the last failure that nothing
+    /// was shown to work in between ([`Self::succeeded`]).
+    pub fn broke(&mut self) -> Duration {
+        let first = self.step == SHORTEST;
+        let pause = self.failed();
+        if first { Duration::ZERO } else { pause }
+    }
+
     /// An attempt succeeded: the next failure begins again with the shortest pause.
     pub const fn succeeded(&mut self) {
         self.step = SHORTEST;
@@ -76,6 +84,15 @@ mod tests {
         });
         backoff.succeeded();
         assert!(backoff.failed() < SHORTEST * 2);
+    }
+
+    #[test]
+    fn a_broken_session_is_opened_anew_at_once_but_only_once() {
+        let mut backoff = Backoff::new(7);
+        assert_eq!(backoff.broke(), Duration::ZERO);
+        assert!(backoff.broke() > SHORTEST);
+        backoff.succeeded();
+        assert_eq!(backoff.broke(), Duration::ZERO);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! and what arrived, and hands [`LinkEvent`]s to the engine. Nothing outside a link's module knows its source's words.
 
 pub mod backoff;
+pub mod broadworks;
+pub mod cisco;
+pub mod csta;
 
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{AgentId, CallId, Extension};

@@ -12,7 +12,7 @@ use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, SessionStat
 use silentmon_proto::time::Instant;
 use silentmon_transport::{CloseCode, ServerAddress};
 
-use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, RequestId, ServerOrder};
+use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, RequestId, ServerOrder, SuperviseWish};
 
 /// How often something is said.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -228,7 +228,13 @@ impl Machine {
             } => self.stopped(session, reason, status),
             ServerMessage::Agents { agents, more } => self.listed(agents, more),
             ServerMessage::AgentChanged { agent } => self.events.push_back(ReceiverEvent::AgentChanged(agent)),
-            ServerMessage::Heartbeat { .. } | ServerMessage::Supervised { .. } => {}
+            ServerMessage::Supervised { request, result } => {
+                self.events.push_back(ReceiverEvent::Supervised {
+                    number: request,
+                    result,
+                });
+            }
+            ServerMessage::Heartbeat { .. } => {}
             ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
         }
     }
@@ -265,6 +271,29 @@ impl Machine {
             (Stage::Stopping, _) => {}
             (Stage::Wanted | Stage::Running, _) => self.forget(request, closed_here()),
         }
+    }
+
+    /// Asks to be brought into the call of a session that runs; a wish without one has failed.
+    pub(super) fn supervise(&mut self, request: RequestId, wish: SuperviseWish, now: Instant) {
+        let running = |monitor: &&Monitor| monitor.stage == Stage::Running;
+        let session = self
+            .monitors
+            .get(&request)
+            .filter(running)
+            .and_then(|monitor| monitor.session);
+        let (Some(session), Phase::Open { .. }) = (session, self.phase) else {
+            let result = Err("Nobody is listened to just now.".to_owned());
+            let number = wish.number;
+            return self.events.push_back(ReceiverEvent::Supervised { number, result });
+        };
+        let SuperviseWish { number, action, device } = wish;
+        let message = ClientMessage::Supervise {
+            request: number,
+            session,
+            action,
+            device,
+        };
+        self.transmit(message, now);
     }
 
     /// Asks for the agents, and for their changes over every connection there will be.

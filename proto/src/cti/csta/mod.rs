@@ -27,3 +27,6 @@ pub const EDITION_4: &str = "http://www.ecma-international.org/standards/ecma-32
 
 /// Namespace of the session services (ECMA-354).
 pub const SESSION_NAMESPACE: &str = "http://www.ecma-international.org/standards/ecma-354/appl_session";
+
+#[cfg(test)]
+mod tests;

@@ -16,4 +16,4 @@ pub use media::{MediaPayloadType, RtpDirection, RtpType};
 pub use session::{
     ClientEventState, MessageDistribution, SessionType, SilentMonitorStatus, SupervisoryAction, SystemEventId,
 };
-pub use status::{Reaction, Status};
+pub use status::{ControlFailureCode, Reaction, Status};

@@ -3,8 +3,9 @@
 use super::fixed::{FixedPart, messages};
 use crate::cti::ged188::wire::{FixedReader, FixedWriter, Wire};
 use crate::cti::ged188::{
-    AgentState, AgentStateMask, CallMessageMask, ConfigMessageMask, DeviceIdType, Floating, InvokeId, MonitorId,
-    PeripheralId, PeripheralType, PgStatus, ProtocolVersion, ServiceMask, SessionType, Status, SystemEventId, Tag,
+    AgentState, AgentStateMask, CallMessageMask, ConfigMessageMask, ControlFailureCode, DeviceIdType, Floating,
+    InvokeId, MonitorId, PeripheralId, PeripheralType, PgStatus, ProtocolVersion, ServiceMask, SessionType, Status,
+    SystemEventId, Tag,
 };
 
 /// A request was refused. Documented in two forms: with the status as UINT, and with the status as USHORT and the
@@ -68,7 +69,7 @@ messages! {
     /// A request to the switch failed.
     ControlFailureConf {
         invoke_id: InvokeId;
-        failure_code: u16;
+        failure_code: ControlFailureCode;
         peripheral_error_code: u32;
     }
 
