@@ -4,6 +4,7 @@
 //! program's own codecs, so that a mistake in one isn't hidden by the same mistake in the other. Of `silentmon-proto` they
 //! use only the script's vocabulary.
 
+mod broadworks;
 mod csta;
 mod cti_server;
 mod fault;
@@ -14,6 +15,7 @@ mod tls;
 mod world;
 mod xml;
 
+pub use broadworks::{BroadWorks, BroadWorksOptions};
 pub use csta::{Csta, CstaOptions, Dialect};
 pub use cti_server::{CtiServer, CtiServerOptions};
 pub use fault::{CloseHow, Fault, HexBytes, Seconds, Side};

@@ -9,7 +9,8 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use silentmon_simulators::{
-    Common, Csta, CstaOptions, CtiServer, CtiServerOptions, Dialect, Handle, Scenario, Start, Tls,
+    BroadWorks, BroadWorksOptions, Common, Csta, CstaOptions, CtiServer, CtiServerOptions, Dialect, Handle, Scenario,
+    Start, Tls,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,8 @@ enum Protocol {
     CtiServer(CtiServerArgs),
     /// A CSTA III switch (XML over TCP).
     Csta(CstaArgs),
+    /// A BroadWorks application server's Xsi-Events (HTTP), on one or more XSPs.
+    Broadworks(BroadWorksArgs),
 }
 
 /// What all simulators take.
@@ -125,6 +128,28 @@ enum DialectArg {
     Bare,
 }
 
+/// Arguments of `simulate broadworks`.
+#[derive(Debug, Args)]
+struct BroadWorksArgs {
+    #[command(flatten)]
+    play: PlayArgs,
+    /// Where an XSP listens; they share channel sets and subscriptions.
+    #[arg(long, value_name = "IP:PORT", default_values = ["127.0.0.1:8443"])]
+    listen: Vec<SocketAddr>,
+    /// The domain of user ids: extension 3001 is 3001@DOMAIN.
+    #[arg(long, value_name = "DOMAIN", default_value = "example.com")]
+    domain: String,
+    /// What is granted to channels and subscriptions; what they ask for without.
+    #[arg(long, value_name = "SECONDS")]
+    granted: Option<u64>,
+    /// The one user that may come in.
+    #[arg(long, value_name = "TEXT", requires = "password_file")]
+    user: Option<String>,
+    /// A file that holds his password.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+}
+
 /// Plays until the script and `--end-after` are over, or until it is told to stop. Prints what clients asked, one JSON
 /// object a line, and the counters at the end.
 ///
@@ -135,6 +160,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         let (handle, play) = match &args.protocol {
             Protocol::CtiServer(args) => (cti_server(args)?, &args.play),
             Protocol::Csta(args) => (csta(args)?, &args.play),
+            Protocol::Broadworks(args) => (broadworks(args)?, &args.play),
         };
         serve(handle, play).await
     })?;
@@ -173,6 +199,19 @@ fn csta(args: &CstaArgs) -> anyhow::Result<Handle> {
         ..CstaOptions::default()
     };
     Csta::start(options).context("listening")
+}
+
+fn broadworks(args: &BroadWorksArgs) -> anyhow::Result<Handle> {
+    let password = args.password_file.as_deref().map(read_secret).transpose()?;
+    let options = BroadWorksOptions {
+        xsps: args.listen.clone(),
+        domain: args.domain.clone(),
+        granted: args.granted.map(Duration::from_secs),
+        login: args.user.clone().zip(password),
+        common: common(&args.play)?,
+        ..BroadWorksOptions::default()
+    };
+    BroadWorks::start(options).context("listening")
 }
 
 fn common(args: &PlayArgs) -> anyhow::Result<Common> {

@@ -8,10 +8,60 @@ use std::net::{IpAddr, SocketAddr};
 use foldhash::{HashMap, HashMapExt};
 use silentmon_proto::ids::MediaAddress;
 
+/// Ports that signalling is looked for at, whatever the address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignallingPorts {
+    /// SIP, over UDP and TCP; 5060 as a rule.
+    pub sip: Vec<u16>,
+    /// SCCP, over TCP; 2000 as a rule.
+    pub sccp: Vec<u16>,
+}
+
+/// What carries signalling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// Datagrams.
+    Udp,
+    /// A byte stream.
+    Tcp,
+}
+
+/// A signalling protocol that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignallingProtocol {
+    /// SIP (RFC 3261).
+    Sip,
+    /// SCCP (Cisco's "Skinny").
+    Sccp,
+}
+
+impl SignallingPorts {
+    /// Whether no signalling is looked for.
+    pub fn is_empty(&self) -> bool {
+        self.sip.is_empty() && self.sccp.is_empty()
+    }
+
+    /// Which protocol is spoken between these two, by their ports.
+    pub fn protocol(
+        &self,
+        carrier: Carrier,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> Option<SignallingProtocol> {
+        let among = |ports: &[u16]| ports.contains(&destination.port()) || ports.contains(&source.port());
+        match carrier {
+            Carrier::Udp | Carrier::Tcp if among(&self.sip) => Some(SignallingProtocol::Sip),
+            Carrier::Tcp if among(&self.sccp) => Some(SignallingProtocol::Sccp),
+            Carrier::Udp | Carrier::Tcp => None,
+        }
+    }
+}
+
 /// A set of media addresses with a quick answer for each packet.
 #[derive(Debug, Clone, Default)]
 pub struct MediaFilter {
     everything: bool,
+    signalling: SignallingPorts,
     by_ip: HashMap<IpAddr, Ports>,
     sent_to: HashMap<IpAddr, Vec<MediaAddress>>,
 }
@@ -55,9 +105,21 @@ impl MediaFilter {
     pub fn everything() -> Self {
         Self {
             everything: true,
+            signalling: SignallingPorts::default(),
             by_ip: HashMap::new(),
             sent_to: HashMap::new(),
         }
+    }
+
+    /// The same filter that wants signalling too.
+    #[must_use]
+    pub fn with_signalling(self, signalling: SignallingPorts) -> Self {
+        Self { signalling, ..self }
+    }
+
+    /// Ports of the signalling that is wanted.
+    pub const fn signalling(&self) -> &SignallingPorts {
+        &self.signalling
     }
 
     /// Whether a datagram between these two belongs to a wanted media address. RTCP, one port above (RFC 3550
@@ -162,7 +224,11 @@ mod tests {
         assert!(filter.wants(odd_port, remote));
         assert!(!filter.wants(odd_port, address("10.9.9.9:4002")));
         assert!(!filter.wants(address("10.1.1.21:50000"), remote), "another phone");
-        assert_eq!(filter.ips(), Some(vec![odd_port.ip()]), "the gateway's other traffic stays out");
+        assert_eq!(
+            filter.ips(),
+            Some(vec![odd_port.ip()]),
+            "the gateway's other traffic stays out"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! From a captured frame to the UDP datagram in it: link layer, tags, tunnels, IP, fragments, UDP.
+//! From a captured frame to the UDP datagram or TCP segment in it: link layer, tags, tunnels, IP, fragments, UDP, TCP.
 //!
 //! [`FrameReader`] reads in one pass and allocates nothing per frame. Headers are read by etherparse where it has them;
 //! the modules beside this one read what it lacks. A capture shows what was on the wire, so checksums are not verified.
@@ -13,6 +13,7 @@ mod label;
 mod link;
 mod reader;
 mod reject;
+mod tcp;
 mod tunnel;
 mod vlan;
 mod walk;
@@ -21,6 +22,7 @@ pub use fragment::{FragmentCounters, FrameLimits};
 pub use link::LinkType;
 pub use reader::FrameReader;
 pub use reject::Rejected;
+pub use tcp::Segment;
 pub use tunnel::Tunnel;
 pub use vlan::{VlanStack, VlanTag};
 
@@ -35,6 +37,15 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// How long the frame was on the wire, in bytes.
     pub wire_length: u32,
+}
+
+/// What a frame carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried<'a> {
+    /// A UDP datagram.
+    Datagram(Datagram<'a>),
+    /// A TCP segment.
+    Segment(Segment<'a>),
 }
 
 /// A UDP datagram found in a frame.

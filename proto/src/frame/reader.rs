@@ -2,7 +2,7 @@
 
 use super::fragment::{Fragment, FragmentCounters, FrameLimits, Reassembly};
 use super::walk::{Next, Path, Stop, Walk};
-use super::{Datagram, Frame, Rejected};
+use super::{Carried, Datagram, Frame, Rejected, tcp};
 
 /// Reads frames; keeps fragments until their datagrams are whole, within [`FrameLimits`].
 #[derive(Debug, Default)]
@@ -32,9 +32,35 @@ impl FrameReader {
         match walk.run() {
             Ok(datagram) => Ok(datagram),
             Err(Stop::Rejected(why)) => Err(why),
+            Err(Stop::Tcp(_)) => Err(Rejected::NotUdp),
             Err(Stop::Fragment(payload)) => {
                 let path = &walk.path;
                 self.assemble(&Fragment { path, payload })
+            }
+        }
+    }
+
+    /// The UDP datagram in `frame`, as [`Self::read`] finds it, or the TCP segment. Fragmented TCP isn't put together:
+    /// no stack sends it.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    #[inline]
+    pub fn read_any<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Carried<'a>, Rejected> {
+        let next = Next::new(frame.link_type.first_layer()?, frame.bytes);
+        let mut walk = Walk::on(Path::of(frame), next);
+        match walk.run() {
+            Ok(datagram) => Ok(Carried::Datagram(datagram)),
+            Err(Stop::Rejected(why)) => Err(why),
+            Err(Stop::Tcp(bytes)) => {
+                let path = &walk.path;
+                tcp::segment(bytes, path)
+                    .map(Carried::Segment)
+                    .map_err(|why| path.blame(why))
+            }
+            Err(Stop::Fragment(payload)) => {
+                let path = &walk.path;
+                self.assemble(&Fragment { path, payload }).map(Carried::Datagram)
             }
         }
     }
@@ -47,6 +73,7 @@ impl FrameReader {
         let fragment = match walk.run() {
             Ok(datagram) => return Ok(datagram),
             Err(Stop::Rejected(why)) => return Err(why),
+            Err(Stop::Tcp(_)) => return Err(Rejected::NotUdp),
             Err(Stop::Fragment(payload)) => Fragment {
                 path: &walk.path,
                 payload,
@@ -54,6 +81,7 @@ impl FrameReader {
         };
         reassembly.add(&fragment, inner)?.run().map_err(|stop| match stop {
             Stop::Rejected(why) => why,
+            Stop::Tcp(_) => Rejected::NotUdp,
             Stop::Fragment(..) => Rejected::TooDeep,
         })
     }

@@ -97,10 +97,22 @@ impl Path {
     }
 }
 
+impl Path {
+    /// A header that doesn't fit is the capture's doing only where the capture cut the frame.
+    pub const fn blame(&self, why: Rejected) -> Rejected {
+        match why {
+            Rejected::Truncated if !self.cut => Rejected::Malformed,
+            other => other,
+        }
+    }
+}
+
 /// What ends a walk before a datagram.
 pub(super) enum Stop<'a> {
     Rejected(Rejected),
     Fragment(&'a [u8]),
+    /// TCP, still to be read: most of it is nobody's concern.
+    Tcp(&'a [u8]),
 }
 
 /// A walk through a frame, or through what its fragments were put together to.
@@ -132,6 +144,7 @@ impl<'a> Walk<'a> {
                 Layer::Ipv4 => ip::v4(bytes, &mut self.path),
                 Layer::Ipv6 => ip::v6(bytes, &mut self.path),
                 Layer::Payload(ip::UDP) => return self.udp(bytes),
+                Layer::Payload(ip::TCP) => return Err(Stop::Tcp(bytes)),
                 Layer::Payload(protocol) => self.payload(protocol, bytes),
                 Layer::Fragment => return Err(Stop::Fragment(bytes)),
                 Layer::Ip => ip::any(bytes),
@@ -225,11 +238,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A header that doesn't fit is the capture's doing only where the capture cut the frame.
     const fn blame(&self, why: Rejected) -> Stop<'a> {
-        Stop::Rejected(match why {
-            Rejected::Truncated if !self.path.cut => Rejected::Malformed,
-            other => other,
-        })
+        Stop::Rejected(self.path.blame(why))
     }
 }

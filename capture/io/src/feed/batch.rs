@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use silentmon_capture_core::resolver::{Signalling, Transport};
 use silentmon_proto::frame::{Datagram, Tunnel, VlanStack};
 use silentmon_proto::time::Instant;
 
@@ -11,10 +12,11 @@ const DATAGRAMS: usize = 512;
 /// Payload bytes of a batch after which it is handed over.
 const PAYLOADS: usize = 128 * 1024;
 
-/// Datagrams in the order they were captured.
+/// Datagrams and signalling, each in the order they were captured.
 #[derive(Debug, Default)]
 pub struct Batch {
     entries: Vec<Entry>,
+    signalling: Vec<SignallingEntry>,
     payloads: Vec<u8>,
     round: u32,
 }
@@ -33,6 +35,17 @@ struct Entry {
     truncated: bool,
 }
 
+/// A piece of signalling without its payload.
+#[derive(Debug, Clone, Copy)]
+struct SignallingEntry {
+    captured: Instant,
+    source: SocketAddr,
+    destination: SocketAddr,
+    transport: Transport,
+    start: usize,
+    length: usize,
+}
+
 impl Batch {
     /// The datagrams.
     pub fn datagrams(&self) -> impl ExactSizeIterator<Item = Datagram<'_>> {
@@ -42,22 +55,35 @@ impl Batch {
             tunnel: entry.tunnel,
             source: entry.source,
             destination: entry.destination,
-            payload: self
-                .payloads
-                .get(entry.start..entry.start + entry.length)
-                .unwrap_or(&[]),
+            payload: self.payload(entry.start, entry.length),
             truncated: entry.truncated,
         })
     }
 
-    /// How many they are.
-    pub fn len(&self) -> usize {
-        self.entries.len()
+    /// The signalling, where a resolver wants it. What was signalled before a datagram of the batch stands here as well
+    /// as what was signalled after it: to be taken up first.
+    pub fn signalling(&self) -> impl ExactSizeIterator<Item = Signalling<'_>> {
+        self.signalling.iter().map(|entry| Signalling {
+            captured: entry.captured,
+            source: entry.source,
+            destination: entry.destination,
+            transport: entry.transport,
+            payload: self.payload(entry.start, entry.length),
+        })
     }
 
-    /// Whether there are none.
+    /// How many datagrams and pieces of signalling there are.
+    pub fn len(&self) -> usize {
+        self.entries.len() + self.signalling.len()
+    }
+
+    /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.signalling.is_empty()
+    }
+
+    fn payload(&self, start: usize, length: usize) -> &[u8] {
+        self.payloads.get(start..start + length).unwrap_or(&[])
     }
 
     pub(super) fn push(&mut self, datagram: &Datagram<'_>) {
@@ -75,6 +101,19 @@ impl Batch {
         });
     }
 
+    pub(super) fn push_signalling(&mut self, signalling: &Signalling<'_>) {
+        let start = self.payloads.len();
+        self.payloads.extend_from_slice(signalling.payload);
+        self.signalling.push(SignallingEntry {
+            captured: signalling.captured,
+            source: signalling.source,
+            destination: signalling.destination,
+            transport: signalling.transport,
+            start,
+            length: signalling.payload.len(),
+        });
+    }
+
     /// How often the file they come from had begun again before them; 0 for an interface.
     pub const fn round(&self) -> u32 {
         self.round
@@ -85,12 +124,13 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= DATAGRAMS || self.payloads.len() >= PAYLOADS
+        self.len() >= DATAGRAMS || self.payloads.len() >= PAYLOADS
     }
 
     /// The same memory with nothing in it.
     pub(super) fn emptied(mut self) -> Self {
         self.entries.clear();
+        self.signalling.clear();
         self.payloads.clear();
         self
     }

@@ -127,7 +127,8 @@ pub struct CaptureHandle {
 }
 
 impl CaptureHandle {
-    /// Opens a source and starts its thread. What is wanted is looked up in `filter` at least once a batch.
+    /// Opens a source and starts its thread. What is wanted is looked up in `filter` at least once a batch; with
+    /// [`Filtering::Nowhere`] only the signalling it wants at the start.
     ///
     /// A kernel filter that can't be had is logged, once; the capture goes on without. Until [`Self::watch`] is called,
     /// a kernel filter passes only what it can't judge.
@@ -226,6 +227,9 @@ impl CaptureHandle {
     /// [`Self::start`] is the caller's to change. Failures are logged: the worst of them passes too much.
     pub fn watch(&self, monitored: &MediaFilter, known: &MediaFilter) {
         let Some(kernel) = &self.kernel else { return };
+        if let Err(error) = kernel.set_signalling(monitored.signalling()) {
+            tracing::warn!(%error, "the kernel filter can't be told of signalling");
+        }
         let changed = match (monitored.ips(), known.ips()) {
             (None, _) => kernel.pass_everything(),
             (Some(monitored), known) => {
@@ -318,7 +322,12 @@ fn attach(name: &str, capture: &LiveCapture) -> Option<KernelFilter> {
 fn filtered(filtering: Filtering, filter: Arc<ArcSwap<MediaFilter>>) -> Arc<ArcSwap<MediaFilter>> {
     match filtering {
         Filtering::Kernel | Filtering::UserSpace => filter,
-        Filtering::Nowhere => Arc::new(ArcSwap::from_pointee(MediaFilter::everything())),
+        Filtering::Nowhere => {
+            let signalling = filter.load().signalling().clone();
+            Arc::new(ArcSwap::from_pointee(
+                MediaFilter::everything().with_signalling(signalling),
+            ))
+        }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The capture thread's side of the hand-over: frames in, batches of wanted datagrams out.
 
+use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use silentmon_capture_core::filter::MediaFilter;
-use silentmon_proto::frame::{Frame, FrameReader};
+use silentmon_capture_core::filter::{Carrier, MediaFilter};
+use silentmon_capture_core::resolver::Signalling;
+use silentmon_proto::frame::{Carried, Datagram, Frame, FrameReader, Rejected, Segment};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -56,19 +58,19 @@ impl Outlet {
         }
     }
 
-    /// Takes a frame; its datagram joins the batch if the filter wants it.
+    /// Takes a frame; its datagram or signalling joins the batch if the filter wants it.
     #[inline]
     pub(super) fn take(&mut self, frame: &Frame<'_>, filter: &MediaFilter) -> Result<(), Closed> {
         self.stats.frames += 1;
         self.stats.bytes += u64::from(frame.wire_length);
         self.stats.last_frame = Some(frame.captured);
-        match self.reader.read(frame) {
-            Ok(datagram) if filter.wants(datagram.source, datagram.destination) => {
-                self.stats.passed += 1;
-                self.batch.push(&datagram);
-            }
-            Ok(_) => self.stats.unwanted += 1,
-            Err(reason) => self.stats.rejected.count(reason),
+        let Self {
+            reader, batch, stats, ..
+        } = self;
+        match reader.read_any(frame) {
+            Ok(Carried::Datagram(datagram)) => take_datagram(&datagram, filter, batch, stats),
+            Ok(Carried::Segment(segment)) => take_segment(&segment, filter, batch, stats),
+            Err(reason) => stats.rejected.count(reason),
         }
         if self.batch.is_full() {
             return self.flush();
@@ -116,4 +118,34 @@ impl Outlet {
             },
         }
     }
+}
+
+#[inline]
+fn take_datagram(datagram: &Datagram<'_>, filter: &MediaFilter, batch: &mut Batch, stats: &mut CaptureStats) {
+    if is_signalling(filter, Carrier::Udp, datagram.source, datagram.destination) {
+        stats.signalling += 1;
+        batch.push_signalling(&Signalling::from(datagram));
+    }
+    if filter.wants(datagram.source, datagram.destination) {
+        stats.passed += 1;
+        batch.push(datagram);
+    } else {
+        stats.unwanted += 1;
+    }
+}
+
+fn take_segment(segment: &Segment<'_>, filter: &MediaFilter, batch: &mut Batch, stats: &mut CaptureStats) {
+    if !is_signalling(filter, Carrier::Tcp, segment.source, segment.destination) {
+        return stats.rejected.count(Rejected::NotUdp);
+    }
+    stats.signalling += 1;
+    if !segment.payload.is_empty() || segment.opens || segment.closes {
+        batch.push_signalling(&Signalling::from(segment));
+    }
+}
+
+#[inline]
+fn is_signalling(filter: &MediaFilter, carrier: Carrier, source: SocketAddr, destination: SocketAddr) -> bool {
+    let ports = filter.signalling();
+    !ports.is_empty() && ports.protocol(carrier, source, destination).is_some()
 }

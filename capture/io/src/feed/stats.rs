@@ -16,6 +16,8 @@ pub struct CaptureStats {
     pub passed: u64,
     /// Datagrams that the filter doesn't want.
     pub unwanted: u64,
+    /// Datagrams and TCP segments of signalling that a resolver wants; its datagrams count as unwanted besides.
+    pub signalling: u64,
     /// Frames without a datagram, by reason.
     pub rejected: RejectedFrames,
     /// Frames seen on the interface by the kernel filter, where there is one; else 0.

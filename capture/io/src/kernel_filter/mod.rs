@@ -9,12 +9,13 @@ mod assembler;
 mod program;
 mod sys;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use silentmon_capture_core::filter::SignallingPorts;
 use silentmon_proto::frame::LinkType;
 use sys::{Map, MapKind, Program};
 
@@ -81,6 +82,11 @@ pub enum KernelFilterError {
 pub struct KernelFilter {
     watched: Map<{ program::ADDRESS }, { program::WATCHED_VALUE }>,
     totals: Map<4, { program::TOTALS_VALUE }>,
+    signalling: Map<{ program::PORT }, 1>,
+    /// What the kernel's table of ports holds.
+    ports: Mutex<BTreeSet<[u8; program::PORT]>>,
+    /// What the switch says.
+    mode: Mutex<(Mode, Looking)>,
     capacity: u32,
     /// What the kernel's table holds.
     table: Mutex<BTreeMap<IpAddr, Interest>>,
@@ -93,6 +99,16 @@ enum Mode {
     Watched,
     Everything,
 }
+
+/// Whether signalling is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    Nowhere,
+    AtPorts,
+}
+
+/// Ports of signalling the table holds.
+const MOST_PORTS: u32 = 64;
 
 impl KernelFilter {
     /// Puts the filter on a packet socket that delivers whole Ethernet frames, with a table for `capacity` addresses.
@@ -112,15 +128,20 @@ impl KernelFilter {
     fn load(capacity: u32) -> Result<Self, KernelFilterError> {
         let watched = Map::create(MapKind::Hash, capacity.max(1)).map_err(refused("make a table of addresses"))?;
         let totals = Map::create(MapKind::Array, program::TOTALS).map_err(refused("make a table of counters"))?;
+        let signalling = Map::create(MapKind::Hash, MOST_PORTS).map_err(refused("make a table of ports"))?;
         let maps = program::Maps {
             watched: watched.number(),
             totals: totals.number(),
+            signalling: signalling.number(),
         };
         let code = program::assemble(maps).map_err(|error| KernelFilterError::Assembly(error.to_string()))?;
         Ok(Self {
             program: Program::load(&code).map_err(refused("load the filter"))?,
             watched,
             totals,
+            signalling,
+            ports: Mutex::default(),
+            mode: Mutex::new((Mode::Watched, Looking::Nowhere)),
             capacity,
             table: Mutex::default(),
         })
@@ -142,7 +163,7 @@ impl KernelFilter {
             *entry = interest.max(*entry);
         }
         if wanted.len() > self.capacity as usize {
-            self.switch(Mode::Everything)?;
+            self.switch_mode(Mode::Everything)?;
             return Err(KernelFilterError::Full {
                 capacity: self.capacity,
                 found: wanted.len(),
@@ -156,7 +177,38 @@ impl KernelFilter {
                 table.insert(address, interest);
             }
         }
-        self.switch(Mode::Watched)
+        self.switch_mode(Mode::Watched)
+    }
+
+    /// Passes signalling at these ports and no others, from and to any address, besides what is watched.
+    ///
+    /// # Errors
+    /// Where there are more than 64 or the kernel refuses a change, what was changed before stays.
+    pub fn set_signalling(&self, ports: &SignallingPorts) -> Result<(), KernelFilterError> {
+        let udp = ports.sip.iter().map(|port| port_key(program::UDP, *port));
+        let tcp = ports.sip.iter().chain(&ports.sccp);
+        let wanted: BTreeSet<_> = udp.chain(tcp.map(|port| port_key(program::TCP, *port))).collect();
+        let mut held = lock(&self.ports);
+        if *held != wanted {
+            for gone in held.difference(&wanted) {
+                self.signalling.delete(*gone).map_err(refused("forget a port"))?;
+            }
+            held.retain(|port| wanted.contains(port));
+            for port in &wanted {
+                self.signalling
+                    .update(*port, [0])
+                    .map_err(refused("look for signalling at a port"))?;
+                held.insert(*port);
+            }
+        }
+        let looking = if held.is_empty() {
+            Looking::Nowhere
+        } else {
+            Looking::AtPorts
+        };
+        drop(held);
+        let mode = self.mode().0;
+        self.switch(mode, looking)
     }
 
     /// Passes all traffic, whatever is watched, until [`Self::set_watched`] is called again.
@@ -164,7 +216,7 @@ impl KernelFilter {
     /// # Errors
     /// Where the kernel refuses.
     pub fn pass_everything(&self) -> Result<(), KernelFilterError> {
-        self.switch(Mode::Everything)
+        self.switch_mode(Mode::Everything)
     }
 
     /// Frames judged so far.
@@ -248,19 +300,44 @@ impl KernelFilter {
             .map_err(refused("watch an address"))
     }
 
-    fn switch(&self, mode: Mode) -> Result<(), KernelFilterError> {
+    fn switch_mode(&self, mode: Mode) -> Result<(), KernelFilterError> {
+        let looking = self.mode().1;
+        self.switch(mode, looking)
+    }
+
+    fn switch(&self, mode: Mode, looking: Looking) -> Result<(), KernelFilterError> {
         let mut value = [0; program::TOTALS_VALUE];
-        if let (Mode::Everything, Some(first)) = (mode, value.first_mut()) {
-            *first = 1;
+        let numbers = [
+            u64::from(mode == Mode::Everything),
+            u64::from(looking == Looking::AtPorts),
+        ];
+        for (room, number) in value.chunks_exact_mut(8).zip(numbers) {
+            room.copy_from_slice(&number.to_ne_bytes());
         }
         self.totals
             .update(program::MODE.to_ne_bytes(), value)
-            .map_err(refused("switch the filter"))
+            .map_err(refused("switch the filter"))?;
+        *self.mode() = (mode, looking);
+        Ok(())
+    }
+
+    fn mode(&self) -> MutexGuard<'_, (Mode, Looking)> {
+        lock(&self.mode)
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Interest>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn port_key(protocol: u8, port: u16) -> [u8; program::PORT] {
+    let [first, second] = port.to_be_bytes();
+    let [third, fourth] = u16::from(protocol).to_ne_bytes();
+    [first, second, third, fourth]
 }
 
 fn key(address: IpAddr) -> [u8; program::ADDRESS] {

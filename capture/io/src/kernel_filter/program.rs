@@ -1,6 +1,6 @@
 //! The filter itself: which frames the kernel hands to user space.
 //!
-//! Passed are UDP datagrams from or to a watched address, and whatever may carry one inside it or can't be judged here:
+//! Passed are UDP datagrams from or to a watched address, signalling by its port, and whatever may carry one inside it or can't be judged here:
 //! mirror tunnels, IPv6 extension headers, IEEE 802.3 lengths, more tags than are looked through. Everything else stays
 //! in the kernel. The outermost 802.1Q tag isn't in the frame: the kernel has moved it to the packet's metadata.
 
@@ -16,10 +16,15 @@ pub(super) struct Maps {
     pub(super) watched: i32,
     /// An array of [`TOTALS`].
     pub(super) totals: i32,
+    /// From a [`PORT`] to a byte without meaning.
+    pub(super) signalling: i32,
 }
 
 /// Bytes of a watched address: IPv4 ones are mapped into IPv6 (RFC 4291 section 2.5.5.2).
 pub(super) const ADDRESS: usize = 16;
+
+/// Bytes of a port of signalling: the port in network order, then the IP protocol's number as the machine writes it.
+pub(super) const PORT: usize = 4;
 
 /// What is kept of a watched address: [`INTEREST`], 4 bytes unused, datagrams from it, datagrams to it.
 pub(super) const WATCHED_VALUE: usize = 24;
@@ -33,7 +38,8 @@ pub(super) const PASS: u32 = 1;
 pub(super) const TOTALS_VALUE: usize = 16;
 /// Entries of that array.
 pub(super) const TOTALS: u32 = 2;
-/// The entry that switches the filter: passes all where its first number isn't 0.
+/// The entry that switches the filter: passes all where its first number isn't 0; looks for signalling where its second
+/// isn't.
 pub(super) const MODE: u32 = 0;
 /// The entry that counts: frames seen, and those of them with a tag in the metadata.
 pub(super) const SEEN: u32 = 1;
@@ -48,6 +54,7 @@ const VLAN_PRESENT: i16 = 20;
 const INDEX: i16 = -4;
 const HEADER: i16 = -48;
 const KEY: i16 = -64;
+const SIGNALLING: i16 = -72;
 
 /// Tags looked through behind the one the kernel took.
 const INNER_TAGS: usize = 2;
@@ -59,7 +66,8 @@ const IPV6: u16 = 0x86dd;
 /// MPLS unicast and multicast, PPPoE session, Cisco metadata, VN-tag, E-tag, I-tag, network service header, Ethernet.
 const CARRIERS: [u16; 9] = [0x8847, 0x8848, 0x8864, 0x8909, 0x8926, 0x893f, 0x88e7, 0x894f, 0x6558];
 
-const UDP: u8 = 17;
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
 /// IPv4 in IP, IPv6 in IP, GRE, authentication, MPLS in IP.
 const TUNNELS: [u8; 5] = [4, 41, 47, 51, 137];
 /// Hop-by-hop, routing, fragment, destination options, mobility, HIP, shim6.
@@ -77,10 +85,11 @@ pub(super) fn assemble(maps: Maps) -> Result<Vec<Instruction>, AssemblyError> {
     let (pass, drop) = (code.label(), code.label());
     let mut filter = Filter { code, maps, pass, drop };
     filter.count_and_switch();
-    let (ipv4, ipv6, udp) = filter.ethertype();
-    filter.ipv4(ipv4, udp);
-    filter.ipv6(ipv6);
-    filter.udp(udp);
+    let (ipv4, ipv6) = filter.ethertype();
+    let (udp, tcp) = (filter.code.label(), filter.code.label());
+    filter.ipv4(ipv4, udp, tcp);
+    filter.ipv6(ipv6, udp, tcp);
+    filter.ports(udp, tcp);
     filter.ends();
     filter.code.assemble()
 }
@@ -107,6 +116,8 @@ impl Filter {
         self.look_up_total(MODE);
         self.code.load(Double, R1, R0, 0);
         self.code.jump_if(R1, NotEqual, 0, self.pass);
+        self.code.load(Double, R1, R0, 8);
+        self.code.store(Double, FramePointer, SIGNALLING, R1);
     }
 
     /// R0 = the entry of the array of totals, which is always there but must be proved to the verifier.
@@ -135,9 +146,9 @@ impl Filter {
         self.code.jump_if(R0, NotEqual, 0, self.drop);
     }
 
-    /// Looks through the tags. Answers where IPv4, IPv6 and UDP are to be judged.
-    fn ethertype(&mut self) -> (Label, Label, Label) {
-        let (ipv4, ipv6, udp) = (self.code.label(), self.code.label(), self.code.label());
+    /// Looks through the tags. Answers where IPv4 and IPv6 are to be judged.
+    fn ethertype(&mut self) -> (Label, Label) {
+        let (ipv4, ipv6) = (self.code.label(), self.code.label());
         self.code.set(R7, ETHERTYPE_OFFSET);
         for _ in 0..=INNER_TAGS {
             let tag = self.code.label();
@@ -155,15 +166,19 @@ impl Filter {
             self.code.add(R7, 2);
         }
         self.code.jump(self.pass);
-        (ipv4, ipv6, udp)
+        (ipv4, ipv6)
     }
 
-    fn ipv4(&mut self, start: Label, udp: Label) {
+    fn ipv4(&mut self, start: Label, udp: Label, tcp: Label) {
         self.code.place(start);
         self.load_packet(IPV4_HEADER);
         self.expect_version(0x40);
         self.code.load(Byte, R1, FramePointer, HEADER + 9);
         self.jump_if_any(R1, TUNNELS.map(i32::from), self.pass);
+        let not_tcp = self.code.label();
+        self.code.jump_if(R1, NotEqual, TCP.into(), not_tcp);
+        self.ipv4_payload(self.drop, tcp);
+        self.code.place(not_tcp);
         self.code.jump_if(R1, NotEqual, UDP.into(), self.drop);
 
         self.code.store_value(Double, FramePointer, KEY, 0);
@@ -177,25 +192,39 @@ impl Filter {
         }
         self.code.jump_if(R8, NotEqual, 0, self.pass);
 
-        // Only a first fragment has ports. What follows one that was dropped is of no use.
+        // What follows a first fragment that was dropped is of no use; that of signalling may have been passed.
+        let later = self.code.label();
+        self.ipv4_payload(later, udp);
+        self.code.place(later);
+        self.code.load(Double, R1, FramePointer, SIGNALLING);
+        self.code.jump_if(R1, NotEqual, 0, self.pass);
+        self.code.jump(self.drop);
+    }
+
+    /// R7 = what follows the IPv4 header, judged at `first`. Only a first fragment has ports: others go to `later`.
+    fn ipv4_payload(&mut self, later: Label, first: Label) {
         self.code.load(Half, R1, FramePointer, HEADER + 6);
         self.code.and(R1, network(0x1fff));
-        self.code.jump_if(R1, NotEqual, 0, self.drop);
+        self.code.jump_if(R1, NotEqual, 0, later);
         self.code.load(Byte, R9, FramePointer, HEADER);
         self.code.and(R9, 0x0f);
         self.code.shift_left(R9, 2);
         self.code.add_register(R7, R9);
-        self.code.jump(udp);
+        self.code.jump(first);
     }
 
-    /// Falls through to UDP.
-    fn ipv6(&mut self, start: Label) {
+    fn ipv6(&mut self, start: Label, udp: Label, tcp: Label) {
         self.code.place(start);
         self.load_packet(IPV6_HEADER);
         self.expect_version(0x60);
         self.code.load(Byte, R1, FramePointer, HEADER + 6);
         self.jump_if_any(R1, TUNNELS.map(i32::from), self.pass);
         self.jump_if_any(R1, EXTENSION_HEADERS.map(i32::from), self.pass);
+        let not_tcp = self.code.label();
+        self.code.jump_if(R1, NotEqual, TCP.into(), not_tcp);
+        self.code.add(R7, IPV6_HEADER);
+        self.code.jump(tcp);
+        self.code.place(not_tcp);
         self.code.jump_if(R1, NotEqual, UDP.into(), self.drop);
 
         self.code.set(R8, 0);
@@ -208,15 +237,35 @@ impl Filter {
         }
         self.code.jump_if(R8, NotEqual, 0, self.pass);
         self.code.add(R7, IPV6_HEADER);
+        self.code.jump(udp);
     }
 
-    /// R7 is at a UDP header: passes tunnels.
-    fn udp(&mut self, start: Label) {
-        self.code.place(start);
-        self.code.add(R7, 2);
-        self.load_packet(2);
-        self.code.load(Half, R1, FramePointer, HEADER);
+    /// R7 is at a UDP or TCP header: passes tunnels over UDP, and signalling.
+    fn ports(&mut self, udp: Label, tcp: Label) {
+        let signalling = self.code.label();
+        self.code.place(udp);
+        self.load_packet(4);
+        self.code.load(Half, R1, FramePointer, HEADER + 2);
         self.jump_if_any(R1, TUNNEL_PORTS.map(network), self.pass);
+        self.code.set(R9, UDP.into());
+        self.code.jump(signalling);
+
+        self.code.place(tcp);
+        self.code.load(Double, R1, FramePointer, SIGNALLING);
+        self.code.jump_if(R1, Equal, 0, self.drop);
+        self.load_packet(4);
+        self.code.set(R9, TCP.into());
+
+        self.code.place(signalling);
+        self.code.load(Double, R1, FramePointer, SIGNALLING);
+        self.code.jump_if(R1, Equal, 0, self.drop);
+        for port in [HEADER, HEADER + 2] {
+            self.code.load(Half, R1, FramePointer, port);
+            self.code.store(Half, FramePointer, KEY, R1);
+            self.code.store(Half, FramePointer, KEY + 2, R9);
+            self.look_up(self.maps.signalling, KEY);
+            self.code.jump_if(R0, NotEqual, 0, self.pass);
+        }
         self.code.jump(self.drop);
     }
 
