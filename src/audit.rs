@@ -10,6 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
+use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -57,6 +58,16 @@ enum What<'a> {
         supervisor: &'a str,
         agent: &'a str,
         reason: String,
+    },
+    #[serde(rename = "supervise_requested")]
+    Supervise {
+        session: String,
+        supervisor: &'a str,
+        agent: &'a str,
+        action: SuperviseAction,
+        device: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused: Option<&'a str>,
     },
 }
 
@@ -112,7 +123,19 @@ impl Journal {
 
 fn what(event: &EngineEvent) -> Option<What<'_>> {
     match event {
-        EngineEvent::FilterChanged => None,
+        EngineEvent::FilterChanged
+        | EngineEvent::Command { .. }
+        | EngineEvent::Resynchronised(_)
+        | EngineEvent::Released(_)
+        | EngineEvent::CallEnded { .. } => None,
+        EngineEvent::SuperviseRequested(record) => Some(What::Supervise {
+            session: record.session.to_string(),
+            supervisor: record.supervisor.as_str(),
+            agent: record.agent.as_str(),
+            action: record.action,
+            device: record.device.as_str(),
+            refused: record.refused.as_deref(),
+        }),
         EngineEvent::SessionStarted(SessionRecord {
             session,
             supervisor,

@@ -39,6 +39,9 @@ pub enum Command {
     /// Lets a call go through the whole chain on this machine.
     #[cfg(all(feature = "capture", feature = "playback"))]
     Demo(commands::demo::DemoArgs),
+    /// Plays a CTI source that isn't there, for rehearsals in a lab.
+    #[cfg(feature = "simulate")]
+    Simulate(commands::simulate::SimulateArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

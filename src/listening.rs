@@ -9,6 +9,7 @@ use silentmon_playback_core::player::{Player, PlayoutSettings};
 use silentmon_playback_core::report::LegReport;
 use silentmon_playback_io::receiver::{
     MonitorRequest, Persistence, Receiver, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, ServerOrder,
+    SuperviseWish,
 };
 use silentmon_playback_io::sink::{SharedPlayer, Sink, SinkEvent};
 use silentmon_proto::ids::Leg;
@@ -90,6 +91,11 @@ impl Listener {
     /// Stops listening; `MonitorStopped` follows.
     pub fn stop(&self, request: RequestId) {
         self.receiver.stop_monitor(request);
+    }
+
+    /// Asks to be brought into the call; `Supervised` follows.
+    pub fn supervise(&self, request: RequestId, wish: SuperviseWish) {
+        self.receiver.supervise(request, wish);
     }
 
     /// Asks for all agents and every change.

@@ -9,21 +9,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::extract::{Request, State};
+use axum::extract::{Path as UrlPath, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use silentmon_proto::ids::{AgentId, ServerName};
+use silentmon_proto::ids::{AgentId, Extension, ServerName};
 use silentmon_proto::reason::Reason;
-use silentmon_proto::relay::AgentRow;
-use tokio::sync::{mpsc, watch};
+use silentmon_proto::relay::{AgentRow, SuperviseAction};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// What a local program wants of the playback service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Wish {
     /// Listen to this agent, instead of any other.
     Listen {
@@ -34,6 +34,19 @@ pub enum Wish {
     },
     /// Stop listening.
     Stop,
+    /// Be brought into the call that is listened to.
+    Supervise(Supervise),
+}
+
+/// See [`Wish::Supervise`].
+#[derive(Debug)]
+pub struct Supervise {
+    /// What is wished for.
+    pub action: SuperviseAction,
+    /// The supervisor's own phone.
+    pub device: Extension,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<(), String>>,
 }
 
 /// How the playback service stands.
@@ -47,6 +60,10 @@ pub struct PlaybackStatus {
     pub reason: Option<Reason>,
     /// The output's state, in words.
     pub output: String,
+    /// The session that runs; as text, because a browser's numbers are too short for it.
+    pub session: Option<String>,
+    /// What can be asked for besides listening; nothing where the CTI link can't do it.
+    pub controls: Vec<SuperviseAction>,
 }
 
 /// What the interface is connected to.
@@ -71,6 +88,13 @@ struct ListenRequest {
     agent: AgentId,
     #[serde(default)]
     purpose: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SuperviseRequest {
+    action: SuperviseAction,
+    device: Extension,
 }
 
 /// Makes a new token and writes it where only its owner can read it.
@@ -134,6 +158,7 @@ fn routes(token: String, api: LocalApi) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/agents", get(agents))
         .route("/v1/listen", post(listen).delete(stop))
+        .route("/v1/sessions/{id}/supervise", post(supervise))
         .with_state(api)
         .layer(middleware::from_fn_with_state(guard, admit))
 }
@@ -206,6 +231,32 @@ async fn listen(State(api): State<LocalApi>, Json(request): Json<ListenRequest>)
 
 async fn stop(State(api): State<LocalApi>) -> StatusCode {
     wish(&api, Wish::Stop).await
+}
+
+/// Answers once the CTI link did: 200, or 409 with why not.
+async fn supervise(
+    State(api): State<LocalApi>,
+    UrlPath(id): UrlPath<String>,
+    Json(request): Json<SuperviseRequest>,
+) -> Response {
+    let SuperviseRequest { action, device } = request;
+    let status = api.status.borrow().clone();
+    if status.session.as_ref() != Some(&id) {
+        return (StatusCode::NOT_FOUND, "no such session\n").into_response();
+    }
+    if !status.controls.contains(&action) {
+        return (StatusCode::CONFLICT, "the CTI link can't do that\n").into_response();
+    }
+    let (answer, answered) = oneshot::channel();
+    let supervise = Supervise { action, device, answer };
+    if api.wishes.send(Wish::Supervise(supervise)).await.is_err() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    match answered.await {
+        Ok(Ok(())) => StatusCode::OK.into_response(),
+        Ok(Err(why)) => (StatusCode::CONFLICT, format!("{why}\n")).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 async fn wish(api: &LocalApi, wish: Wish) -> StatusCode {

@@ -11,8 +11,12 @@ mod listening;
 #[cfg(feature = "playback")]
 mod local_api;
 mod output;
-#[cfg(any(feature = "capture", feature = "playback"))]
+#[cfg(feature = "capture")]
+mod server_api;
+#[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
 mod shutdown;
+#[cfg(feature = "capture")]
+mod sources;
 #[cfg(feature = "playback")]
 mod summary;
 mod telemetry;
@@ -61,6 +65,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => commands::replay::run(args),
         #[cfg(all(feature = "capture", feature = "playback"))]
         Command::Demo(args) => commands::demo::run(&args),
+        #[cfg(feature = "simulate")]
+        Command::Simulate(args) => commands::simulate::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
@@ -75,6 +81,8 @@ impl Command {
             Self::Capture(_) => true,
             #[cfg(feature = "playback")]
             Self::Playback(_) => true,
+            #[cfg(feature = "simulate")]
+            Self::Simulate(_) => true,
             _ => false,
         }
     }

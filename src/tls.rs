@@ -24,6 +24,45 @@ pub fn server(identity: &Path, ca: &Path, crl: Option<&Path>) -> anyhow::Result<
     ServerTls::new(&credentials, &trust, &accepted, &[ALPN]).map_err(|error| unusable(&error))
 }
 
+/// For a capture server's HTTPS: certificates of whoever calls are checked where they are shown.
+///
+/// # Errors
+/// As [`server`].
+#[cfg(feature = "capture")]
+pub fn web_server(
+    identity: &Path,
+    ca: &Path,
+    crl: Option<&Path>,
+) -> anyhow::Result<std::sync::Arc<tokio_rustls::rustls::ServerConfig>> {
+    let (credentials, trust) = load(identity, ca, crl)?;
+    require_role(&credentials, &[Role::Capture])?;
+    silentmon_certs::web_server_tls(&credentials, &trust, &[b"http/1.1"]).map_err(|error| unusable(&error))
+}
+
+/// For dialling a telephony system.
+///
+/// # Errors
+/// As [`server`].
+#[cfg(feature = "capture")]
+pub fn source(
+    ca: &Path,
+    identity: Option<&Path>,
+) -> anyhow::Result<std::sync::Arc<tokio_rustls::rustls::ClientConfig>> {
+    silentmon_certs::cti_client_tls(ca, identity).map_err(|error| unusable(&error))
+}
+
+/// The name that a telephony system's certificate must bear.
+///
+/// # Errors
+/// `BadConfig` where it is neither a host name nor an address.
+#[cfg(feature = "capture")]
+pub fn server_name(name: &str) -> anyhow::Result<tokio_rustls::rustls::pki_types::ServerName<'static>> {
+    let expected = || format!("tls.server_name: expected a host name or address, found \"{name}\"");
+    name.to_owned()
+        .try_into()
+        .map_err(|_| Failure::error(ExitKind::BadConfig, expected()))
+}
+
 /// For a supervisor's program: dials capture servers only.
 ///
 /// # Errors

@@ -33,46 +33,8 @@ impl Credentials {
     /// Where a file is missing or unreadable, the key is missing, encrypted under another password or no certificate's,
     /// or the certificate carries no role.
     pub fn load(path: &Path, password: Option<&Password>) -> Result<Self, CertsError> {
-        let mut sections = Sections::read(path)?;
-        if sections.certificates.is_empty() {
-            return Err(content(path, "a certificate", "found none"));
-        }
-        let (key_path, section) = match single_key(path, &mut sections)? {
-            Some(section) => (path.to_owned(), section),
-            None => key_beside(path)?,
-        };
-        let key = section.open(&key_path, password)?;
-        let mut credentials = Self::assemble(path, &sections.certificates, key)?;
-        credentials.key_readable_by_others = files::readable_by_others(&key_path);
-        Ok(credentials)
-    }
-
-    fn assemble(
-        path: &Path,
-        certificates: &[CertificateDer<'static>],
-        key: PrivateKeyDer<'static>,
-    ) -> Result<Self, CertsError> {
-        let signing_key = provider().key_provider.load_private_key(key).map_err(|error| {
-            content(
-                path,
-                "a private key that can sign",
-                format!("found one that can't: {error}"),
-            )
-        })?;
-        let public_key = signing_key.public_key();
-        let leaf = certificates.iter().find(|certificate| {
-            public_key
-                .as_ref()
-                .is_some_and(|key| public_key_of(certificate) == Some(key.as_ref()))
-        });
-        let Some(leaf) = leaf else {
-            return Err(CertsError::KeyMismatch {
-                path: path.to_owned(),
-                certificates: certificates.len(),
-            });
-        };
-        let chain = chain_from(leaf, certificates);
-        let identity = peer_identity(&chain).map_err(|problem| {
+        let (certified, key_path) = read_pair(path, password)?;
+        let identity = peer_identity(&certified.cert).map_err(|problem| {
             content(
                 path,
                 "a certificate with a silentmon role and name",
@@ -80,10 +42,10 @@ impl Credentials {
             )
         })?;
         Ok(Self {
-            certified: Arc::new(CertifiedKey::new(chain, signing_key)),
+            certified: Arc::new(certified),
             identity,
             path: path.to_owned(),
-            key_readable_by_others: false,
+            key_readable_by_others: files::readable_by_others(&key_path),
         })
     }
 
@@ -130,6 +92,54 @@ impl Credentials {
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.certified)
     }
+}
+
+/// Chain and key of a file that another authority's tools made: no role is asked for.
+///
+/// # Errors
+/// As [`Credentials::load`].
+pub(crate) fn certified_key(path: &Path, password: Option<&Password>) -> Result<CertifiedKey, CertsError> {
+    read_pair(path, password).map(|(certified, _)| certified)
+}
+
+fn read_pair(path: &Path, password: Option<&Password>) -> Result<(CertifiedKey, PathBuf), CertsError> {
+    let mut sections = Sections::read(path)?;
+    if sections.certificates.is_empty() {
+        return Err(content(path, "a certificate", "found none"));
+    }
+    let (key_path, section) = match single_key(path, &mut sections)? {
+        Some(section) => (path.to_owned(), section),
+        None => key_beside(path)?,
+    };
+    let key = section.open(&key_path, password)?;
+    Ok((assemble(path, &sections.certificates, key)?, key_path))
+}
+
+fn assemble(
+    path: &Path,
+    certificates: &[CertificateDer<'static>],
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, CertsError> {
+    let signing_key = provider().key_provider.load_private_key(key).map_err(|error| {
+        content(
+            path,
+            "a private key that can sign",
+            format!("found one that can't: {error}"),
+        )
+    })?;
+    let public_key = signing_key.public_key();
+    let leaf = certificates.iter().find(|certificate| {
+        public_key
+            .as_ref()
+            .is_some_and(|key| public_key_of(certificate) == Some(key.as_ref()))
+    });
+    let Some(leaf) = leaf else {
+        return Err(CertsError::KeyMismatch {
+            path: path.to_owned(),
+            certificates: certificates.len(),
+        });
+    };
+    Ok(CertifiedKey::new(chain_from(leaf, certificates), signing_key))
 }
 
 fn content(path: &Path, expected: &'static str, found: impl Into<String>) -> CertsError {

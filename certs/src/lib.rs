@@ -2,11 +2,12 @@
 //!
 //! A certificate says who its holder is by two URIs among its subject alternative names: `urn:silentmon:role:ROLE` and
 //! `urn:silentmon:name:NAME` ([`Role`], [`SubjectName`]). Nothing here falls back to plain text, to an unchecked
-//! certificate or to an older TLS.
+//! certificate or to an older TLS; only telephony systems may be dialled with TLS 1.2.
 
 mod authority;
 mod credentials;
 mod csr;
+mod cti;
 mod error;
 mod files;
 mod identity;
@@ -23,6 +24,7 @@ mod verify;
 pub use authority::{AuthorityOptions, CertificateAuthority, Issued, SignOptions};
 pub use credentials::Credentials;
 pub use csr::SigningRequest;
+pub use cti::cti_client_tls;
 pub use error::CertsError;
 pub use identity::{Fingerprint, Identity, Serial, peer_identity};
 pub use inspect::{CertificateSummary, Inspection, RequestSummary, inspect};
@@ -30,7 +32,7 @@ pub use problem::{CertificateProblem, PeerRefusal};
 pub use request::{RequestOptions, SubjectHost, create_request};
 pub use revocation::RevokedEntry;
 pub use role::{BadSubjectName, Role, SubjectName, UnknownRole};
-pub use tls::{ClientTls, ServerTls, Verdict};
+pub use tls::{ClientTls, ServerTls, Verdict, web_server_tls};
 pub use trust::Trust;
 
 /// The password that protects a private key; wiped from memory when dropped.

@@ -131,16 +131,44 @@ fn server_config(
         accepted: Arc::clone(accepted),
         finding,
     };
+    server_template(credentials, Arc::new(verifier), alpn)
+}
+
+fn server_template(
+    credentials: &Credentials,
+    verifier: Arc<dyn ClientCertVerifier>,
+    alpn: &[Vec<u8>],
+) -> Result<rustls::ServerConfig, CertsError> {
     let key = SingleCertAndKey::from(credentials.certified().as_ref().clone());
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| CertsError::crypto("setting up TLS 1.3")(error.to_string()))?
-        .with_client_cert_verifier(Arc::new(verifier))
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(key));
     config.alpn_protocols = alpn.to_vec();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// TLS for HTTP: as [`ServerTls`], but whoever shows no certificate is let in too and must prove himself otherwise; the
+/// role of one that is shown is for the caller to look at ([`crate::peer_identity`]).
+///
+/// # Errors
+/// Where a revocation list can't be used.
+pub fn web_server_tls(
+    credentials: &Credentials,
+    trust: &Trust,
+    alpn: &[&[u8]],
+) -> Result<Arc<rustls::ServerConfig>, CertsError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&trust.roots), provider())
+        .with_crls(trust.revocation_lists.iter().cloned())
+        .enforce_revocation_expiration()
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| CertsError::crypto("reading the revocation lists")(error.to_string()))?;
+    let alpn: Vec<_> = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Arc::new(server_template(credentials, verifier, &alpn)?))
 }
 
 /// TLS for whoever dials.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::cti::AgentState;
-use crate::ids::{AgentId, CallId, Leg, ServerName, SessionId, TeamName};
+use crate::ids::{AgentId, CallId, Extension, Leg, MediaAddress, ServerName, SessionId, TeamName};
 use crate::reason::Reason;
 use crate::time::Instant;
 
@@ -23,6 +23,8 @@ pub const ALPN: &[u8] = b"silentmon/1";
 pub const VERSION: u16 = 1;
 /// Longest control message accepted, in bytes without its length.
 pub const MAX_MESSAGE: usize = 1 << 20;
+/// Agents listed in one message, so that it stays well below [`MAX_MESSAGE`].
+pub const AGENTS_IN_A_PAGE: usize = 500;
 
 /// What a supervisor's program says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +57,17 @@ pub enum ClientMessage {
         /// The session.
         session: SessionId,
     },
+    /// Brings the supervisor into the agent's call (requirements S5). Listening goes on.
+    Supervise {
+        /// Chosen by the client; stands in the answer.
+        request: u32,
+        /// His session on the agent.
+        session: SessionId,
+        /// What is to be done.
+        action: SuperviseAction,
+        /// The supervisor's own phone.
+        device: Extension,
+    },
     /// Asks for the agents; with `watch`, also for every change from now on.
     ListAgents {
         /// Whether changes are wanted.
@@ -67,6 +80,16 @@ pub enum ClientMessage {
     },
     /// Ends the connection and its sessions.
     Goodbye,
+}
+
+/// What a supervisor does to an agent's call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuperviseAction {
+    /// Joins it (GED-188 SupervisoryAction 3, CSTA Single Step Conference).
+    BargeIn,
+    /// Takes it over (GED-188 SupervisoryAction 4).
+    Intercept,
 }
 
 /// What becomes of the sound at the supervisor's end; the server's policy looks at it.
@@ -125,10 +148,20 @@ pub enum ServerMessage {
         /// Its last status.
         status: SessionStatus,
     },
-    /// All agents known.
+    /// What became of a `Supervise` request.
+    Supervised {
+        /// The request it answers.
+        request: u32,
+        /// Why it failed, in words.
+        result: Result<(), String>,
+    },
+    /// All agents known, in as many messages as they need.
     Agents {
-        /// One row an agent, ordered by id.
+        /// One row an agent, ordered by id; at most [`AGENTS_IN_A_PAGE`].
         agents: Vec<AgentRow>,
+        /// Whether another page of the same listing follows.
+        #[serde(default)]
+        more: bool,
     },
     /// One agent's row changed (after `ListAgents` with `watch`).
     AgentChanged {
@@ -162,6 +195,9 @@ pub struct SessionStatus {
     pub reason: Reason,
     /// What was captured of each leg so far: agent, customer.
     pub legs: [LegStatus; 2],
+    /// What the supervisor may ask for besides listening; nothing where the CTI link can't do it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<SuperviseAction>,
 }
 
 /// What the capture server saw and sent of one leg, summed over the session.
@@ -197,17 +233,70 @@ pub struct AgentRow {
     pub state: AgentState,
     /// Since when.
     pub since: Instant,
+    /// The extension he uses, where known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub extension: Option<Extension>,
     /// His team, where known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub team: Option<TeamName>,
     /// His calls.
     pub calls: Vec<CallId>,
+    /// Where his phone sends and receives media now, and who told that.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub media: Vec<MediaRow>,
     /// Whether listening now would give sound.
     pub audible: bool,
     /// Why, or why not.
     pub reason: Reason,
     /// The server that sees him.
     pub server: ServerName,
+}
+
+/// One media address of an [`AgentRow`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaRow {
+    /// The call it belongs to, where known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub call: Option<CallId>,
+    /// The phone's media address.
+    pub address: MediaAddress,
+    /// Where the phone sends its media to, where known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub remote: Option<MediaAddress>,
+    /// Who told it.
+    pub origin: MediaOrigin,
+}
+
+/// Who told a media address (protocol sheet 2.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaOrigin {
+    /// A media event of the CTI source.
+    Cti,
+    /// The static device map.
+    Devices,
+    /// SIP and SDP seen in the mirror.
+    Sip,
+    /// SCCP seen in the mirror.
+    Sccp,
+    /// A directory query (RisPort70).
+    RisPort,
+}
+
+impl MediaOrigin {
+    /// All of them, in the order in which they are asked unless configured otherwise.
+    pub const ALL: [Self; 5] = [Self::Cti, Self::Devices, Self::Sip, Self::Sccp, Self::RisPort];
+
+    /// Whose word it is, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Cti => "CTI",
+            Self::Devices => "[devices]",
+            Self::Sip => "SIP",
+            Self::Sccp => "SCCP",
+            Self::RisPort => "RisPort",
+        }
+    }
 }
 
 /// What stands before an RTP packet in an audio datagram. 16 bytes, big-endian:
@@ -330,6 +419,26 @@ mod tests {
             AudioHeader::parse(&[0x20; 16]),
             Err(BadAudioDatagram::Foreign(0x20, 0x20))
         );
+    }
+
+    #[test]
+    fn a_row_of_an_older_peer_is_understood_and_says_nothing_of_media() {
+        let text = r#"{"agent":"4711","state":"talking","since":5,"calls":["81"],"audible":true,"reason":{"code":"SM-0000","text":"Audio."},"server":"gw1"}"#;
+        let row: AgentRow = serde_json::from_str(text).expect("parses");
+        assert_eq!((&row.extension, row.media.len()), (&None, 0));
+        assert_eq!(serde_json::to_string(&row).expect("serialises"), text);
+    }
+
+    #[test]
+    fn a_media_row_names_its_origin() {
+        let row = MediaRow {
+            call: Some("81".into()),
+            address: "10.1.1.20:24678".parse().expect("an address"),
+            remote: None,
+            origin: MediaOrigin::RisPort,
+        };
+        let text = serde_json::to_string(&row).expect("serialises");
+        assert_eq!(text, r#"{"call":"81","address":"10.1.1.20:24678","origin":"risport"}"#);
     }
 
     #[test]

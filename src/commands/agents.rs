@@ -83,10 +83,20 @@ fn print_row(row: &AgentRow, args: &AgentsArgs) -> anyhow::Result<()> {
     let team = row.team.as_ref().map_or("", |team| team.as_str());
     let audible = if row.audible { "audio OK" } else { "no audio" };
     output::line(&format!(
-        "{:<10} {name:<20} {:<28} {team:<12} {audible:<9} {}",
+        "{:<10} {name:<20} {:<28} {team:<12} {audible:<9} {:<36} {}",
         row.agent,
         row.state.words(),
+        media(row),
         row.reason
     ));
     Ok(())
+}
+
+/// Each media address, and whose word it is.
+fn media(row: &AgentRow) -> String {
+    let addresses = row
+        .media
+        .iter()
+        .map(|media| format!("{} ({})", media.address, media.origin.words()));
+    addresses.collect::<Vec<_>>().join(", ")
 }

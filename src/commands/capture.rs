@@ -9,20 +9,21 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
-use silentmon_capture_io::service::{Journal as JournalWriter, Reload, Service, ServiceParts};
-use silentmon_proto::cti::script::{self, ScriptedEvent};
+use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Journal;
-use crate::config::{self, capture::CaptureConfig, capture::CtiSection, capture::Pace, capture::SourceTable};
+use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable};
 use crate::exit::{ExitKind, Failure};
-use crate::{shutdown, telemetry, tls};
+use crate::server_api::ServerApi;
+use crate::{shutdown, sources, telemetry, tls};
 
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
@@ -56,20 +57,32 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
 
 async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let journal = Journal::open(&config.audit.path).map_err(|error| unusable(&error))?;
-    let script = read_scripts(&config)?;
+    let script = sources::read_scripts(&config)?;
+    let engine = settings(&config)?;
     let endpoint = bind(&config)?;
-    let filter = Arc::new(ArcSwap::from_pointee(MediaFilter::default()));
+    let signalling = config.signalling();
+    let wanted = MediaFilter::default().with_signalling(signalling.clone());
+    let filter = Arc::new(ArcSwap::from_pointee(wanted));
+    let shutdown = CancellationToken::new();
+    let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
+    let api = ServerApi::bind(&config, &cti).await?;
+    sources::start(&config, &mut cti)?;
+    sources::start_risport(&config, &mut cti)?;
     let capture = open_source(&config, &filter)?;
     let (reload_sender, reloads) = mpsc::channel(1);
-    let shutdown = CancellationToken::new();
     shutdown::cancel_on_signal(shutdown.clone())?;
-    reload_on_hangup(path.to_owned(), reload_sender)?;
+    reload_on_hangup(path.to_owned(), config, reload_sender)?;
+    if let Some(api) = api {
+        tokio::spawn(api.serve(shutdown.clone()));
+    }
     let parts = ServiceParts {
-        engine: settings(&config),
+        engine,
         endpoint,
         capture,
         filter,
         script,
+        signalling,
+        sources: cti,
         journal: Box::new(AuditWriter(journal)),
     };
     telemetry::ready();
@@ -131,28 +144,14 @@ fn unusable(error: &anyhow::Error) -> anyhow::Error {
     )
 }
 
-fn settings(config: &CaptureConfig) -> EngineSettings {
-    EngineSettings {
+fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
+    Ok(EngineSettings {
         server: config.cluster.name.clone(),
         software: SOFTWARE.to_owned(),
         policy: config.rules(),
-        devices: config.devices.clone(),
-    }
-}
-
-fn read_scripts(config: &CaptureConfig) -> anyhow::Result<Vec<ScriptedEvent>> {
-    let mut events = Vec::new();
-    for cti in &config.cti {
-        let CtiSection::Script(script) = cti else { continue };
-        let path = script.path.display();
-        let text = std::fs::read_to_string(&script.path)
-            .map_err(|error| Failure::error(ExitKind::BadConfig, format!("{path}: can't read the script: {error}")))?;
-        let parsed = script::parse(&text)
-            .map_err(|error| Failure::error(ExitKind::BadConfig, format!("{path}:{}: {}", error.line, error.what)))?;
-        events.extend(parsed);
-    }
-    events.sort_by_key(|event| event.at);
-    Ok(events)
+        devices: config.all_devices()?,
+        resolvers: config.media.resolvers.clone(),
+    })
 }
 
 struct AuditWriter(Journal);
@@ -164,17 +163,13 @@ impl JournalWriter for AuditWriter {
 }
 
 /// SIGHUP reads the configuration again; what can't change in flight is said.
-fn reload_on_hangup(path: PathBuf, reloads: mpsc::Sender<Reload>) -> anyhow::Result<()> {
+fn reload_on_hangup(path: PathBuf, running: CaptureConfig, reloads: mpsc::Sender<Reload>) -> anyhow::Result<()> {
     let mut hangup =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).context("listening for SIGHUP")?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            match config::load::<CaptureConfig>(&path) {
-                Ok(config) => {
-                    let reload = Reload {
-                        policy: config.rules(),
-                        devices: config.devices,
-                    };
+            match read_again(&path, &running) {
+                Ok(reload) => {
                     if reloads.send(reload).await.is_err() {
                         return;
                     }
@@ -184,4 +179,17 @@ fn reload_on_hangup(path: PathBuf, reloads: mpsc::Sender<Reload>) -> anyhow::Res
         }
     });
     Ok(())
+}
+
+fn read_again(path: &Path, running: &CaptureConfig) -> anyhow::Result<Reload> {
+    let config = config::load::<CaptureConfig>(path)?;
+    let devices = config.all_devices()?;
+    let stale = running.needing_restart(&config);
+    if !stale.is_empty() {
+        tracing::warn!("changed, but read only at a start: {}", stale.join(", "));
+    }
+    Ok(Reload {
+        policy: config.rules(),
+        devices,
+    })
 }

@@ -1,5 +1,6 @@
 //! `silentmon listen AGENT`: hears an agent from a terminal, for a while or until it is stopped.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use clap::Args;
 use silentmon_playback_core::report::LegReport;
 use silentmon_playback_io::clock;
-use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId};
+use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
 use silentmon_playback_io::sink::{Output, Sink, SinkEvent};
 use silentmon_proto::ids::{AgentId, CallId, ServerName};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{LegStatus, OutputKind, PLAIN_RTP_PORT, SessionStatus};
+use silentmon_proto::relay::{LegStatus, OutputKind, PLAIN_RTP_PORT, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
@@ -23,6 +25,8 @@ use crate::{output, shutdown, tls};
 
 /// How often all servers are tried before the command gives up.
 const ROUNDS: u32 = 2;
+/// The keys by which a supervisor joins a call.
+const CONTROLS: [(SuperviseAction, &str); 2] = [(SuperviseAction::BargeIn, "b"), (SuperviseAction::Intercept, "i")];
 /// How long the server may take to end a session.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 
@@ -45,6 +49,9 @@ pub struct ListenArgs {
     /// How long packets wait so that late ones can be played: 60, or 500 where a file is written, which nobody hears live.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=2000))]
     delay_ms: Option<u64>,
+    /// Your own phone: with it, b and Enter joins the agent's call, i and Enter takes it over, where the server can.
+    #[arg(long, value_name = "EXT")]
+    supervisor_device: Option<String>,
     /// A JSON summary at the end.
     #[arg(long)]
     json: bool,
@@ -152,6 +159,9 @@ struct Session {
     calls: Vec<CallId>,
     status: [LegStatus; 2],
     reason: Reason,
+    /// Whether the supervisor's phone is known and he can be brought into calls.
+    joins: bool,
+    controls: Vec<SuperviseAction>,
     started: bool,
     over: bool,
 }
@@ -170,10 +180,20 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
         purpose: args.reason.clone(),
         output: destination.kind(),
     };
-    let mut session = Session::new(agent, listener.start(wish));
+    let mut session = Session::new(agent, listener.start(wish), args.supervisor_device.is_some());
     let mut end = End::NotYetKnown;
+    let mut keyboard = keyboard(args.supervisor_device.is_some());
+    let mut wishes = 0;
     while !session.over {
         let event = tokio::select! {
+            Some(line) = keyboard.recv() => {
+                wishes += 1;
+                let device = args.supervisor_device.as_deref().unwrap_or_default();
+                if let Some(wish) = session.wish(&line, device, wishes) {
+                    listener.supervise(session.request, wish);
+                }
+                continue;
+            }
             () = stop.cancelled() => break,
             () = end.reached() => break,
             event = next_sink_event(&mut sink) => { show_output(&event); continue }
@@ -192,6 +212,22 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
         }
     }
     finish(listener, session, sink).await
+}
+
+/// Lines typed at a terminal; none where nobody can type or nothing is to be asked for.
+fn keyboard(wanted: bool) -> mpsc::UnboundedReceiver<String> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    if wanted && std::io::stdin().is_terminal() {
+        // The thread waits for the terminal until the program ends.
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    lines
 }
 
 /// Ends the session at the server too, so that its last sums are known.
@@ -247,7 +283,7 @@ fn show_output(event: &SinkEvent) {
 }
 
 impl Session {
-    fn new(agent: AgentId, request: RequestId) -> Self {
+    fn new(agent: AgentId, request: RequestId, joins: bool) -> Self {
         Self {
             agent,
             request,
@@ -256,9 +292,33 @@ impl Session {
             calls: Vec::new(),
             status: Default::default(),
             reason: Code::NoCaptureServer.into(),
+            joins,
+            controls: Vec::new(),
             started: false,
             over: false,
         }
+    }
+
+    /// What a line from the terminal asks for, where the server can do it.
+    fn wish(&self, line: &str, device: &str, number: u32) -> Option<SuperviseWish> {
+        let (action, _) = CONTROLS
+            .into_iter()
+            .find(|(action, key)| line.trim() == *key && self.controls.contains(action))?;
+        Some(SuperviseWish {
+            number,
+            action,
+            device: device.into(),
+        })
+    }
+
+    /// The keys that do something now, for the status line.
+    fn keys(&self) -> String {
+        let able = CONTROLS.iter().filter(|(action, _)| self.controls.contains(action));
+        let words = able.map(|(action, key)| match action {
+            SuperviseAction::BargeIn => format!("{key}: join"),
+            SuperviseAction::Intercept => format!("{key}: take over"),
+        });
+        words.collect::<Vec<_>>().join(", ")
     }
 
     fn handle(&mut self, event: ReceiverEvent) -> anyhow::Result<()> {
@@ -289,6 +349,10 @@ impl Session {
                 }
                 self.over = true;
             }
+            ReceiverEvent::Supervised { result, .. } => match result {
+                Ok(()) => output::complain("\nYou are in the call."),
+                Err(why) => output::complain(&format!("\nYou are not in the call: {why}")),
+            },
             ReceiverEvent::GaveUp { reason } => {
                 return Err(Failure::error(ExitKind::Unavailable, reason.to_string()));
             }
@@ -304,7 +368,10 @@ impl Session {
                 self.calls.push(call);
             }
         }
-        output::status(&format!("Agent {}: {}", self.agent, status.reason));
+        self.controls = if self.joins { status.controls } else { Vec::new() };
+        let keys = self.keys();
+        let gap = if keys.is_empty() { "" } else { "  " };
+        output::status(&format!("Agent {}: {}{gap}{keys}", self.agent, status.reason));
         self.status = status.legs;
         self.reason = status.reason;
     }

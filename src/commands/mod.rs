@@ -15,3 +15,5 @@ pub mod listen;
 pub mod playback;
 #[cfg(all(feature = "capture", feature = "playback"))]
 pub mod replay;
+#[cfg(feature = "simulate")]
+pub mod simulate;

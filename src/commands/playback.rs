@@ -1,21 +1,22 @@
 //! `silentmon playback`: the service on a supervisor's desktop. It owns the sound; local programs tell it whom to hear.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId};
+use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
 use silentmon_playback_io::sink::{Output, Sink, SinkEvent};
 use silentmon_proto::ids::AgentId;
 use silentmon_proto::relay::{AgentRow, OutputKind};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
-use crate::local_api::{self, LocalApi, PlaybackStatus, Wish};
+use crate::local_api::{self, LocalApi, PlaybackStatus, Supervise, Wish};
 use crate::{shutdown, telemetry, tls};
 
 /// Wishes of local programs that may wait.
@@ -84,6 +85,9 @@ struct Desk {
     output: Output,
     sink: Option<Sink>,
     session: Option<RequestId>,
+    /// Wishes to join a call that wait for their answer, by number.
+    supervising: BTreeMap<u32, oneshot::Sender<Result<(), String>>>,
+    next_wish: u32,
     status: watch::Sender<PlaybackStatus>,
     agents: watch::Sender<Vec<AgentRow>>,
 }
@@ -95,6 +99,8 @@ impl Desk {
             server: None,
             reason: None,
             output: "closed".to_owned(),
+            session: None,
+            controls: Vec::new(),
         };
         let (status, status_receiver) = watch::channel(idle);
         let (agents, agents_receiver) = watch::channel(Vec::new());
@@ -109,6 +115,8 @@ impl Desk {
                 output,
                 sink: None,
                 session: None,
+                supervising: BTreeMap::new(),
+                next_wish: 0,
                 status,
                 agents,
             },
@@ -117,11 +125,30 @@ impl Desk {
     }
 
     fn fulfil(&mut self, wish: Wish) {
-        self.stop();
         match wish {
-            Wish::Listen { agent, purpose } => self.start(agent, purpose),
-            Wish::Stop => {}
+            Wish::Listen { agent, purpose } => {
+                self.stop();
+                self.start(agent, purpose);
+            }
+            Wish::Stop => self.stop(),
+            Wish::Supervise(supervise) => self.supervise(supervise),
         }
+    }
+
+    fn supervise(&mut self, supervise: Supervise) {
+        let Some(session) = self.session else {
+            // Whoever asked has gone away where this fails.
+            let _ = supervise.answer.send(Err("nobody is listened to".to_owned()));
+            return;
+        };
+        self.next_wish = self.next_wish.wrapping_add(1);
+        self.supervising.insert(self.next_wish, supervise.answer);
+        let wish = SuperviseWish {
+            number: self.next_wish,
+            action: supervise.action,
+            device: supervise.device,
+        };
+        self.listener.supervise(session, wish);
     }
 
     fn start(&mut self, agent: AgentId, purpose: Option<String>) {
@@ -157,9 +184,12 @@ impl Desk {
         if let Some(sink) = self.sink.take() {
             sink.close();
         }
+        self.supervising.clear();
         self.status.send_modify(|status| {
             status.agent = None;
             status.reason = None;
+            status.session = None;
+            status.controls.clear();
             "closed".clone_into(&mut status.output);
         });
     }
@@ -175,10 +205,22 @@ impl Desk {
             }
             ReceiverEvent::Lost { server, reason, .. } => {
                 tracing::warn!(%server, reason = %reason.code, "connection lost, the session is kept: {}", reason.text);
+                // Answers can no longer come.
+                self.supervising.clear();
                 self.status.send_modify(|status| status.server = None);
             }
             ReceiverEvent::Status { request, status } if self.session == Some(request) => {
-                self.status.send_modify(|shown| shown.reason = Some(status.reason));
+                self.status.send_modify(|shown| {
+                    shown.reason = Some(status.reason);
+                    shown.session = Some(status.session.to_string());
+                    shown.controls = status.controls;
+                });
+            }
+            ReceiverEvent::Supervised { number, result } => {
+                if let Some(answer) = self.supervising.remove(&number) {
+                    // Whoever asked has gone away where this fails.
+                    let _ = answer.send(result);
+                }
             }
             ReceiverEvent::MonitorRefused { request, reason }
             | ReceiverEvent::MonitorStopped { request, reason, .. }

@@ -5,10 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use silentmon_capture_core::filter::SignallingPorts;
 use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
-use silentmon_proto::ids::{Extension, MediaAddress, ServerName, SupervisorName, TeamName};
+use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
+use silentmon_proto::relay::MediaOrigin;
 
-use super::{Complaint, Schema, absolute};
+use super::cti::{self, CtiSection};
+use super::secret::Secret;
+use super::{Complaint, Schema, absolute, read_table};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +20,9 @@ use super::{Complaint, Schema, absolute};
 pub struct CaptureConfig {
     /// Version of this schema.
     pub schema: u32,
+    /// A file with more of `[devices]`, one `"3001" = "10.1.1.20"` a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices_file: Option<PathBuf>,
     /// Where frames come from.
     pub capture: CaptureSection,
     /// The supervisors' door.
@@ -27,12 +34,21 @@ pub struct CaptureConfig {
     /// Where agents, calls and media addresses come from.
     #[serde(default)]
     pub cti: Vec<CtiSection>,
+    /// Where media addresses come from.
+    #[serde(default)]
+    pub media: MediaSection,
+    /// Asks a Cisco Unified CM for the addresses of phones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risport: Option<RisPortSection>,
     /// Device or extension → phone address.
     #[serde(default)]
     pub devices: BTreeMap<Extension, MediaAddress>,
     /// Team → its supervisors, by the names in their certificates.
     #[serde(default)]
     pub teams: BTreeMap<TeamName, Vec<SupervisorName>>,
+    /// Supervisor, by the name in his certificate → what the CTI sources call him; they tell his teams.
+    #[serde(default)]
+    pub supervisors: BTreeMap<SupervisorName, AgentId>,
     /// Who may hear whom.
     #[serde(default)]
     pub policy: PolicySection,
@@ -129,41 +145,34 @@ pub struct PeerTable {
     pub address: String,
 }
 
-/// `[[cti]]`
+/// `[media]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum CtiSection {
-    /// Events from a file of JSON Lines.
-    Script(ScriptSection),
-    /// A Cisco CTI Server (GED-188).
-    CiscoCtiServer(toml::Table),
-    /// CSTA III XML.
-    Csta(toml::Table),
-    /// BroadWorks Xsi-Events.
-    Broadworks(toml::Table),
-    /// Events pushed over HTTP.
-    Http(toml::Table),
+#[serde(deny_unknown_fields, default)]
+pub struct MediaSection {
+    /// Who is asked for an agent's media address, in this order.
+    pub resolvers: Vec<MediaOrigin>,
+    /// Ports at which SIP is looked for in the mirror.
+    pub sip_ports: Vec<u16>,
+    /// Ports at which SCCP is looked for in the mirror.
+    pub sccp_ports: Vec<u16>,
 }
 
-/// `kind = "script"`
+/// `[risport]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ScriptSection {
-    /// The file.
-    pub path: PathBuf,
-}
-
-impl CtiSection {
-    /// Kinds that this version doesn't speak yet, by name.
-    pub const fn unavailable(&self) -> Option<&'static str> {
-        match self {
-            Self::Script(_) => None,
-            Self::CiscoCtiServer(_) => Some("cisco-cti-server"),
-            Self::Csta(_) => Some("csta"),
-            Self::Broadworks(_) => Some("broadworks"),
-            Self::Http(_) => Some("http"),
-        }
-    }
+pub struct RisPortSection {
+    /// The service, `https://HOST:8443[/PATH]`.
+    pub url: String,
+    /// The user.
+    pub user: String,
+    /// His password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<Secret>,
+    /// A file that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The authority of the service's certificate, or that certificate itself.
+    pub ca: PathBuf,
 }
 
 /// `[policy]`
@@ -207,10 +216,14 @@ const fn default_buffer() -> u32 {
 impl CaptureConfig {
     /// What is written in the file but doesn't do anything in this version.
     pub fn notes(&self) -> Vec<String> {
-        let links = self.cti.iter().filter_map(CtiSection::unavailable);
-        let mut notes: Vec<_> = links
-            .map(|kind| format!("cti kind \"{kind}\" isn't spoken by this version: no events will come from it"))
-            .collect();
+        let mut notes = Vec::new();
+        for (name, section) in cti::names(&self.cti).into_iter().zip(&self.cti) {
+            if section.is_plain() {
+                notes.push(format!(
+                    "cti {name}: without tls, what it tells can be read and changed on the way"
+                ));
+            }
+        }
         if !self.cluster.peers.is_empty() {
             notes.push("cluster.peers: this version serves alone, peers are not contacted".to_owned());
         }
@@ -221,6 +234,50 @@ impl CaptureConfig {
             notes.push("no [[cti]] source: no agent will ever be known".to_owned());
         }
         notes
+    }
+
+    /// Phone addresses: those of the devices' file, and above them those of the configuration itself.
+    ///
+    /// # Errors
+    /// `BadConfig` where the file can't be read, with the line where it is wrong.
+    pub fn all_devices(&self) -> anyhow::Result<BTreeMap<Extension, MediaAddress>> {
+        let mut devices = match &self.devices_file {
+            Some(path) => read_table(path)?,
+            None => BTreeMap::new(),
+        };
+        devices.extend(self.devices.clone());
+        Ok(devices)
+    }
+
+    /// Ports at which signalling is looked for, as far as anybody asks it for media addresses.
+    pub fn signalling(&self) -> SignallingPorts {
+        let ports = |origin, ports: &Vec<u16>| {
+            if self.media.resolvers.contains(&origin) {
+                ports.clone()
+            } else {
+                Vec::new()
+            }
+        };
+        SignallingPorts {
+            sip: ports(MediaOrigin::Sip, &self.media.sip_ports),
+            sccp: ports(MediaOrigin::Sccp, &self.media.sccp_ports),
+        }
+    }
+
+    /// The sections in which `other` differs and which are read only at the start.
+    pub fn needing_restart(&self, other: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("capture", self.capture != other.capture),
+            ("service", self.service != other.service),
+            ("cluster", self.cluster != other.cluster),
+            ("cti", self.cti != other.cti),
+            ("media", self.media != other.media),
+            ("risport", self.risport != other.risport),
+            ("audit", self.audit != other.audit),
+            ("metrics", self.metrics != other.metrics),
+        ];
+        let changed = sections.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(name, _)| name).collect()
     }
 
     /// The operator's rules, as the engine takes them.
@@ -236,6 +293,7 @@ impl CaptureConfig {
             recording: self.policy.recording,
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
+            supervisors: self.supervisors.clone(),
         }
     }
 }
@@ -262,6 +320,16 @@ impl Default for ClusterSection {
     }
 }
 
+impl Default for MediaSection {
+    fn default() -> Self {
+        Self {
+            resolvers: MediaOrigin::ALL.to_vec(),
+            sip_ports: vec![5060],
+            sccp_ports: vec![2000],
+        }
+    }
+}
+
 impl Default for PolicySection {
     fn default() -> Self {
         Self {
@@ -283,7 +351,9 @@ impl Default for AuditSection {
 }
 
 impl Schema for CaptureConfig {
-    const SECTIONS: &'static [&'static str] = &["capture", "service", "cluster", "policy", "audit", "metrics"];
+    const SECTIONS: &'static [&'static str] = &[
+        "capture", "service", "cluster", "media", "risport", "policy", "audit", "metrics",
+    ];
 
     fn schema(&self) -> u32 {
         self.schema
@@ -299,8 +369,15 @@ impl Schema for CaptureConfig {
             absolute(folder, crl);
         }
         for cti in &mut self.cti {
-            if let CtiSection::Script(script) = cti {
-                absolute(folder, &mut script.path);
+            cti.resolve_paths(folder);
+        }
+        if let Some(devices) = &mut self.devices_file {
+            absolute(folder, devices);
+        }
+        if let Some(risport) = &mut self.risport {
+            absolute(folder, &mut risport.ca);
+            if let Some(password) = &mut risport.password_file {
+                absolute(folder, password);
             }
         }
         absolute(folder, &mut self.audit.path);
@@ -324,6 +401,14 @@ impl Schema for CaptureConfig {
                 expected,
             });
         }
-        Ok(())
+        if let Some(risport) = &self.risport
+            && !risport.url.starts_with("https://")
+        {
+            return Err(Complaint {
+                key: "risport.url",
+                expected: "expected \"https://HOST:8443\"".to_owned(),
+            });
+        }
+        cti::check(&self.cti)
     }
 }

@@ -5,8 +5,14 @@
 
 #[cfg(feature = "capture")]
 pub mod capture;
+#[cfg(feature = "capture")]
+pub mod cti;
 #[cfg(feature = "playback")]
 pub mod playback;
+#[cfg(feature = "capture")]
+pub mod secret;
+#[cfg(feature = "capture")]
+pub mod values;
 
 use std::path::{Path, PathBuf};
 
@@ -65,6 +71,16 @@ fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
         kind,
         format!("{}: can't read the configuration: {error}", path.display()),
     )
+}
+
+/// Reads a file that holds one table.
+///
+/// # Errors
+/// As [`load`].
+#[cfg(feature = "capture")]
+pub fn read_table<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    toml::from_str(&text).map_err(|error| misplaced(path, &text, &error))
 }
 
 /// Reads a configuration from text; `path` is for messages and relative paths.
@@ -135,7 +151,8 @@ fn overridden_key<T: Schema>(name: &str) -> Option<(&'static str, String)> {
 }
 
 fn misplaced(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
-    let offset = error.span().map_or(0, |span| span.start);
+    let begin = error.span().map_or(0, |span| span.start);
+    let offset = unknown_key(text, begin, error.message()).unwrap_or(begin);
     complain(path, line_and_column(text, offset), error.message())
 }
 
@@ -151,6 +168,24 @@ fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
     (line, column)
+}
+
+/// Where an unknown key stands: of a section whose `kind` decides what belongs into it, only the section's place is told.
+fn unknown_key(text: &str, begin: usize, message: &str) -> Option<usize> {
+    let name = message.strip_prefix("unknown field `")?.split('`').next()?;
+    let mut offset = begin;
+    for (index, line) in text.get(begin..)?.split_inclusive('\n').enumerate() {
+        let trimmed = line.trim_start();
+        if index > 0 && trimmed.starts_with('[') {
+            return None;
+        }
+        let is_key = |rest: &str| rest.trim_start().starts_with('=');
+        if trimmed.strip_prefix(name).is_some_and(is_key) {
+            return Some(offset + line.len() - trimmed.len());
+        }
+        offset += line.len();
+    }
+    None
 }
 
 /// Where a key such as `policy.disclosure` stands, else its section, else the end of the file.

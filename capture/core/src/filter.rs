@@ -63,6 +63,35 @@ pub struct MediaFilter {
     everything: bool,
     signalling: SignallingPorts,
     by_ip: HashMap<IpAddr, Ports>,
+    sent_to: HashMap<IpAddr, Vec<MediaAddress>>,
+}
+
+/// Where a phone sends and receives media: at its address and, from any port of it, to where it is known to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MediaPath {
+    /// The phone's media address.
+    pub address: MediaAddress,
+    /// Where it sends its media to, where known.
+    pub remote: Option<MediaAddress>,
+}
+
+impl From<MediaAddress> for MediaPath {
+    fn from(address: MediaAddress) -> Self {
+        Self { address, remote: None }
+    }
+}
+
+impl MediaPath {
+    /// Whether a packet comes from the phone: from its address, or from another port of it to where it sends.
+    pub fn is_from_phone(&self, source: SocketAddr, destination: SocketAddr) -> bool {
+        let to_remote = || self.remote.is_some_and(|remote| remote.covers(destination));
+        self.address.covers(source) || (self.address.ip == source.ip() && to_remote())
+    }
+
+    /// Whether a packet goes to the phone.
+    pub fn is_to_phone(&self, destination: SocketAddr) -> bool {
+        self.address.covers(destination)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +107,7 @@ impl MediaFilter {
             everything: true,
             signalling: SignallingPorts::default(),
             by_ip: HashMap::new(),
+            sent_to: HashMap::new(),
         }
     }
 
@@ -95,7 +125,7 @@ impl MediaFilter {
     /// Whether a datagram between these two belongs to a wanted media address. RTCP, one port above (RFC 3550
     /// section 11), belongs to it too.
     pub fn wants(&self, source: SocketAddr, destination: SocketAddr) -> bool {
-        self.everything || self.has(source) || self.has(destination)
+        self.everything || self.has(source) || self.has(destination) || self.is_sent(source, destination)
     }
 
     /// The IP addresses wanted, or `None` where every datagram is: what a kernel filter can be made of.
@@ -105,6 +135,11 @@ impl MediaFilter {
         }
         let ordered: BTreeMap<_, _> = self.by_ip.iter().collect();
         Some(ordered.into_keys().copied().collect())
+    }
+
+    fn is_sent(&self, source: SocketAddr, destination: SocketAddr) -> bool {
+        let remotes = self.sent_to.get(&source.ip());
+        remotes.is_some_and(|remotes| remotes.iter().any(|remote| remote.covers(destination)))
     }
 
     fn has(&self, address: SocketAddr) -> bool {
@@ -120,19 +155,29 @@ impl MediaFilter {
 
 impl FromIterator<MediaAddress> for MediaFilter {
     fn from_iter<T: IntoIterator<Item = MediaAddress>>(addresses: T) -> Self {
-        let mut by_ip: HashMap<IpAddr, Ports> = HashMap::new();
-        for MediaAddress { ip, port } in addresses {
-            let ports = by_ip.entry(ip).or_insert_with(|| Ports::Some(Vec::new()));
-            match (port, ports) {
-                (None, ports) => *ports = Ports::Any,
-                (Some(port), Ports::Some(list)) if !list.contains(&port) => list.push(port),
-                (Some(_), _) => {}
+        Self::of_paths(addresses.into_iter().map(MediaPath::from))
+    }
+}
+
+impl MediaFilter {
+    /// A filter that wants what passes there.
+    pub fn of_paths(paths: impl IntoIterator<Item = MediaPath>) -> Self {
+        let mut filter = Self::default();
+        for MediaPath { address, remote } in paths {
+            filter.add(address);
+            if let Some(remote) = remote {
+                filter.sent_to.entry(address.ip).or_default().push(remote);
             }
         }
-        Self {
-            everything: false,
-            signalling: SignallingPorts::default(),
-            by_ip,
+        filter
+    }
+
+    fn add(&mut self, MediaAddress { ip, port }: MediaAddress) {
+        let ports = self.by_ip.entry(ip).or_insert_with(|| Ports::Some(Vec::new()));
+        match (port, ports) {
+            (None, ports) => *ports = Ports::Any,
+            (Some(port), Ports::Some(list)) if !list.contains(&port) => list.push(port),
+            (Some(_), _) => {}
         }
     }
 }
@@ -166,6 +211,24 @@ mod tests {
         let addresses = ["10.1.1.20:24678", "10.1.1.20", "10.1.1.20:5"].map(|text| text.parse().expect("an address"));
         let filter: MediaFilter = addresses.into_iter().collect();
         assert!(filter.wants(address("10.1.1.20:1"), address("10.9.9.9:1")));
+    }
+
+    #[test]
+    fn wants_what_a_phone_sends_to_its_remote_from_another_port() {
+        let path = MediaPath {
+            address: "10.1.1.20:24678".parse().expect("an address"),
+            remote: Some("10.9.9.9:4000".parse().expect("an address")),
+        };
+        let filter = MediaFilter::of_paths([path]);
+        let (odd_port, remote) = (address("10.1.1.20:50000"), address("10.9.9.9:4000"));
+        assert!(filter.wants(odd_port, remote));
+        assert!(!filter.wants(odd_port, address("10.9.9.9:4002")));
+        assert!(!filter.wants(address("10.1.1.21:50000"), remote), "another phone");
+        assert_eq!(
+            filter.ips(),
+            Some(vec![odd_port.ip()]),
+            "the gateway's other traffic stays out"
+        );
     }
 
     #[test]

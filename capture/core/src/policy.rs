@@ -25,6 +25,8 @@ pub struct Policy {
     pub rtp_receivers: Vec<IpAddr>,
     /// Supervisors of each team.
     pub teams: BTreeMap<TeamName, Vec<SupervisorName>>,
+    /// As which agent the CTI source knows a supervisor, where not by the name in his certificate.
+    pub supervisors: BTreeMap<SupervisorName, AgentId>,
 }
 
 /// Whether agents are told that someone listens. There is no default: the operator must choose.
@@ -88,12 +90,12 @@ impl Policy {
                 format!("Agent {agent} is not known here: no CTI event has named him yet."),
             ));
         };
-        if self.who == Who::AnySupervisor || self.leads_team_of(supervisor, known) {
+        let leads = || self.leads_team_of(supervisor, agent, known, directory);
+        if self.who == Who::AnySupervisor || leads() {
             return Ok(());
         }
-        let team = known
-            .team
-            .as_ref()
+        let team = directory
+            .team(agent, known)
             .map_or_else(|| "no team".to_owned(), |team| format!("team \"{team}\""));
         Err(Reason::new(
             Code::NotAuthorised,
@@ -129,24 +131,35 @@ impl Policy {
         }
     }
 
-    fn leads_team_of(&self, supervisor: &SupervisorName, agent: &Agent) -> bool {
-        let supervisors = agent.team.as_ref().and_then(|team| self.teams.get(team));
-        supervisors.is_some_and(|supervisors| supervisors.contains(supervisor))
+    /// By `[teams]`, or because the CTI source flags him as supervisor of a team of the agent's.
+    fn leads_team_of(
+        &self,
+        supervisor: &SupervisorName,
+        agent: &AgentId,
+        known: &Agent,
+        directory: &AgentDirectory,
+    ) -> bool {
+        let listed = |team| self.teams.get(team).is_some_and(|leaders| leaders.contains(supervisor));
+        let as_agent = self
+            .supervisors
+            .get(supervisor)
+            .cloned()
+            .unwrap_or_else(|| AgentId::new(supervisor.as_str()));
+        directory.teams(agent, known).any(listed) || directory.supervises(&as_agent, agent, known)
     }
 }
 
-/// Media of a nailed-up line belong to no call of their own: they count as the call in progress.
+/// Media of a nailed-up line belong to no call of their own: they count as the call they carry.
 fn is_acd(agent: &Agent, leg: &MediaLeg) -> bool {
-    let call: Option<&Call> = match &leg.call {
-        Some(id) => agent.call(id),
-        None => agent.call_in_progress(),
-    };
-    call.is_some_and(|call| call.acd == Some(true))
+    agent.call_on(leg).is_some_and(Call::counts_as_acd)
 }
 
 #[cfg(test)]
 mod tests {
-    use silentmon_proto::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted};
+    use silentmon_proto::cti::{
+        AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted, TeamMember, TeamOperation,
+        TeamUpdate,
+    };
     use silentmon_proto::time::Instant;
 
     use super::*;
@@ -159,6 +172,7 @@ mod tests {
             recording: Recording::Refused,
             rtp_receivers: vec![IpAddr::from([127, 0, 0, 1])],
             teams: [("claims".into(), vec!["anna".into()])].into(),
+            supervisors: BTreeMap::new(),
         }
     }
 
@@ -225,6 +239,28 @@ mod tests {
             };
             assert_eq!(all.admit_media(agent, media).len(), 1);
         }
+    }
+
+    #[test]
+    fn a_supervisor_whom_the_cti_source_knows_hears_his_team_under_whatever_name() {
+        let mut directory = directory(None);
+        let team = TeamUpdate {
+            team: "claims".into(),
+            operation: TeamOperation::Replace,
+            members: vec![TeamMember {
+                agent: "9001".into(),
+                supervisor: true,
+            }],
+        };
+        directory.handle_event(&team.into(), Instant::EPOCH);
+        let agent = "4711".into();
+        assert_eq!(policy().authorise(&"9001".into(), &agent, &directory), Ok(()));
+        assert!(policy().authorise(&"carla".into(), &agent, &directory).is_err());
+        let mapped = Policy {
+            supervisors: [("carla".into(), "9001".into())].into(),
+            ..policy()
+        };
+        assert_eq!(mapped.authorise(&"carla".into(), &agent, &directory), Ok(()));
     }
 
     #[test]

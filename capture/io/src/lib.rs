@@ -2,6 +2,8 @@
 //!
 //! What is decided lives in `silentmon-capture-core`; this crate feeds it and carries out what it says.
 
+pub mod clock;
+pub mod cti;
 pub mod feed;
 pub mod file;
 pub mod kernel_filter;

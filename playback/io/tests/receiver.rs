@@ -198,6 +198,7 @@ fn status() -> SessionStatus {
         calls: Vec::new(),
         reason: Code::AudioFlowing.into(),
         legs: Default::default(),
+        controls: Vec::new(),
     }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! Each source's own words stay in its own module; call events use CSTA's (ECMA-269), agent states those of GED-188.
 
+pub mod csta;
+pub mod ged188;
+pub mod risport;
 pub mod script;
+pub mod xml;
+pub mod xsi;
 
 use serde::{Deserialize, Serialize};
 

@@ -51,12 +51,54 @@ pub fn parse(text: &str) -> Result<Vec<ScriptedEvent>, ScriptError> {
     Ok(events)
 }
 
+/// Reads events without times: one object, an array of objects, or one object a line. Blank lines are skipped.
+///
+/// # Errors
+/// The first line where there is no event, with its number.
+pub fn parse_events(text: &str) -> Result<Vec<CtiEvent>, ScriptError> {
+    let mut events = Vec::new();
+    let mut rest = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    let mut begin = 0;
+    while let Some(value) = rest.next() {
+        let line = line_at(text, begin);
+        begin = rest.byte_offset();
+        let value = value.map_err(|error| ScriptError {
+            line: error.line(),
+            what: format!("expected JSON: {error}"),
+        })?;
+        let items = match value {
+            serde_json::Value::Array(items) => items,
+            item => vec![item],
+        };
+        for (index, item) in items.into_iter().enumerate() {
+            events.push(parse_event(item).map_err(|what| ScriptError {
+                line,
+                what: if index == 0 { what } else { format!("event {}: {what}", index + 1) },
+            })?);
+        }
+    }
+    Ok(events)
+}
+
+/// The line on which the first thing after `offset` stands.
+fn line_at(text: &str, offset: usize) -> usize {
+    let rest = text.get(offset..).unwrap_or_default();
+    let blank = rest.len() - rest.trim_start().len();
+    let before = text.get(..offset + blank).unwrap_or_default();
+    before.matches('\n').count() + 1
+}
+
+fn parse_event(value: serde_json::Value) -> Result<CtiEvent, String> {
+    let event: CtiEvent = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    event.check()?;
+    Ok(event)
+}
+
 fn parse_line(line: &str) -> Result<ScriptedEvent, String> {
     let Line { at, event } = serde_json::from_str(line).map_err(|error| error.to_string())?;
     let at =
         Duration::try_from_secs_f64(at).map_err(|_| format!("expected \"at\" in seconds from start, found {at}"))?;
-    let event: CtiEvent = serde_json::from_value(event.into()).map_err(|error| error.to_string())?;
-    event.check()?;
+    let event = parse_event(event.into())?;
     Ok(ScriptedEvent { at, event })
 }
 
@@ -109,5 +151,33 @@ mod tests {
         assert!(parse("{\"at\":1,\"event\":\"media_stopped\",\"agent\":\"1\",\"adress\":\"x\"}").is_err());
         let nobody = parse("{\"at\":1,\"event\":\"media_stopped\"}").expect_err("nobody named");
         assert!(nobody.what.contains("\"agent\" or \"device\""), "{nobody}");
+    }
+
+    #[test]
+    fn reads_one_event_an_array_or_one_a_line() {
+        let one = r#"{"event":"media_stopped","agent":"1"}"#;
+        for (text, count) in [
+            (one.to_owned(), 1),
+            (format!("[{one},\n{one}]"), 2),
+            (format!("{one}\n\n{one}\n"), 2),
+            (String::new(), 0),
+        ] {
+            assert_eq!(parse_events(&text).expect("good").len(), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_the_line_of_a_pushed_event_that_is_none() {
+        let one = r#"{"event":"media_stopped","agent":"1"}"#;
+        for (bad, words) in [
+            (r#"{"event":"lunch"}"#, "lunch"),
+            (r#"{"event":"media_stopped"}"#, "\"agent\" or \"device\""),
+            (r#"{"event":"#, "JSON"),
+            (r#"{"at":1,"event":"media_stopped","agent":"1"}"#, "at"),
+        ] {
+            let error = parse_events(&format!("{one}\n\n{bad}")).expect_err("bad");
+            assert_eq!(error.line, 3, "{error}");
+            assert!(error.what.contains(words), "{error}");
+        }
     }
 }

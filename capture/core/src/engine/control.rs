@@ -1,12 +1,13 @@
 //! Supervisors: connections that come and go, and what they ask for.
 
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, SessionId, SupervisorName};
+use silentmon_proto::ids::{SessionId, SupervisorName};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, SessionStatus, VERSION};
+use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
+use crate::directory::MediaLeg;
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
 impl Engine {
@@ -53,6 +54,12 @@ impl Engine {
                 };
                 self.start_monitor(from, wanted, resume, fresh_id, now);
             }
+            ClientMessage::Supervise {
+                request,
+                session,
+                action,
+                device,
+            } => self.supervise(from, request, session, (action, device), now),
             ClientMessage::StopMonitor { session } => self.stop_monitor(from, session, now),
             ClientMessage::ListAgents { watch } => self.list_agents(from, watch, now),
             ClientMessage::Heartbeat { sent } => self.send(from, ServerMessage::Heartbeat { sent }),
@@ -76,7 +83,8 @@ impl Engine {
             return;
         };
         session.admission = Admission::Admitted;
-        self.reroute();
+        let agent = session.agent.clone();
+        self.reroute(&agent);
         self.answer_start(id, request, now);
     }
 
@@ -87,7 +95,7 @@ impl Engine {
             return self.stop_session(id, &reason, now);
         };
         let connection = session.connection();
-        self.sessions.remove(&id);
+        self.forget_session(id);
         if let Some(connection) = connection {
             self.send(connection, ServerMessage::MonitorRefused { request, reason });
         }
@@ -182,7 +190,8 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.attachment = Attachment::Attached(connection);
         }
-        self.reroute();
+        // What a connection must carry is told with the filter.
+        self.events.push_back(EngineEvent::FilterChanged);
         id
     }
 
@@ -197,8 +206,9 @@ impl Engine {
         self.next_channel = self.next_channel.wrapping_add(1);
         let session = MonitorSession::new(id, self.next_channel, supervisor, from, wanted, now);
         self.events.push_back(EngineEvent::SessionStarted(record(&session)));
+        self.sessions_on.entry(session.agent.clone()).or_default().push(id);
         self.sessions.insert(id, session);
-        self.reroute();
+        self.events.push_back(EngineEvent::FilterChanged);
         id
     }
 
@@ -225,7 +235,7 @@ impl Engine {
 
     pub(super) fn stop_session(&mut self, id: SessionId, reason: &Reason, now: Instant) {
         let status = self.status(id, now);
-        let Some(session) = self.sessions.remove(&id) else {
+        let Some(session) = self.forget_session(id) else {
             return;
         };
         if let (Some(connection), Some(status)) = (session.connection(), status) {
@@ -240,10 +250,23 @@ impl Engine {
         }
         self.events
             .push_back(EngineEvent::SessionStopped(record(&session), reason.clone()));
-        self.reroute();
     }
 
-    /// Works out anew why a session has sound or none, and tells the supervisor when that changed or a status is due.
+    fn forget_session(&mut self, id: SessionId) -> Option<MonitorSession> {
+        let session = self.sessions.remove(&id)?;
+        if let Some(sessions) = self.sessions_on.get_mut(&session.agent) {
+            sessions.retain(|other| *other != id);
+            if sessions.is_empty() {
+                self.sessions_on.remove(&session.agent);
+            }
+        }
+        self.unauthorised.remove(&id);
+        self.routes.set(id, &[]);
+        self.events.push_back(EngineEvent::FilterChanged);
+        Some(session)
+    }
+
+    /// Works out anew how a session stands, and tells the supervisor when that changed or a status is due.
     pub(super) fn refresh_session(&mut self, id: SessionId, now: Instant) {
         let Some(session) = self
             .sessions
@@ -252,40 +275,43 @@ impl Engine {
         else {
             return;
         };
-        let reason = self.diagnose_session(session, now);
-        let changed = reason != session.reason;
-        let due = now >= session.next_status;
         let audible = session.health(now).iter().any(|leg| leg.audible);
+        let due = now >= session.next_status;
+        let Some(status) = self.status(id, now) else { return };
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        session.reason = reason;
         if due {
             session.next_status = now + TICK;
             session.audible += if audible { TICK } else { std::time::Duration::ZERO };
         }
-        if changed || (due && audible) {
-            self.send_status(id, now);
+        let changed = session.tell(&status);
+        if (changed || (due && audible))
+            && let Some(connection) = session.connection()
+        {
+            self.send(connection, ServerMessage::SessionStatus(status));
         }
     }
 
-    pub(super) fn send_status(&mut self, id: SessionId, now: Instant) {
-        let Some(connection) = self.sessions.get(&id).and_then(MonitorSession::connection) else {
-            return;
-        };
-        if let Some(status) = self.status(id, now) {
-            self.send(connection, ServerMessage::SessionStatus(status));
+    fn send_status(&mut self, id: SessionId, now: Instant) {
+        let status = self.status(id, now);
+        if let (Some(status), Some(session)) = (status, self.sessions.get_mut(&id)) {
+            session.tell(&status);
+            if let Some(connection) = session.connection() {
+                self.send(connection, ServerMessage::SessionStatus(status));
+            }
         }
     }
 
     fn status(&self, id: SessionId, now: Instant) -> Option<SessionStatus> {
         let session = self.sessions.get(&id)?;
         let agent = self.directory.agent(&session.agent);
-        let calls = self
-            .audible_media(&session.agent)
-            .into_iter()
-            .filter_map(|leg| leg.call);
-        let mut calls: Vec<_> = calls.collect();
+        let heard = self.audible_media(&session.agent);
+        let call = |leg: &MediaLeg| {
+            let carried = agent.and_then(|agent| agent.call_on(leg)).map(|call| call.id.clone());
+            carried.or_else(|| leg.call.clone())
+        };
+        let mut calls: Vec<_> = heard.iter().filter_map(call).collect();
         calls.dedup();
         Some(SessionStatus {
             session: id,
@@ -294,50 +320,7 @@ impl Engine {
             calls,
             reason: self.diagnose_session(session, now),
             legs: session.leg_status(),
-        })
-    }
-
-    fn list_agents(&mut self, to: ConnectionId, watch: bool, now: Instant) {
-        let agents = self.directory.agents().map(|(id, _)| id.clone()).collect::<Vec<_>>();
-        let agents = agents.iter().filter_map(|id| self.agent_row(id, now)).collect();
-        if let Some(connection) = self.connections.get_mut(&to) {
-            connection.watches_agents = watch;
-        }
-        self.send(to, ServerMessage::Agents { agents });
-    }
-
-    /// Tells those who watch about agents whose row is another than when they were last told.
-    pub(super) fn tell_changed_agents(&mut self, now: Instant) {
-        let watchers = self
-            .connections
-            .iter()
-            .filter(|(_, supervisor)| supervisor.watches_agents);
-        let watchers: Vec<ConnectionId> = watchers.map(|(&id, _)| id).collect();
-        for id in std::mem::take(&mut self.changed_agents) {
-            let Some(row) = self.agent_row(&id, now) else { continue };
-            if self.told_rows.get(&id) == Some(&row) {
-                continue;
-            }
-            for &watcher in &watchers {
-                self.send(watcher, ServerMessage::AgentChanged { agent: row.clone() });
-            }
-            self.told_rows.insert(id, row);
-        }
-    }
-
-    fn agent_row(&self, id: &AgentId, now: Instant) -> Option<AgentRow> {
-        let agent = self.directory.agent(id)?;
-        let reason = self.diagnose_agent(id, now);
-        Some(AgentRow {
-            agent: id.clone(),
-            name: agent.name.clone(),
-            state: agent.state,
-            since: agent.since,
-            team: agent.team.clone(),
-            calls: agent.calls.iter().map(|call| call.id.clone()).collect(),
-            audible: matches!(reason.code, Code::AudioFlowing | Code::OneSideOnly),
-            reason,
-            server: self.settings.server.clone(),
+            controls: self.controls(&session.agent),
         })
     }
 }

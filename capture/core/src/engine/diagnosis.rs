@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, Leg};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
 use super::{Engine, SEEN_WITHIN};
-use crate::directory::{Agent, MediaLeg};
+use crate::directory::{Agent, CallState, MediaLeg};
 use crate::session::{AUDIBLE_WITHIN, LegHealth, MonitorSession};
 
 /// Without any frame for this long the mirror counts as dead.
@@ -37,12 +37,12 @@ impl Engine {
 
     /// Whether an agent could be heard now, and why not.
     pub(super) fn diagnose_agent(&self, id: &AgentId, now: Instant) -> Reason {
-        let listened = self.sessions.values().find(|session| session.agent == *id);
-        if let Some(session) = listened {
+        let listened = self.sessions_on.get(id).and_then(|sessions| sessions.first());
+        if let Some(session) = listened.and_then(|session| self.sessions.get(session)) {
             return self.diagnose_session(session, now);
         }
         let media = self.audible_media(id);
-        let seen = |leg| media.iter().any(|media| self.is_seen(media, leg, now));
+        let seen = |leg| media.iter().any(|media| self.is_seen(media.address, leg, now));
         let hearing = Hearing {
             agent: seen(Leg::Agent),
             customer: seen(Leg::Customer),
@@ -51,10 +51,14 @@ impl Engine {
     }
 
     fn diagnose(&self, id: &AgentId, hearing: Hearing, started: Instant, now: Instant) -> Reason {
+        let media = self.audible_media(id);
+        let sound = (hearing.agent || hearing.customer) && !media.is_empty();
+        if !sound && let Some(down) = self.link_down(id) {
+            return down.clone();
+        }
         let Some(agent) = self.directory.agent(id).filter(|agent| agent.state.is_signed_in()) else {
             return Reason::new(Code::AgentNotSignedIn, format!("Agent {id} is not signed in."));
         };
-        let media = self.audible_media(id);
         if media.is_empty() {
             return self.diagnose_no_media(id, agent);
         }
@@ -66,31 +70,46 @@ impl Engine {
             Hearing {
                 agent: false,
                 customer: false,
-            } => self.diagnose_silence(&media, agent, started, now),
+            } => announced_encryption(&media).unwrap_or_else(|| self.diagnose_silence(&media, agent, started, now)),
             Hearing { agent, .. } => one_side(agent, &media, started, now),
         }
     }
 
-    /// No media address that may be heard: is there no call, an excluded one, or one without an address?
+    /// No media address that may be heard: is there no call, one on hold, an excluded one, or one without an address?
     fn diagnose_no_media(&self, id: &AgentId, agent: &Agent) -> Reason {
-        let excluded = !self.directory.media(id).is_empty();
-        if excluded {
+        let media = self.directory.media(id);
+        let held = agent
+            .call_in_progress()
+            .map_or(agent.state == AgentState::Hold, |call| call.state == CallState::Held);
+        if held {
+            return Reason::new(
+                Code::AgentNotOnCall,
+                "The agent holds the call; nothing is heard until he takes it back.",
+            );
+        }
+        let sounding = || media.iter().filter(|leg| agent.sounds(leg));
+        let on_call = sounding().any(|leg| agent.call_on(leg).is_some());
+        if on_call || (agent.state == AgentState::Talking && sounding().next().is_some()) {
             return Reason::new(
                 Code::ExcludedByPolicy,
                 "This call is excluded from listening (not known to be an ACD call; acd_only).",
             );
         }
         if agent.call_in_progress().is_some() || agent.state == AgentState::Talking {
-            return Reason::new(
-                Code::NoMediaAddress,
-                format!(
-                    "Agent {id} is {} but the CTI source gave no media address.",
-                    agent.state.words()
-                ),
-            );
+            return self.diagnose_no_address(id, agent);
         }
         let text = format!("Agent {id} is {}; waiting for the next call.", agent.state.words());
         Reason::new(Code::AgentNotOnCall, text)
+    }
+
+    fn diagnose_no_address(&self, id: &AgentId, agent: &Agent) -> Reason {
+        let asked: Vec<&str> = self.settings.resolvers.iter().map(|origin| origin.words()).collect();
+        let text = format!(
+            "Agent {id} is {} but the CTI source gave no media address (asked: {}).",
+            agent.state.words(),
+            asked.join(", ")
+        );
+        Reason::new(Code::NoMediaAddress, text)
     }
 
     /// Media addresses are known, but nothing is heard from or to them.
@@ -121,13 +140,24 @@ impl Engine {
     }
 
     /// Whether packets of a leg at this address were counted lately, or are in the stream table.
-    fn is_seen(&self, media: &MediaLeg, leg: Leg, now: Instant) -> bool {
-        let counted = self.seen.get(&media.address.ip).and_then(|seen| match leg {
+    pub(super) fn is_seen(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
+        let counted = self.seen.get(&address.ip).and_then(|seen| match leg {
             Leg::Agent => seen.from,
             Leg::Customer => seen.to,
         });
-        counted.is_some_and(|(_, at)| now - at <= SEEN_WITHIN) || self.streams_visible(media.address, leg, now)
+        counted.is_some_and(|(_, at)| now - at <= SEEN_WITHIN) || self.streams_visible(address, leg, now)
     }
+}
+
+/// The signalling said so, though no packet has been seen yet.
+fn announced_encryption(media: &[MediaLeg]) -> Option<Reason> {
+    let leg = media.iter().find(|leg| leg.encrypted == Some(true))?;
+    let text = format!(
+        "The call is encrypted (SRTP, announced by the signalling: {} for {}); it can't be heard.",
+        leg.origin.words(),
+        leg.address
+    );
+    Some(Reason::new(Code::Encrypted, text))
 }
 
 fn unheard_media(legs: [LegHealth; 2]) -> Option<Reason> {

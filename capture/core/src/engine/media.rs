@@ -1,8 +1,9 @@
 //! From a captured datagram to the sessions that hear it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
@@ -11,6 +12,7 @@ use silentmon_proto::time::Instant;
 
 use super::{Engine, EngineEvent, SEEN_WITHIN, Transmit};
 use crate::directory::MediaLeg;
+use crate::filter::MediaPath;
 use crate::session::{Admission, Clearance, Heard, MonitorSession};
 use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpArrival, Stream, Validity};
 
@@ -18,38 +20,86 @@ use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpAr
 /// section 11).
 const CUSTOMER_PORT_OFFSET: u16 = 2;
 
-/// Which sessions hear a media address.
+/// Which sessions hear a phone, by its IP address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Routes {
     by_ip: HashMap<IpAddr, Vec<Route>>,
+    by_session: BTreeMap<SessionId, Vec<MediaPath>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Route {
-    address: MediaAddress,
+    path: MediaPath,
     session: SessionId,
 }
 
 impl Routes {
-    /// The addresses that are heard.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = MediaAddress> {
-        self.by_ip.values().flatten().map(|route| route.address)
+    /// Where packets that are heard pass.
+    pub(super) fn paths(&self) -> impl Iterator<Item = MediaPath> {
+        self.by_session.values().flatten().copied()
     }
 
-    fn add(&mut self, address: MediaAddress, session: SessionId) {
-        let route = Route { address, session };
-        let routes = self.by_ip.entry(address.ip).or_default();
-        if !routes.contains(&route) {
-            routes.push(route);
+    /// Lets a session hear these paths and no others. Answers whether that is new.
+    pub(super) fn set(&mut self, session: SessionId, paths: &[MediaPath]) -> bool {
+        let former = match paths {
+            [] => self.by_session.remove(&session),
+            paths => self.by_session.insert(session, paths.to_vec()),
+        };
+        let former = former.unwrap_or_default();
+        if former == paths {
+            return false;
+        }
+        for path in former {
+            if let Some(routes) = self.by_ip.get_mut(&path.address.ip) {
+                routes.retain(|route| route.session != session);
+                if routes.is_empty() {
+                    self.by_ip.remove(&path.address.ip);
+                }
+            }
+        }
+        for &path in paths {
+            let routes = self.by_ip.entry(path.address.ip).or_default();
+            routes.push(Route { path, session });
+        }
+        true
+    }
+
+    /// The sessions that hear a packet, and as which leg of their agent's.
+    fn listeners(&self, source: SocketAddr, destination: SocketAddr) -> Listeners<'_> {
+        let at = |address: SocketAddr| self.by_ip.get(&address.ip()).map_or(&[][..], Vec::as_slice);
+        Listeners {
+            source,
+            destination,
+            from: at(source),
+            to: at(destination),
         }
     }
+}
 
-    fn sessions_at(&self, address: SocketAddr) -> impl Iterator<Item = SessionId> {
-        let routes = self.by_ip.get(&address.ip()).map_or(&[][..], Vec::as_slice);
-        routes
-            .iter()
-            .filter(move |route| route.address.covers(address))
-            .map(|route| route.session)
+/// See [`Routes::listeners`].
+struct Listeners<'a> {
+    source: SocketAddr,
+    destination: SocketAddr,
+    from: &'a [Route],
+    to: &'a [Route],
+}
+
+impl Listeners<'_> {
+    /// Each session once, though several of its paths may lead there.
+    fn of(&self, leg: Leg) -> impl Iterator<Item = SessionId> {
+        let (routes, source, destination) = match leg {
+            Leg::Agent => (self.from, self.source, self.destination),
+            Leg::Customer => (self.to, self.source, self.destination),
+        };
+        let hears = move |route: &Route| match leg {
+            Leg::Agent => route.path.is_from_phone(source, destination),
+            Leg::Customer => route.path.is_to_phone(destination),
+        };
+        let first = move |(at, route): &(usize, &Route)| {
+            let same = |other: &Route| other.session == route.session && hears(other);
+            hears(route) && !routes[..*at].iter().any(same)
+        };
+        routes.iter().enumerate().filter(first).map(|(_, route)| route.session)
     }
 }
 
@@ -63,8 +113,9 @@ impl Engine {
             .streams
             .stream(arrival.stream)
             .map_or(0, |stream| stream.sequence().lost());
-        for (leg, address) in [(Leg::Agent, datagram.source), (Leg::Customer, datagram.destination)] {
-            for id in self.routes.sessions_at(address) {
+        let listeners = self.routes.listeners(datagram.source, datagram.destination);
+        for leg in Leg::BOTH {
+            for id in listeners.of(leg) {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     deliver(session, leg, datagram.captured, lost, &arrival, &mut self.transmits);
                 }
@@ -72,28 +123,47 @@ impl Engine {
         }
     }
 
-    /// The agent's media that policy lets be heard.
+    /// The agent's media that sound and that policy lets be heard.
     pub(super) fn audible_media(&self, id: &AgentId) -> Vec<MediaLeg> {
         let Some(agent) = self.directory.agent(id) else {
             return Vec::new();
         };
-        self.settings.policy.admit_media(agent, self.directory.media(id))
+        let mut media = self.directory.media(id);
+        media.retain(|leg| agent.sounds(leg));
+        self.settings.policy.admit_media(agent, media)
     }
 
-    /// Makes the routes anew after sessions, media or policy changed.
-    pub(super) fn reroute(&mut self) {
-        let mut routes = Routes { by_ip: HashMap::new() };
-        let admitted = self
-            .sessions
-            .values()
-            .filter(|session| session.admission == Admission::Admitted);
-        for session in admitted {
-            for leg in self.audible_media(&session.agent) {
-                routes.add(leg.address, session.id);
+    /// Makes the routes of an agent's sessions anew after his media, his sessions or the rules changed.
+    pub(super) fn reroute(&mut self, agent: &AgentId) {
+        let sessions = self.sessions_on(agent);
+        if !sessions.is_empty() {
+            let heard = paths(&self.audible_media(agent));
+            let mut changed = false;
+            for id in sessions {
+                let session = self.sessions.get(&id);
+                let admitted = session.is_some_and(|session| session.admission == Admission::Admitted);
+                changed |= self.routes.set(id, if admitted { &heard } else { &[] });
+            }
+            if changed {
+                self.events.push_back(EngineEvent::FilterChanged);
             }
         }
-        self.routes = routes;
-        self.events.push_back(EngineEvent::FilterChanged);
+        self.watch(agent);
+    }
+
+    /// Packets of agents nobody listens to are only counted: that may wait for the next tick.
+    fn watch(&mut self, agent: &AgentId) {
+        let paths = paths(&self.directory.media(agent));
+        let former = match paths.is_empty() {
+            true => self.paths.remove(agent),
+            false => self.paths.insert(agent.clone(), paths),
+        };
+        self.paths_changed |= former.as_ref() != self.paths.get(agent);
+    }
+
+    /// Whether packets from or to an address came lately.
+    pub(super) fn is_alive(&self, address: MediaAddress, now: Instant) -> bool {
+        Leg::BOTH.into_iter().any(|leg| self.is_seen(address, leg, now))
     }
 
     /// Whether a stream of a leg at this address was captured lately.
@@ -104,6 +174,15 @@ impl Engine {
             Leg::Customer => self.streams.to_address(address).any(|(_, stream)| lately(stream)),
         }
     }
+}
+
+/// Where the packets of some media pass, each once and in order.
+fn paths(media: &[MediaLeg]) -> Vec<MediaPath> {
+    let path = |leg: &MediaLeg| MediaPath {
+        address: leg.address,
+        remote: leg.remote,
+    };
+    media.iter().map(path).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn deliver(

@@ -1,12 +1,15 @@
 //! The capture server's state machine: CTI events, captured datagrams and supervisors' messages in; messages, audio and
 //! events out. One engine per server, driven by one event loop.
 //!
-//! `mod` holds the state and the verbs; `control` answers supervisors, `media` routes packets, `diagnosis` says why
-//! there is sound or none.
+//! `mod` holds the state and the verbs; `control` answers supervisors, `rows` lists agents, `links` looks after CTI
+//! links, `media` routes packets, `diagnosis` says why there is sound or none. An event costs what its agent has, not
+//! what the house has.
 
 mod control;
 mod diagnosis;
+mod links;
 mod media;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -16,17 +19,20 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use silentmon_proto::cti::CtiEvent;
-use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, CallId, Extension, LinkName, MediaAddress, ServerName, SessionId, SupervisorName};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
-use crate::directory::AgentDirectory;
-use crate::filter::MediaFilter;
+use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
+use crate::filter::{MediaFilter, MediaPath};
+use crate::link::LinkCommand;
 use crate::policy::Policy;
 use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
 use crate::stream::StreamTable;
 
+use self::links::Links;
+pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
 
 /// A supervisor's connection, numbered by the event loop.
@@ -37,6 +43,9 @@ pub struct ConnectionId(pub u64);
 const TICK: Duration = Duration::from_secs(1);
 /// How long an agent's answer to "audible?" stays good after packets were counted.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
+/// How long a session outlives the supervisor's authority where the CTI source takes it away: a team is told in several
+/// messages.
+const AUTHORITY_GRACE: Duration = Duration::from_secs(10);
 
 /// What an engine needs to know at its start.
 #[derive(Debug, Clone)]
@@ -47,8 +56,10 @@ pub struct EngineSettings {
     pub software: String,
     /// The operator's rules.
     pub policy: Policy,
-    /// Device or extension → phone address, where the CTI source tells no media address.
+    /// Device or extension → phone address ([`MediaOrigin::Devices`]).
     pub devices: BTreeMap<Extension, MediaAddress>,
+    /// Who is asked for an agent's media address, in this order; as a rule [`MediaOrigin::ALL`].
+    pub resolvers: Vec<MediaOrigin>,
 }
 
 /// See the module.
@@ -58,8 +69,14 @@ pub struct Engine {
     directory: AgentDirectory,
     streams: StreamTable,
     sessions: BTreeMap<SessionId, MonitorSession>,
+    sessions_on: BTreeMap<AgentId, Vec<SessionId>>,
+    unauthorised: BTreeMap<SessionId, Instant>,
     connections: BTreeMap<ConnectionId, Supervisor>,
     routes: Routes,
+    paths: BTreeMap<AgentId, Vec<MediaPath>>,
+    paths_changed: bool,
+    links: Links,
+    link_of: HashMap<AgentId, LinkName>,
     seen: HashMap<IpAddr, Seen>,
     capture: CaptureHealth,
     drops_counted: u64,
@@ -144,6 +161,43 @@ pub enum EngineEvent {
         /// Why not.
         reason: Reason,
     },
+    /// A supervisor asked to be brought into a call.
+    SuperviseRequested(SuperviseRecord),
+    /// A link is to do something.
+    Command {
+        /// Which link.
+        link: LinkName,
+        /// What.
+        command: LinkCommand,
+    },
+    /// A device's snapshot differed from what was known: worth a line in the log (requirements C9).
+    Resynchronised(Resynchronised),
+    /// A device's connection was released (requirements C8).
+    Released(Release),
+    /// A call ended; by which device, as far as known (requirements C8).
+    CallEnded {
+        /// The call.
+        call: CallId,
+        /// The device that ended it.
+        controlling_party: Option<Extension>,
+    },
+}
+
+impl EngineEvent {
+    /// Whether it belongs into the audit journal.
+    pub const fn is_audited(&self) -> bool {
+        match self {
+            Self::SessionStarted(_)
+            | Self::SessionStopped(..)
+            | Self::SessionRefused { .. }
+            | Self::SuperviseRequested(_) => true,
+            Self::FilterChanged
+            | Self::Command { .. }
+            | Self::Resynchronised(_)
+            | Self::Released(_)
+            | Self::CallEnded { .. } => false,
+        }
+    }
 }
 
 /// What the audit wants to know of a session.
@@ -166,13 +220,21 @@ pub struct SessionRecord {
 impl Engine {
     /// An engine without agents, sessions or connections.
     pub fn new(settings: EngineSettings, now: Instant) -> Self {
+        let mut directory = AgentDirectory::new(settings.resolvers.clone());
+        directory.handle_devices(MediaOrigin::Devices, settings.devices.clone());
         Self {
-            directory: AgentDirectory::new(settings.devices.clone()),
+            directory,
             settings,
             streams: StreamTable::default(),
             sessions: BTreeMap::new(),
+            sessions_on: BTreeMap::new(),
+            unauthorised: BTreeMap::new(),
             connections: BTreeMap::new(),
             routes: Routes::default(),
+            paths: BTreeMap::new(),
+            paths_changed: false,
+            links: Links::default(),
+            link_of: HashMap::default(),
             seen: HashMap::default(),
             capture: CaptureHealth::default(),
             drops_counted: 0,
@@ -187,36 +249,39 @@ impl Engine {
 
     /// Takes up what a CTI source said.
     pub fn handle_cti(&mut self, event: &CtiEvent, now: Instant) {
-        let agents = self.directory.handle_event(event, now);
-        self.reroute();
-        for agent in agents {
-            for id in self.sessions_on(&agent) {
-                self.refresh_session(id, now);
-            }
-            self.changed_agents.insert(agent);
-        }
-        self.tell_changed_agents(now);
+        self.take_up(event, now);
+    }
+
+    /// Takes up media that start or stop at a device, as signalling in the mirror shows them.
+    pub fn handle_sighting(&mut self, origin: MediaOrigin, event: &CtiEvent, now: Instant) {
+        let agents = self.directory.handle_sighting(origin, event, now);
+        self.follow_all(agents, now);
+    }
+
+    /// Takes up where devices are, in place of all that `origin` said before.
+    pub fn handle_devices(&mut self, origin: MediaOrigin, devices: BTreeMap<Extension, MediaAddress>, now: Instant) {
+        let agents = self.directory.handle_devices(origin, devices);
+        self.follow_all(agents, now);
+    }
+
+    /// Devices of agents on a call whose media nobody has told, for a directory query. Walks over all agents: to be asked
+    /// now and then.
+    pub fn unresolved(&self, _now: Instant) -> BTreeSet<Extension> {
+        self.directory.unresolved()
     }
 
     /// Takes up new rules, after the configuration was read again. Sessions they no longer allow end.
     pub fn handle_policy(&mut self, policy: Policy, devices: BTreeMap<Extension, MediaAddress>, now: Instant) {
         self.settings.policy = policy;
         self.settings.devices.clone_from(&devices);
-        self.directory.replace_devices(devices);
+        self.directory.handle_devices(MediaOrigin::Devices, devices);
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
-            let Some(session) = self.sessions.get(&id) else {
-                continue;
-            };
-            let rules = &self.settings.policy;
-            let admitted = rules.authorise(&session.supervisor, &session.agent, &self.directory);
-            if let Err(reason) = admitted.and_then(|()| rules.admit_output(session.output)) {
+            if let Some(reason) = self.objection(id) {
                 self.stop_session(id, &reason, now);
             }
         }
-        self.reroute();
-        self.changed_agents
-            .extend(self.directory.agents().map(|(id, _)| id.clone()));
-        self.tell_changed_agents(now);
+        let agents = self.directory.agents().map(|(id, _)| id.clone()).collect();
+        self.follow_all(agents, now);
     }
 
     /// Takes up what the capture threads report.
@@ -242,22 +307,23 @@ impl Engine {
         }
         self.next_tick = now + TICK;
         self.streams.handle_timeout(now);
+        self.directory.handle_timeout(now);
+        self.expire_commands(now);
+        self.drop_outdated_media(now);
         self.count_losses();
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.refresh_session(id, now);
-            if let Some(session) = self.sessions.get(&id)
-                && let Attachment::Detached(since) = session.attachment
-                && now - since >= RESUME_WITHIN
-            {
-                let reason = Reason::new(
-                    Code::RelayBlocked,
-                    "The supervisor's connection broke and didn't come back.",
-                );
+            if let Some(reason) = self.is_over(id, now) {
                 self.stop_session(id, &reason, now);
             }
         }
-        self.changed_agents
-            .extend(self.directory.agents().map(|(id, _)| id.clone()));
+        if std::mem::take(&mut self.paths_changed) {
+            self.events.push_back(EngineEvent::FilterChanged);
+        }
+        if self.is_watched() {
+            // Time alone changes only whether media are seen.
+            self.changed_agents.extend(self.paths.keys().cloned());
+        }
         self.tell_changed_agents(now);
     }
 
@@ -288,18 +354,19 @@ impl Engine {
         self.next_tick
     }
 
-    /// The addresses whose packets are needed now.
+    /// Where packets that are needed now pass.
     pub fn monitored(&self) -> MediaFilter {
-        self.routes.addresses().collect()
+        MediaFilter::of_paths(self.routes.paths())
     }
 
-    /// The addresses of all agents' media: those that aren't monitored need only be counted.
+    /// Where all agents' media pass: those that aren't monitored need only be counted.
     pub fn watched(&self) -> MediaFilter {
-        let agents = self.directory.agents().map(|(id, _)| id);
-        agents
-            .flat_map(|id| self.directory.media(id))
-            .map(|leg| leg.address)
-            .collect()
+        MediaFilter::of_paths(self.paths.values().flatten().copied())
+    }
+
+    /// The last release of a device (requirements C8).
+    pub fn last_release(&self, device: &Extension) -> Option<&Release> {
+        self.directory.last_release(device)
     }
 
     /// How many sessions run.
@@ -325,11 +392,73 @@ impl Engine {
     }
 
     fn sessions_on(&self, agent: &AgentId) -> Vec<SessionId> {
-        self.sessions
-            .values()
-            .filter(|session| session.agent == *agent)
-            .map(|session| session.id)
-            .collect()
+        self.sessions_on.get(agent).cloned().unwrap_or_default()
+    }
+
+    /// Takes an event up and names the agents it was about.
+    fn take_up(&mut self, event: &CtiEvent, now: Instant) -> BTreeSet<AgentId> {
+        if let CtiEvent::Link(update) = event {
+            self.handle_link(update, now);
+            return BTreeSet::new();
+        }
+        let agents = self.directory.handle_event(event, now);
+        for notice in self.directory.take_notices() {
+            self.events.push_back(match notice {
+                Notice::Resynchronised(difference) => EngineEvent::Resynchronised(difference),
+                Notice::Released(release) => EngineEvent::Released(release),
+                Notice::CallEnded {
+                    call,
+                    controlling_party,
+                } => EngineEvent::CallEnded {
+                    call,
+                    controlling_party,
+                },
+            });
+        }
+        self.follow_all(agents.clone(), now);
+        agents
+    }
+
+    fn follow_all(&mut self, agents: BTreeSet<AgentId>, now: Instant) {
+        for agent in agents {
+            self.follow(&agent, now);
+        }
+        self.tell_changed_agents(now);
+    }
+
+    /// Something about an agent changed: his media are where they are now, and whoever listens is told.
+    fn follow(&mut self, agent: &AgentId, now: Instant) {
+        self.reroute(agent);
+        for id in self.sessions_on(agent) {
+            self.refresh_session(id, now);
+        }
+        self.changed_agents.insert(agent.clone());
+    }
+
+    /// Why the rules no longer allow a session, if so.
+    fn objection(&self, id: SessionId) -> Option<Reason> {
+        let session = self.sessions.get(&id)?;
+        let rules = &self.settings.policy;
+        let admitted = rules.authorise(&session.supervisor, &session.agent, &self.directory);
+        admitted.and_then(|()| rules.admit_output(session.output)).err()
+    }
+
+    /// Why a session is to end by itself, if so: nobody came back to it, or authority was withdrawn.
+    fn is_over(&mut self, id: SessionId, now: Instant) -> Option<Reason> {
+        if let Attachment::Detached(since) = self.sessions.get(&id)?.attachment
+            && now - since >= RESUME_WITHIN
+        {
+            return Some(Reason::new(
+                Code::RelayBlocked,
+                "The supervisor's connection broke and didn't come back.",
+            ));
+        }
+        let Some(reason) = self.objection(id) else {
+            self.unauthorised.remove(&id);
+            return None;
+        };
+        let since = *self.unauthorised.entry(id).or_insert(now);
+        (now - since >= AUTHORITY_GRACE).then_some(reason)
     }
 
     fn send(&mut self, connection: ConnectionId, message: ServerMessage) {

@@ -3,8 +3,14 @@
 //! A link knows no sockets. Its shell opens what [`StreamOutput`] or [`HttpOutput`] asks for, tells what became of it
 //! and what arrived, and hands [`LinkEvent`]s to the engine. Nothing outside a link's module knows its source's words.
 
+pub mod backoff;
+pub mod broadworks;
+pub mod cisco;
+pub mod csta;
+
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{AgentId, CallId, Extension};
+pub use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
 use thiserror::Error;
 
@@ -29,6 +35,8 @@ pub enum LinkCommand {
     Supervise(Supervise),
     /// Asks for a device's calls anew; the answer is a [`CtiEvent::DeviceSnapshot`].
     SnapshotDevice(Extension),
+    /// Signs a guest in at another subscriber's phone, or out of it (requirements C10).
+    Hoteling(HotelingRequest),
     /// Ends the session with the source and opens it anew.
     Reconnect,
 }
@@ -50,13 +58,26 @@ pub struct Supervise {
     pub supervisor_device: Extension,
 }
 
-/// What a supervisor does to an agent's call.
+/// See [`LinkCommand::Hoteling`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HotelingRequest {
+    /// Stands in [`LinkEvent::Done`].
+    pub number: u64,
+    /// What is asked for.
+    pub action: HotelingAction,
+    /// The agent who is the guest.
+    pub guest: AgentId,
+    /// The host's phone.
+    pub host: Extension,
+}
+
+/// What a [`HotelingRequest`] does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SuperviseAction {
-    /// Joins it (GED-188 SupervisoryAction 3, CSTA Single Step Conference).
-    BargeIn,
-    /// Takes it over (GED-188 SupervisoryAction 4).
-    Intercept,
+pub enum HotelingAction {
+    /// The guest signs in at the host's phone.
+    Login,
+    /// The guest signs out of it.
+    Logout,
 }
 
 /// One of the places where a link's source answers, by its position in the configuration (side A is 0, side B is 1).

@@ -22,10 +22,10 @@ use silentmon_proto::{sccp as sccp_wire, sip as sip_wire};
 
 pub use signalling::{Signalling, Transport};
 
-use crate::directory::MediaOrigin;
 use crate::filter::{SignallingPorts, SignallingProtocol};
 use publish::Publisher;
 use sccp::Phones;
+use silentmon_proto::relay::MediaOrigin;
 use sip::Dialogs;
 use tcp::{Flows, Framing, Piece};
 

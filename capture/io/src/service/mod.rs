@@ -1,10 +1,8 @@
 //! The capture service's event loop: captured datagrams, CTI events and supervisors' messages go into the engine, what
 //! it wants sent goes out. One task owns the engine; capture runs on its own thread, each connection on its own task.
 
-mod clock;
 mod connection;
 mod journal;
-mod script;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -15,21 +13,25 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::engine::{CaptureHealth, ConnectionId, Engine, EngineEvent, EngineSettings, Transmit};
-use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
+use silentmon_capture_core::link::{LinkCommand, LinkEvent};
 use silentmon_capture_core::policy::Policy;
+use silentmon_capture_core::resolver::Resolver;
 use silentmon_proto::cti::script::ScriptedEvent;
-use silentmon_proto::ids::{Extension, Leg, MediaAddress, SessionId};
+use silentmon_proto::cti::{CtiEvent, LinkUpdate};
+use silentmon_proto::ids::{Extension, Leg, LinkName, MediaAddress, SessionId};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::AudioHeader;
+use silentmon_proto::relay::{AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use self::clock::Clock;
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
 use self::journal::{JournalThread, Written};
-use self::script::ScriptCursor;
+pub use crate::clock::Clock;
+use crate::cti::script::ScriptCursor;
+use crate::cti::{CtiSources, Supervising, Told};
 use crate::feed::{Batch, CaptureEnd, CaptureHandle};
 
 /// Waiting inputs of all connections together before a talkative one has to wait.
@@ -56,8 +58,12 @@ pub struct ServiceParts {
     pub capture: CaptureHandle,
     /// The filter that the capture thread reads.
     pub filter: Arc<ArcSwap<MediaFilter>>,
-    /// Events of the `script` source.
+    /// Events of the `script` source, which go by the time of a capture file.
     pub script: Vec<ScriptedEvent>,
+    /// Ports at which signalling is looked for, which the filter wants already.
+    pub signalling: SignallingPorts,
+    /// All other CTI sources; what they tell happens now.
+    pub sources: CtiSources,
     /// The audit journal.
     pub journal: Box<dyn Journal>,
 }
@@ -79,6 +85,9 @@ pub struct Service {
     filter: Arc<ArcSwap<MediaFilter>>,
     script: ScriptCursor,
     journal: JournalThread,
+    sources: CtiSources,
+    signalling: SignallingPorts,
+    resolver: Resolver,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
@@ -97,8 +106,28 @@ impl Service {
         let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
-        let mut service = Self::new(parts.engine, parts.capture, parts.filter, parts.script, journal);
         let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
+        let clock = parts.sources.clock();
+        let mut service = Self {
+            engine: Engine::new(parts.engine, clock.now()),
+            script: ScriptCursor::new(parts.script, parts.capture.is_file(), clock.now()),
+            clock,
+            capture: parts.capture,
+            filter: parts.filter,
+            journal,
+            sources: parts.sources,
+            resolver: Resolver::new(parts.signalling.clone(), clock.now()),
+            signalling: parts.signalling,
+            connections: HashMap::new(),
+            plain_rtp: HashMap::new(),
+            plain_rtp_failures: 0,
+        };
+        for (link, supervising) in service.sources.links() {
+            service
+                .engine
+                .handle_link_capabilities(link, supervising == Supervising::Possible);
+        }
+        service.change_filter();
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
         let mut source_ended = false;
@@ -112,6 +141,7 @@ impl Service {
                     broken = service.handle_batch_or_end(batch);
                 }
                 Some(input) = inputs.recv() => service.handle_input(input),
+                Some(told) = service.sources.next() => service.handle_told(told),
                 Some(written) = written.recv() => service.handle_written(written),
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
@@ -122,34 +152,15 @@ impl Service {
         // Supervisors are told and the journal is completed whatever the end; the door ends with the service.
         shutdown.cancel();
         service.stop().await;
+        let Self { sources, .. } = service;
+        sources.finish().await;
         door.await?;
         broken
     }
 
-    fn new(
-        settings: EngineSettings,
-        capture: CaptureHandle,
-        filter: Arc<ArcSwap<MediaFilter>>,
-        script: Vec<ScriptedEvent>,
-        journal: JournalThread,
-    ) -> Self {
-        let clock = Clock::start();
-        Self {
-            engine: Engine::new(settings, clock.now()),
-            script: ScriptCursor::new(script, capture.is_file(), clock.now()),
-            clock,
-            capture,
-            filter,
-            journal,
-            connections: HashMap::new(),
-            plain_rtp: HashMap::new(),
-            plain_rtp_failures: 0,
-        }
-    }
-
     fn next_wake(&self) -> Instant {
-        let engine = self.engine.poll_timeout();
-        self.script.due().map_or(engine, |due| due.min(engine))
+        let machines = self.engine.poll_timeout().min(self.resolver.poll_timeout());
+        self.script.due().map_or(machines, |due| due.min(machines))
     }
 
     fn handle_batch_or_end(&mut self, batch: Option<Batch>) -> anyhow::Result<()> {
@@ -162,12 +173,23 @@ impl Service {
 
     /// 1. Captured datagrams. A script that runs in a file's time is advanced between them.
     fn handle_batch(&mut self, batch: Batch) {
+        for signalling in batch.signalling() {
+            self.resolver.handle_signalling(&signalling);
+            self.take_sightings(signalling.captured);
+        }
         for datagram in batch.datagrams() {
             self.script.begin(batch.round(), datagram.captured);
             self.run_script(datagram.captured);
             self.engine.handle_datagram(&datagram);
         }
         self.capture.recycle(batch);
+    }
+
+    /// Media that signalling in the mirror shows.
+    fn take_sightings(&mut self, at: Instant) {
+        while let Some((origin, event)) = self.resolver.poll_event() {
+            self.engine.handle_sighting(origin, &event, at);
+        }
     }
 
     /// The source has no more frames: a file's end is no failure, a live interface's is.
@@ -199,14 +221,35 @@ impl Service {
         }
     }
 
-    /// 3. New rules.
+    /// 3. CTI sources.
+    fn handle_told(&mut self, told: Told) {
+        let now = self.clock.now();
+        match told {
+            Told::Link { link, event } => self.handle_link_event(&link, event, now),
+            Told::Phones(phones) => self.engine.handle_devices(MediaOrigin::RisPort, phones, now),
+        }
+    }
+
+    fn handle_link_event(&mut self, link: &LinkName, event: LinkEvent, now: Instant) {
+        match event {
+            LinkEvent::Cti(event) => {
+                if let CtiEvent::Link(update) = &event {
+                    log_link(update);
+                }
+                self.engine.handle_link_cti(link, &event, now);
+            }
+            LinkEvent::Done { number, result } => self.engine.handle_link_done(number, result, now),
+        }
+    }
+
+    /// 4. New rules.
     fn handle_reload(&mut self, reload: Reload) {
         self.engine
             .handle_policy(reload.policy, reload.devices, self.clock.now());
         tracing::info!("configuration reloaded: policy, teams and devices");
     }
 
-    /// 4. The capture threads' figures.
+    /// 5. The capture threads' figures.
     fn read_health(&mut self) {
         let stats = self.capture.stats();
         let dropped = stats.kernel_dropped + stats.dropped_handover;
@@ -218,12 +261,17 @@ impl Service {
         for count in self.capture.address_counts() {
             self.engine.handle_address_count(count.ip, count.from, count.to, now);
         }
+        if self.sources.looks_up() {
+            self.sources.want_phones(self.engine.unresolved(now));
+        }
     }
 
-    /// 5. Time.
+    /// 6. Time.
     fn handle_wake(&mut self) {
         let now = self.clock.now();
         self.run_script(now);
+        self.resolver.handle_timeout(now);
+        self.take_sightings(now);
         self.engine.handle_timeout(now);
     }
 
@@ -240,8 +288,10 @@ impl Service {
         while let Some(event) = self.engine.poll_event() {
             filter_changed |= event == EngineEvent::FilterChanged;
             log_event(&event);
-            if event != EngineEvent::FilterChanged {
-                self.journal.record(event, now);
+            match event {
+                EngineEvent::Command { link, command } => self.command(&link, command, now),
+                audited if audited.is_audited() => self.journal.record(audited, now),
+                _ => {}
             }
         }
         if filter_changed {
@@ -250,6 +300,22 @@ impl Service {
         }
         while let Some(transmit) = self.engine.poll_transmit() {
             self.transmit(transmit);
+        }
+    }
+
+    /// A command that its link can't take has failed.
+    fn command(&mut self, link: &LinkName, command: LinkCommand, now: Instant) {
+        let number = match &command {
+            LinkCommand::Supervise(supervise) => Some(supervise.number),
+            LinkCommand::Hoteling(request) => Some(request.number),
+            LinkCommand::SnapshotDevice(_) | LinkCommand::Reconnect => None,
+        };
+        let Err(why) = self.sources.command(link, command) else {
+            return;
+        };
+        tracing::warn!(%link, "a command was not taken: {why}");
+        if let Some(number) = number {
+            self.engine.handle_link_done(number, Err(why), now);
         }
     }
 
@@ -266,7 +332,8 @@ impl Service {
     }
 
     fn change_filter(&mut self) {
-        let (monitored, watched) = (self.engine.monitored(), self.engine.watched());
+        let monitored = self.engine.monitored().with_signalling(self.signalling.clone());
+        let watched = self.engine.watched().with_signalling(self.signalling.clone());
         let wanted = if self.capture.counts_in_kernel() {
             &monitored
         } else {
@@ -360,6 +427,14 @@ fn fresh_id() -> u64 {
     }
 }
 
+/// A source that answers no more is something to wake up for.
+fn log_link(LinkUpdate { link, down }: &LinkUpdate) {
+    match down {
+        None => tracing::info!(%link, "events flow from the CTI source"),
+        Some(reason) => tracing::warn!(%link, reason = %reason.code, "no events from the CTI source: {}", reason.text),
+    }
+}
+
 /// Names of people stay below INFO.
 fn log_event(event: &EngineEvent) {
     match event {
@@ -369,5 +444,23 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
         EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
+        EngineEvent::SuperviseRequested(record) => {
+            let refused = record.refused.as_deref();
+            tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");
+        }
+        EngineEvent::Command { link, .. } => tracing::debug!(%link, "a command for a CTI link"),
+        EngineEvent::Resynchronised(difference) => tracing::warn!(
+            device = %difference.device,
+            closed = difference.closed.len(),
+            opened = difference.opened.len(),
+            "a device's calls were not as thought; put right",
+        ),
+        EngineEvent::Released(release) => {
+            tracing::debug!(device = %release.device, call = %release.call, by = ?release.by, "a connection was released");
+        }
+        EngineEvent::CallEnded {
+            call,
+            controlling_party,
+        } => tracing::debug!(%call, ?controlling_party, "a call ended"),
     }
 }

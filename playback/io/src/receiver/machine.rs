@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use silentmon_proto::ids::SessionId;
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
+use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{CloseCode, ServerAddress};
 
-use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, RequestId, ServerOrder};
+use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, RequestId, ServerOrder, SuperviseWish};
 
 /// How often something is said.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -22,6 +22,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// How long sessions may take to stop when the receiver is closed.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// Rows of a listing kept; a server that goes on beyond it isn't one of ours.
+const MOST_AGENTS: usize = 100_000;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,8 @@ pub(super) struct Machine {
     problem: Option<Reason>,
     monitors: BTreeMap<RequestId, Monitor>,
     watching: bool,
+    /// Pages of a listing whose last page is yet to come.
+    listing: Vec<AgentRow>,
     last_sent: Instant,
     last_heard: Instant,
     transmits: VecDeque<ClientMessage>,
@@ -102,6 +106,7 @@ impl Machine {
             problem: None,
             monitors: BTreeMap::new(),
             watching: false,
+            listing: Vec::new(),
             last_sent: now,
             last_heard: now,
             transmits: VecDeque::new(),
@@ -221,8 +226,14 @@ impl Machine {
                 reason,
                 status,
             } => self.stopped(session, reason, status),
-            ServerMessage::Agents { agents } => self.events.push_back(ReceiverEvent::Agents(agents)),
+            ServerMessage::Agents { agents, more } => self.listed(agents, more),
             ServerMessage::AgentChanged { agent } => self.events.push_back(ReceiverEvent::AgentChanged(agent)),
+            ServerMessage::Supervised { request, result } => {
+                self.events.push_back(ReceiverEvent::Supervised {
+                    number: request,
+                    result,
+                });
+            }
             ServerMessage::Heartbeat { .. } => {}
             ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
         }
@@ -260,6 +271,29 @@ impl Machine {
             (Stage::Stopping, _) => {}
             (Stage::Wanted | Stage::Running, _) => self.forget(request, closed_here()),
         }
+    }
+
+    /// Asks to be brought into the call of a session that runs; a wish without one has failed.
+    pub(super) fn supervise(&mut self, request: RequestId, wish: SuperviseWish, now: Instant) {
+        let running = |monitor: &&Monitor| monitor.stage == Stage::Running;
+        let session = self
+            .monitors
+            .get(&request)
+            .filter(running)
+            .and_then(|monitor| monitor.session);
+        let (Some(session), Phase::Open { .. }) = (session, self.phase) else {
+            let result = Err("Nobody is listened to just now.".to_owned());
+            let number = wish.number;
+            return self.events.push_back(ReceiverEvent::Supervised { number, result });
+        };
+        let SuperviseWish { number, action, device } = wish;
+        let message = ClientMessage::Supervise {
+            request: number,
+            session,
+            action,
+            device,
+        };
+        self.transmit(message, now);
     }
 
     /// Asks for the agents, and for their changes over every connection there will be.
@@ -437,6 +471,16 @@ impl Machine {
         }
     }
 
+    /// A page of the agents: they are handed over when the last has come.
+    fn listed(&mut self, agents: Vec<AgentRow>, more: bool) {
+        let room = MOST_AGENTS.saturating_sub(self.listing.len());
+        self.listing.extend(agents.into_iter().take(room));
+        if !more {
+            let agents = std::mem::take(&mut self.listing);
+            self.events.push_back(ReceiverEvent::Agents(agents));
+        }
+    }
+
     fn welcomed(&mut self, version: u16, name: silentmon_proto::ids::ServerName, software: String, now: Instant) {
         let Phase::Greeting { since } = self.phase else { return };
         if version == 0 || version > VERSION {
@@ -447,6 +491,7 @@ impl Machine {
         }
         self.phase = Phase::Open { since };
         self.ever_connected = true;
+        self.listing.clear();
         self.failed_in_round = 0;
         self.problem = None;
         let server = self.server();

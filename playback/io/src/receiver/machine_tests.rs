@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use silentmon_proto::cti::AgentState;
 use silentmon_proto::ids::{AgentId, ServerName};
-use silentmon_proto::relay::OutputKind;
+use silentmon_proto::relay::{OutputKind, SuperviseAction};
 
 use super::*;
 
@@ -40,6 +40,7 @@ fn status() -> SessionStatus {
         calls: Vec::new(),
         reason: Code::AudioFlowing.into(),
         legs: Default::default(),
+        controls: Vec::new(),
     }
 }
 
@@ -486,6 +487,46 @@ fn watching_agents_is_asked_for_again_on_every_connection() {
 }
 
 #[test]
+fn a_listing_in_pages_is_handed_over_whole() {
+    let mut world = World::welcomed(&["a"]);
+    let page = |id: &str| {
+        vec![AgentRow {
+            agent: id.into(),
+            name: None,
+            state: AgentState::Available,
+            since: START,
+            team: None,
+            calls: Vec::new(),
+            extension: None,
+            media: Vec::new(),
+            audible: false,
+            reason: Reason::from(Code::AgentNotOnCall),
+            server: "gw1".into(),
+        }]
+    };
+    let listed = |world: &mut World| -> Vec<usize> {
+        world
+            .events()
+            .into_iter()
+            .filter_map(|event| match event {
+                ReceiverEvent::Agents(rows) => Some(rows.len()),
+                _ => None,
+            })
+            .collect()
+    };
+    world.hear(ServerMessage::Agents {
+        agents: page("1"),
+        more: true,
+    });
+    assert_eq!(listed(&mut world), [0; 0]);
+    world.hear(ServerMessage::Agents {
+        agents: page("2"),
+        more: false,
+    });
+    assert_eq!(listed(&mut world), [2]);
+}
+
+#[test]
 fn a_connection_that_never_lasts_is_dialled_ever_more_slowly() {
     let mut world = World::welcomed(&["a"]);
     let mut waits = Vec::new();
@@ -575,4 +616,45 @@ proptest! {
             prop_assert!(over || dialling || world.machine.poll_timeout().is_some(), "it never stalls");
         }
     }
+}
+
+fn barge_in() -> SuperviseWish {
+    SuperviseWish {
+        number: 5,
+        action: SuperviseAction::BargeIn,
+        device: "3900".into(),
+    }
+}
+
+#[test]
+fn a_wish_to_join_a_call_goes_to_the_session_and_its_answer_comes_back() {
+    let mut world = World::listening();
+    world.machine.supervise(REQUEST, barge_in(), world.now);
+    let asked = ClientMessage::Supervise {
+        request: 5,
+        session: SESSION,
+        action: SuperviseAction::BargeIn,
+        device: "3900".into(),
+    };
+    assert_eq!(world.said(), [asked]);
+    let result = Err("no".to_owned());
+    world.hear(ServerMessage::Supervised {
+        request: 5,
+        result: result.clone(),
+    });
+    assert_eq!(world.events(), [ReceiverEvent::Supervised { number: 5, result }]);
+}
+
+#[test]
+fn a_wish_to_join_a_call_fails_where_nobody_is_listened_to() {
+    let mut world = World::welcomed(&["a"]);
+    world.machine.supervise(REQUEST, barge_in(), world.now);
+    assert!(world.said().is_empty());
+    assert!(matches!(
+        world.events()[..],
+        [ReceiverEvent::Supervised {
+            number: 5,
+            result: Err(_)
+        }]
+    ));
 }

@@ -9,9 +9,9 @@ mod task;
 
 use std::time::Duration;
 
-use silentmon_proto::ids::{AgentId, ServerName, SessionId};
+use silentmon_proto::ids::{AgentId, Extension, ServerName, SessionId};
 use silentmon_proto::reason::Reason;
-use silentmon_proto::relay::{AgentRow, AudioHeader, OutputKind, SessionStatus};
+use silentmon_proto::relay::{AgentRow, AudioHeader, OutputKind, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{PathStatistics, ServerAddress};
 
@@ -74,6 +74,17 @@ pub struct MonitorRequest {
     pub purpose: Option<String>,
     /// What becomes of the sound.
     pub output: OutputKind,
+}
+
+/// A wish to be brought into the call that is listened to (requirements S5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuperviseWish {
+    /// Stands in [`ReceiverEvent::Supervised`].
+    pub number: u32,
+    /// What is wished for.
+    pub action: SuperviseAction,
+    /// The supervisor's own phone.
+    pub device: Extension,
 }
 
 /// What happened.
@@ -141,6 +152,13 @@ pub enum ReceiverEvent {
         reason: Reason,
         /// How it stood last, if it ever ran.
         status: Option<SessionStatus>,
+    },
+    /// What became of a wish to be brought into a call.
+    Supervised {
+        /// The number it was given.
+        number: u32,
+        /// Why it failed, in words.
+        result: Result<(), String>,
     },
     /// All agents.
     Agents(Vec<AgentRow>),

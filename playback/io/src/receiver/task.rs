@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::clock;
 
 use super::machine::{Action, HEARTBEAT, Machine};
-use super::{MonitorRequest, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId};
+use super::{MonitorRequest, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, SuperviseWish};
 
 /// Packets kept that came before the message that says whose they are: a second of both legs.
 const EARLY: usize = 100;
@@ -61,6 +61,7 @@ struct Counters {
 enum Command {
     Start(RequestId, MonitorRequest),
     Stop(RequestId),
+    Supervise(RequestId, SuperviseWish),
     Watch,
     Close,
 }
@@ -101,6 +102,11 @@ impl Receiver {
     /// Stops monitoring; [`ReceiverEvent::MonitorStopped`] follows.
     pub fn stop_monitor(&self, request: RequestId) {
         self.give(Command::Stop(request));
+    }
+
+    /// Asks to be brought into the call that is monitored; [`ReceiverEvent::Supervised`] follows.
+    pub fn supervise(&self, request: RequestId, wish: SuperviseWish) {
+        self.give(Command::Supervise(request, wish));
     }
 
     /// Asks for all agents, and for every change from now on.
@@ -277,6 +283,7 @@ impl Task {
         match order {
             Some(Command::Start(request, wish)) => self.machine.start_monitor(request, wish, now),
             Some(Command::Stop(request)) => self.machine.stop_monitor(request, now),
+            Some(Command::Supervise(request, wish)) => self.machine.supervise(request, wish, now),
             Some(Command::Watch) => self.machine.watch_agents(now),
             Some(Command::Close) | None => self.machine.close(now),
         }

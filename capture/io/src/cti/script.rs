@@ -7,7 +7,7 @@ use silentmon_proto::time::Instant;
 
 /// A script and how far it has come.
 #[derive(Debug)]
-pub(super) struct ScriptCursor {
+pub(crate) struct ScriptCursor {
     events: Vec<ScriptedEvent>,
     next: usize,
     start: Option<Instant>,
@@ -16,7 +16,7 @@ pub(super) struct ScriptCursor {
 
 impl ScriptCursor {
     /// With a file source the script begins with the file's first frame, else now.
-    pub(super) fn new(events: Vec<ScriptedEvent>, from_first_frame: bool, now: Instant) -> Self {
+    pub(crate) fn new(events: Vec<ScriptedEvent>, from_first_frame: bool, now: Instant) -> Self {
         Self {
             events,
             next: 0,
@@ -26,7 +26,7 @@ impl ScriptCursor {
     }
 
     /// A frame came in this round through the file: with the first frame of each round the script begins anew.
-    pub(super) fn begin(&mut self, round: u32, at: Instant) {
+    pub(crate) fn begin(&mut self, round: u32, at: Instant) {
         self.start.get_or_insert(at);
         if round != self.round {
             self.next = 0;
@@ -36,12 +36,12 @@ impl ScriptCursor {
     }
 
     /// When the next event is due.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         Some(self.start? + self.events.get(self.next)?.at)
     }
 
     /// The next event, if it is due.
-    pub(super) fn next(&mut self, now: Instant) -> Option<CtiEvent> {
+    pub(crate) fn next(&mut self, now: Instant) -> Option<CtiEvent> {
         if self.due()? > now {
             return None;
         }

@@ -1,0 +1,116 @@
+//! Where phones are, as told by others than the CTI source: signalling seen in the mirror (SIP, SCCP) and maps (static
+//! devices, RisPort answers), protocol sheet 2.4.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldhash::HashMap;
+use silentmon_proto::cti::{MediaStarted, MediaStopped};
+use silentmon_proto::ids::{Extension, MediaAddress};
+use silentmon_proto::relay::MediaOrigin;
+use silentmon_proto::time::Instant;
+
+use super::line::{Directions, Line, MediaEnd, MediaLeg};
+
+/// Most phones kept of which signalling was seen.
+const MAX_SIGHTED: usize = 100_000;
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Resolvers {
+    maps: BTreeMap<MediaOrigin, BTreeMap<Extension, MediaAddress>>,
+    sighted: HashMap<(MediaOrigin, Extension), Line>,
+    sockets: HashMap<(MediaOrigin, MediaAddress), Extension>,
+}
+
+impl Resolvers {
+    /// Takes up a map in place of the former one. Answers the devices that are elsewhere now.
+    pub fn replace_map(&mut self, origin: MediaOrigin, map: BTreeMap<Extension, MediaAddress>) -> BTreeSet<Extension> {
+        let former = self.maps.insert(origin, map).unwrap_or_default();
+        let map = &self.maps[&origin];
+        let keys: BTreeSet<&Extension> = former.keys().chain(map.keys()).collect();
+        keys.into_iter()
+            .filter(|device| former.get(*device) != map.get(*device))
+            .cloned()
+            .collect()
+    }
+
+    /// What a map says of a device.
+    pub fn mapped(&self, origin: MediaOrigin, device: &Extension) -> Option<MediaAddress> {
+        self.maps.get(&origin)?.get(device).copied()
+    }
+
+    /// Media of a device as its signalling shows them. They name the signalling's call, not the CTI source's.
+    pub fn sighted(&self, origin: MediaOrigin, device: &Extension) -> impl Iterator<Item = MediaLeg> {
+        let line = self.sighted.get(&(origin, device.clone()));
+        line.into_iter().flat_map(|line| &line.media).map(|leg| MediaLeg {
+            call: None,
+            ..leg.clone()
+        })
+    }
+
+    /// Signalling shows that media start. Answers the devices concerned: a socket serves one phone at a time.
+    pub fn start(
+        &mut self,
+        origin: MediaOrigin,
+        device: &Extension,
+        media: &MediaStarted,
+        now: Instant,
+    ) -> Vec<Extension> {
+        let key = (origin, device.clone());
+        if self.sighted.len() >= MAX_SIGHTED && !self.sighted.contains_key(&key) {
+            return Vec::new();
+        }
+        let mut concerned = vec![device.clone()];
+        let socket = (origin, media.address);
+        if let Some(former) = self.sockets.get(&socket).filter(|former| *former != device).cloned() {
+            self.edit(origin, &former, |line| {
+                line.media.retain(|leg| leg.address != media.address)
+            });
+            concerned.push(former);
+        }
+        let leg = MediaLeg {
+            call: media.call.clone(),
+            address: media.address,
+            remote: media.remote,
+            encrypted: media.encrypted,
+            origin,
+            since: now,
+            opened: now,
+            told_call: media.call.clone(),
+            device: Some(device.clone()),
+            named: false,
+            directions: Directions::told(media.direction),
+            told: now,
+        };
+        self.edit(origin, device, |line| line.start_media(leg));
+        concerned
+    }
+
+    /// Signalling shows that media stop.
+    pub fn stop(&mut self, origin: MediaOrigin, device: &Extension, media: &MediaStopped) {
+        let end = MediaEnd {
+            call: media.call.clone().map(|call| (call.clone(), call)),
+            address: media.address,
+            directions: Directions::told(media.direction),
+        };
+        self.edit(origin, device, |line| line.stop_media(&end));
+    }
+
+    fn edit(&mut self, origin: MediaOrigin, device: &Extension, change: impl FnOnce(&mut Line)) {
+        let key = (origin, device.clone());
+        let line = self.sighted.entry(key.clone()).or_default();
+        let before: Vec<MediaAddress> = line.media.iter().map(|leg| leg.address).collect();
+        change(line);
+        for address in before {
+            if line.media.iter().all(|leg| leg.address != address) {
+                self.sockets.remove(&(origin, address));
+            }
+        }
+        for leg in line.media.iter().filter(|leg| leg.address.port.is_some()) {
+            self.sockets.insert((origin, leg.address), device.clone());
+        }
+        if line.is_empty() {
+            self.sighted.remove(&key);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! CTI links: which are up, what they can do, and what supervisors ask of them (requirements S5, C2).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use silentmon_proto::cti::{CtiEvent, LinkUpdate};
+use silentmon_proto::ids::{AgentId, Extension, LinkName, SessionId, SupervisorName};
+use silentmon_proto::reason::Reason;
+use silentmon_proto::relay::{ServerMessage, SuperviseAction};
+use silentmon_proto::time::Instant;
+
+use super::{ConnectionId, Engine, EngineEvent};
+use crate::link::{LinkCommand, Supervise};
+
+/// How long after a link came back media told before are kept without a packet and without being told again.
+pub const RESYNCHRONISED_WITHIN: Duration = Duration::from_secs(60);
+/// How long a link may take to answer a command.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
+/// Most links kept, and most commands under way.
+const MAX_LINKS: usize = 64;
+const MAX_COMMANDS: usize = 256;
+
+/// What is known of the links.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: BTreeMap<LinkName, Link>,
+    commands: BTreeMap<u64, Command>,
+    next_command: u64,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    down: Option<Reason>,
+    supervises: bool,
+    /// When it last came back after it was down, until what was told before has been looked through.
+    back: Option<Instant>,
+}
+
+/// A command under way.
+#[derive(Debug)]
+struct Command {
+    connection: ConnectionId,
+    request: u32,
+    asked: Instant,
+}
+
+/// A supervisor asked to be brought into an agent's call; for the audit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuperviseRecord {
+    /// His session.
+    pub session: SessionId,
+    /// Who asked.
+    pub supervisor: SupervisorName,
+    /// Whose call.
+    pub agent: AgentId,
+    /// What he asked for.
+    pub action: SuperviseAction,
+    /// His phone.
+    pub device: Extension,
+    /// Why it was refused; nothing where the link was asked.
+    pub refused: Option<String>,
+}
+
+impl Links {
+    /// Why a link brings no events, if it is down.
+    fn down(&self, link: &LinkName) -> Option<&Reason> {
+        self.links.get(link)?.down.as_ref()
+    }
+
+    /// Why no link brings events, if none does.
+    fn all_down(&self) -> Option<&Reason> {
+        let mut reasons = self.links.values().map(|link| link.down.as_ref());
+        let first = reasons.next()??;
+        reasons.all(|down| down.is_some()).then_some(first)
+    }
+
+    fn of_name(&mut self, name: &LinkName) -> Option<&mut Link> {
+        if self.links.len() >= MAX_LINKS && !self.links.contains_key(name) {
+            return None;
+        }
+        Some(self.links.entry(name.clone()).or_default())
+    }
+
+    fn supervises(&self, name: &LinkName) -> bool {
+        self.links
+            .get(name)
+            .is_some_and(|link| link.supervises && link.down.is_none())
+    }
+}
+
+impl Engine {
+    /// Takes up what a link said. The agents it speaks of are its own from now on: commands for their calls go to it, and
+    /// it is to blame where nothing is known of them.
+    pub fn handle_link_cti(&mut self, link: &LinkName, event: &CtiEvent, now: Instant) {
+        for agent in self.take_up(event, now) {
+            self.link_of.insert(agent, link.clone());
+        }
+    }
+
+    /// Takes up whether a link can bring a supervisor into a call.
+    pub fn handle_link_capabilities(&mut self, link: &LinkName, supervises: bool) {
+        if let Some(link) = self.links.of_name(link) {
+            link.supervises = supervises;
+        }
+    }
+
+    /// A link carried a command out, or couldn't.
+    pub fn handle_link_done(&mut self, number: u64, result: Result<(), String>, _now: Instant) {
+        let Some(command) = self.links.commands.remove(&number) else {
+            return;
+        };
+        let request = command.request;
+        if self.connections.contains_key(&command.connection) {
+            self.send(command.connection, ServerMessage::Supervised { request, result });
+        }
+    }
+
+    pub(super) fn handle_link(&mut self, update: &LinkUpdate, now: Instant) {
+        let Some(link) = self.links.of_name(&update.link) else {
+            return;
+        };
+        let was_down = std::mem::replace(&mut link.down, update.down.clone());
+        if was_down == update.down {
+            return;
+        }
+        link.back = (was_down.is_some() && update.down.is_none()).then_some(now);
+        for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.refresh_session(id, now);
+        }
+        if self.is_watched() {
+            self.changed_agents
+                .extend(self.directory.agents().map(|(id, _)| id.clone()));
+        }
+        self.tell_changed_agents(now);
+    }
+
+    /// Why the source of an agent's events brings none, if it is down.
+    pub(super) fn link_down(&self, agent: &AgentId) -> Option<&Reason> {
+        match self.link_of.get(agent) {
+            Some(link) => self.links.down(link),
+            None => self.links.all_down(),
+        }
+    }
+
+    /// What the link of an agent can do for a supervisor.
+    pub(super) fn controls(&self, agent: &AgentId) -> Vec<SuperviseAction> {
+        match self.supervising_link(agent) {
+            Some(_) => vec![SuperviseAction::BargeIn, SuperviseAction::Intercept],
+            None => Vec::new(),
+        }
+    }
+
+    fn supervising_link(&self, agent: &AgentId) -> Option<&LinkName> {
+        if let Some(link) = self.link_of.get(agent) {
+            return Some(link).filter(|link| self.links.supervises(link));
+        }
+        let mut able = self.links.links.keys().filter(|link| self.links.supervises(link));
+        let only = able.next()?;
+        able.next().is_none().then_some(only)
+    }
+
+    /// A supervisor wants to be brought into the call he listens to.
+    pub(super) fn supervise(
+        &mut self,
+        from: ConnectionId,
+        request: u32,
+        session: SessionId,
+        (action, device): (SuperviseAction, Extension),
+        now: Instant,
+    ) {
+        let own = self
+            .sessions
+            .get(&session)
+            .filter(|session| session.connection() == Some(from));
+        let Some(session) = own else {
+            let result = Err("No such session of yours.".to_owned());
+            return self.send(from, ServerMessage::Supervised { request, result });
+        };
+        let mut record = SuperviseRecord {
+            session: session.id,
+            supervisor: session.supervisor.clone(),
+            agent: session.agent.clone(),
+            action,
+            device: device.clone(),
+            refused: None,
+        };
+        match self.supervise_command(&record) {
+            Ok((link, command)) => {
+                let connection = from;
+                let command_under_way = Command {
+                    connection,
+                    request,
+                    asked: now,
+                };
+                self.links.commands.insert(command.number, command_under_way);
+                self.links.next_command = command.number;
+                self.events.push_back(EngineEvent::SuperviseRequested(record));
+                let command = LinkCommand::Supervise(command);
+                self.events.push_back(EngineEvent::Command { link, command });
+            }
+            Err(why) => {
+                record.refused = Some(why.clone());
+                self.events.push_back(EngineEvent::SuperviseRequested(record));
+                let result = Err(why);
+                self.send(from, ServerMessage::Supervised { request, result });
+            }
+        }
+    }
+
+    /// The command, and the link it goes to.
+    fn supervise_command(&self, record: &SuperviseRecord) -> Result<(LinkName, Supervise), String> {
+        let id = &record.agent;
+        let Some(link) = self.supervising_link(id) else {
+            return Err("The CTI link can't bring a supervisor into a call.".to_owned());
+        };
+        if self.links.commands.len() >= MAX_COMMANDS {
+            return Err("Too many requests are under way.".to_owned());
+        }
+        let heard = self.audible_media(id);
+        let agent = self.directory.agent(id);
+        let call = agent.and_then(|agent| heard.iter().find_map(|leg| agent.call_on(leg)));
+        let Some(call) = call else {
+            return Err(format!("Agent {id} is on no call that you may hear."));
+        };
+        let devices = self.directory.devices(id);
+        let Some(device) = devices.into_iter().next() else {
+            return Err(format!("The phone of agent {id} is not known."));
+        };
+        let command = Supervise {
+            number: self.links.next_command + 1,
+            action: record.action,
+            agent: id.clone(),
+            device,
+            call: call.id.clone(),
+            supervisor_device: record.device.clone(),
+        };
+        Ok((link.clone(), command))
+    }
+
+    /// Gives up commands that nobody answered.
+    pub(super) fn expire_commands(&mut self, now: Instant) {
+        let overdue = |command: &Command| now - command.asked >= ANSWERED_WITHIN;
+        let commands = self.links.commands.iter();
+        let late: Vec<u64> = commands
+            .filter(|(_, command)| overdue(command))
+            .map(|(&number, _)| number)
+            .collect();
+        for number in late {
+            let result = Err(format!(
+                "The CTI link didn't answer within {} s.",
+                ANSWERED_WITHIN.as_secs()
+            ));
+            self.handle_link_done(number, result, now);
+        }
+    }
+
+    /// A while after a link came back: media told before it was that nobody told again and that carry no packets have
+    /// ended while it was down.
+    pub(super) fn drop_outdated_media(&mut self, now: Instant) {
+        let due = |link: &Link| link.back.filter(|back| now - *back >= RESYNCHRONISED_WITHIN);
+        let links: Vec<(LinkName, Instant)> = self
+            .links
+            .links
+            .iter()
+            .filter_map(|(name, link)| Some((name.clone(), due(link)?)))
+            .collect();
+        for (name, back) in links {
+            if let Some(link) = self.links.links.get_mut(&name) {
+                link.back = None;
+            }
+            let only = self.links.links.len() == 1;
+            for (agent, address) in self.directory.media_told_before(back) {
+                let its_own = self.link_of.get(&agent).map_or(only, |link| *link == name);
+                if its_own && !self.is_alive(address, now) {
+                    self.directory.drop_media(&agent, address, now);
+                    self.follow(&agent, now);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Events pushed over HTTPS: who may, what is taken, what is said of what isn't.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail here")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use common::{House, Service, run, said};
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
+
+const TOKEN: &str = "0123456789abcdef";
+const AGENT: &str = r#"{"event":"agent_state","agent":"4711","extension":"3001","state":"talking"}"#;
+
+fn serve(house: &House) -> (SocketAddr, Service) {
+    let listen = house.configure("{ interface = \"lo\" }", "", "");
+    std::fs::write(house.path("token"), format!("{TOKEN}\n")).expect("writes");
+    let file = house.path("capture.toml");
+    let text = std::fs::read_to_string(&file).expect("reads");
+    let source = "[[cti]]\nkind = \"http\"\ntoken_file = \"token\"\nroles = [\"admin\"]\n";
+    std::fs::write(&file, format!("{text}{source}")).expect("writes");
+    (listen, house.start())
+}
+
+/// Posts `body` and gives back status and answer.
+fn post(house: &House, to: SocketAddr, identity: Option<&str>, token: Option<&str>, body: &str) -> (u16, String) {
+    let identity = identity.map(|name| house.path(&format!("{name}.pem")));
+    let ca = house.path("ca.pem");
+    let config = silentmon_certs::cti_client_tls(Path::new(&ca), identity.as_deref()).expect("a configuration");
+    let name = to.ip().into();
+    let session = ClientConnection::new(config, name).expect("a session");
+    let stream = TcpStream::connect(to).expect("connects");
+    let mut stream = StreamOwned::new(session, stream);
+    let authorisation = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
+    let request = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{authorisation}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("sends");
+    // A body that is too long is answered before it has been read.
+    let _ = stream.write_all(body.as_bytes());
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    (
+        status.unwrap_or_else(|| panic!("an answer, not {answer:?}")),
+        body.to_owned(),
+    )
+}
+
+fn agents(house: &House, server: SocketAddr) -> String {
+    let server = server.to_string();
+    let (identity, ca) = (house.text("anna.pem"), house.text("ca.pem"));
+    let output = run(&[
+        "agents",
+        "--json",
+        "--server",
+        &server,
+        "--identity",
+        &identity,
+        "--ca",
+        &ca,
+    ]);
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn pushed_events_are_taken_from_whoever_may_push() {
+    let house = House::build();
+    house.certificate("admin", "root", &[]);
+    let (server, _service) = serve(&house);
+    assert_eq!(post(&house, server, None, None, AGENT).0, 401);
+    assert_eq!(post(&house, server, None, Some("0123456789abcdeF"), AGENT).0, 403);
+    assert_eq!(post(&house, server, Some("anna"), None, AGENT).0, 403);
+    assert!(!agents(&house, server).contains("4711"), "nothing of that was taken");
+    let taken = (202, r#"{"taken":1}"#.to_owned());
+    assert_eq!(post(&house, server, None, Some(TOKEN), AGENT), taken);
+    assert!(agents(&house, server).contains("4711"));
+    let other = AGENT.replace("4711", "4712");
+    assert_eq!(post(&house, server, Some("root"), None, &format!("[{other}]")), taken);
+    assert!(agents(&house, server).contains("4712"));
+}
+
+#[test]
+fn a_batch_is_taken_as_a_whole_or_not_at_all() {
+    let house = House::build();
+    let (server, _service) = serve(&house);
+    let bad = format!("{AGENT}\n{{\"event\":\"media_stopped\"}}\n");
+    let (status, answer) = post(&house, server, None, Some(TOKEN), &bad);
+    assert_eq!(status, 400);
+    assert!(answer.contains("\"line\":2") && answer.contains("device"), "{answer}");
+    assert!(!agents(&house, server).contains("4711"));
+    let long = format!("{AGENT}\n").repeat(20_000);
+    assert_eq!(post(&house, server, None, Some(TOKEN), &long).0, 413);
+    let many: Vec<_> = (0..1000)
+        .map(|number| AGENT.replace("4711", &number.to_string()))
+        .collect();
+    let (status, answer) = post(&house, server, None, Some(TOKEN), &many.join("\n"));
+    assert_eq!((status, answer.as_str()), (202, r#"{"taken":1000}"#));
+    assert!(agents(&house, server).contains("\"999\""));
+}
+
+#[test]
+fn without_a_source_of_kind_http_nobody_answers_there() {
+    let house = House::build();
+    let server = house.configure("{ interface = \"lo\" }", "", "");
+    let _service = house.start();
+    assert!(TcpStream::connect(server).is_err());
+}
