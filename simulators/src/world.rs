@@ -132,7 +132,7 @@ impl World {
         let mut told = Vec::new();
         match event {
             CtiEvent::AgentState(update) => self.agent_state(update, &mut told),
-            CtiEvent::Call(call) => self.call(call, &mut told),
+            CtiEvent::Call(call) => self.call(&call, &mut told),
             CtiEvent::CallRenamed(renamed) => self.rename(&renamed, &mut told),
             CtiEvent::CallEnded(ended) => self.end(&ended, &mut told),
             CtiEvent::MediaStarted(media) => self.media_started(media, &mut told),
@@ -306,7 +306,7 @@ impl World {
         });
     }
 
-    fn call(&mut self, event: CallEvent, told: &mut Vec<Happening>) {
+    fn call(&mut self, event: &CallEvent, told: &mut Vec<Happening>) {
         let party = self.party(event.agent.as_ref(), event.device.as_ref());
         let call = self.current(&event.call);
         let began = !self.calls.contains_key(&call);
@@ -315,7 +315,7 @@ impl World {
             .get(&call)
             .and_then(|connections| connections.get(&party.extension))
             .cloned();
-        let connection = merge(before.as_ref(), &party, &event);
+        let connection = merge(before.as_ref(), &party, event);
         let mine = Told {
             call: call.clone(),
             party: party.clone(),
@@ -339,7 +339,7 @@ impl World {
             }
             self.connected(mine, event.kind, told);
         } else {
-            self.left(mine, &event, told);
+            self.left(mine, event, told);
         }
     }
 
@@ -496,13 +496,11 @@ impl World {
             return;
         };
         for (extension, connection) in connections {
-            let released_by = ended
-                .controlling_party
-                .as_ref()
-                .map(|controlling| match controlling == &extension {
-                    true => ReleasingParty::Local,
-                    false => ReleasingParty::Remote,
-                });
+            let released_by = match &ended.controlling_party {
+                Some(controlling) if *controlling == extension => Some(ReleasingParty::Local),
+                Some(_) => Some(ReleasingParty::Remote),
+                None => None,
+            };
             let mine = Told {
                 call: call.clone(),
                 party: self.party(None, Some(&extension)),

@@ -1,6 +1,6 @@
 //! Just enough XML for simulators: a tree that is written in the dialect wanted, and a reader that keeps local names.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// How deep a document may nest.
 const DEPTH: usize = 64;
@@ -22,14 +22,14 @@ impl Element {
         }
     }
 
-    pub fn text(name: &str, text: impl ToString) -> Self {
+    pub fn text(name: &str, text: impl Display) -> Self {
         Self {
             text: text.to_string(),
             ..Self::new(name)
         }
     }
 
-    pub fn attribute(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn attribute(mut self, name: &str, value: impl Display) -> Self {
         self.attributes.push((name.to_owned(), value.to_string()));
         self
     }
@@ -39,12 +39,12 @@ impl Element {
         self
     }
 
-    pub fn with_text(self, name: &str, text: impl ToString) -> Self {
+    pub fn with_text(self, name: &str, text: impl Display) -> Self {
         self.with(Self::text(name, text))
     }
 
     /// For what may be absent.
-    pub fn maybe_text(self, name: &str, text: Option<impl ToString>) -> Self {
+    pub fn maybe_text(self, name: &str, text: Option<impl Display>) -> Self {
         match text {
             Some(text) => self.with_text(name, text),
             None => self,

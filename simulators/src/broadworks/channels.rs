@@ -31,6 +31,8 @@ pub(super) struct Channel {
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub user: User,
+    /// Whether it is for all users of a service provider or group, whose name then stands for the user.
+    pub wide: bool,
     pub package: Package,
     pub set: String,
     pub application: String,

@@ -37,8 +37,9 @@ impl Server {
             ("PUT", [EVENTS, _, "channel", id]) => self.refresh_channel(from, id, body.as_ref(), now, out),
             ("DELETE", [EVENTS, _, "channel", id]) => self.delete_channel(from, id, out),
             ("GET", [EVENTS, _, "channelset", set]) => self.show_set(from, set, out),
-            ("POST", [EVENTS, _, "user" | "serviceprovider" | "group", user, ..]) => {
-                self.subscribe(from, user, body.as_ref(), now, out);
+            ("POST", [EVENTS, _, "user", user]) => self.subscribe(from, user, false, body.as_ref(), now, out),
+            ("POST", [EVENTS, _, "serviceprovider" | "group", all, ..]) => {
+                self.subscribe(from, all, true, body.as_ref(), now, out);
             }
             ("PUT", [EVENTS, _, "subscription", id]) => self.refresh_subscription(from, id, body.as_ref(), now, out),
             ("DELETE", [EVENTS, _, "subscription", id]) => self.unsubscribe(from, id, out),
@@ -154,7 +155,15 @@ impl Server {
         out.send(from, http::answer(200, None, &events::plain(document)));
     }
 
-    fn subscribe(&mut self, from: ConnectionId, user: &str, body: Option<&Element>, now: Instant, out: &mut Outbox) {
+    fn subscribe(
+        &mut self,
+        from: ConnectionId,
+        user: &str,
+        wide: bool,
+        body: Option<&Element>,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         let text = |name: &str| body.and_then(|body| body.at(&[name])).unwrap_or_default().to_owned();
         let (package, set) = (text("event"), text("channelSetId"));
         out.request(
@@ -169,6 +178,7 @@ impl Server {
         let id = self.new_id();
         let subscription = Subscription {
             user: User(user.to_owned()),
+            wide,
             package: Package::of(&package),
             set,
             application: text("applicationId"),

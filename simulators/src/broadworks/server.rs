@@ -124,6 +124,7 @@ impl Server {
     pub fn tell_subscription(
         &mut self,
         id: &str,
+        user: &User,
         event_type: &'static str,
         data: Option<Element>,
         now: Instant,
@@ -135,8 +136,7 @@ impl Server {
             return;
         };
         subscription.sequence += 1;
-        let user = subscription.user.clone();
-        if self.loses(&user) {
+        if self.loses(user) {
             return;
         }
         let Some(subscription) = self.subscriptions.get_mut(id) else {
@@ -178,15 +178,19 @@ impl Server {
     }
 
     /// Subscriptions of one package for a party.
-    fn subscribers(&self, package: Package, party: &Party) -> Vec<(String, String)> {
+    fn subscribers(&self, package: Package, party: &Party) -> Vec<(String, User)> {
         let agent = party.agent.as_ref().map_or("", AgentId::as_str);
         let names = [party.extension.as_str(), party.instrument.as_str(), agent];
-        let mine =
-            |subscription: &Subscription| subscription.package == package && names.contains(&subscription.user.name());
-        let found = self.subscriptions.iter().filter(|(_, subscription)| mine(subscription));
-        found
-            .map(|(id, subscription)| (id.clone(), subscription.user.0.clone()))
-            .collect()
+        let told = |(id, own): (&String, &Subscription)| {
+            let user = if own.wide {
+                User(self.user_id(party.extension.as_str()))
+            } else {
+                own.user.clone()
+            };
+            let mine = own.package == package && (own.wide || names.contains(&user.name()));
+            mine.then(|| (id.clone(), user))
+        };
+        self.subscriptions.iter().filter_map(told).collect()
     }
 
     pub fn play(&mut self, event: CtiEvent, now: Instant, out: &mut Outbox) {
@@ -256,8 +260,8 @@ impl Server {
         out: &mut Outbox,
     ) {
         for (id, user) in self.subscribers(package, party) {
-            if let Some(data) = write(&user) {
-                self.tell_subscription(&id, "SubscriptionEvent", Some(data), now, out);
+            if let Some(data) = write(&user.0) {
+                self.tell_subscription(&id, &user, "SubscriptionEvent", Some(data), now, out);
             }
         }
     }
@@ -342,14 +346,14 @@ impl Server {
 
     fn tell_snapshot(&mut self, data_type: &str, party: &Party, now: Instant, out: &mut Outbox) {
         for (id, user) in self.subscribers(Package::Call, party) {
-            let data = self.snapshot(data_type, party, &user);
-            self.tell_subscription(&id, "SubscriptionEvent", Some(data), now, out);
+            let data = self.snapshot(data_type, party, &user.0);
+            self.tell_subscription(&id, &user, "SubscriptionEvent", Some(data), now, out);
         }
     }
 
     /// What a subscription begins with, and what it says anew when it is refreshed.
     pub fn tell_initially(&mut self, id: &str, now: Instant, out: &mut Outbox) {
-        let Some(subscription) = self.subscriptions.get(id) else {
+        let Some(subscription) = self.subscriptions.get(id).filter(|own| !own.wide) else {
             return;
         };
         let (user, package) = (subscription.user.clone(), subscription.package);
@@ -370,7 +374,7 @@ impl Server {
             }
             Package::Other => return,
         };
-        self.tell_subscription(id, "SubscriptionEvent", Some(data), now, out);
+        self.tell_subscription(id, &user, "SubscriptionEvent", Some(data), now, out);
     }
 
     /// Who a user is in the script: an agent, or whoever sits at this extension or device.
@@ -406,8 +410,10 @@ impl Server {
     }
 
     fn end_subscription(&mut self, id: &str, now: Instant, out: &mut Outbox) {
-        self.tell_subscription(id, "SubscriptionTerminatedEvent", None, now, out);
-        self.subscriptions.remove(id);
+        if let Some(user) = self.subscriptions.get(id).map(|own| own.user.clone()) {
+            self.tell_subscription(id, &user, "SubscriptionTerminatedEvent", None, now, out);
+            self.subscriptions.remove(id);
+        }
     }
 
     fn terminate_channels(&mut self, side: Option<crate::Side>, now: Instant, out: &mut Outbox) {
@@ -438,7 +444,8 @@ impl Server {
     /// The application server's calls are gone, and it says so; or it only says again what is so.
     fn resync(&mut self, user: Option<&String>, forget: bool, now: Instant, out: &mut Outbox) {
         for id in self.subscriptions_of(user) {
-            let Some(subscription) = self.subscriptions.get(&id).filter(|own| own.package == Package::Call) else {
+            let narrow = |own: &&Subscription| own.package == Package::Call && !own.wide;
+            let Some(subscription) = self.subscriptions.get(&id).filter(narrow) else {
                 continue;
             };
             let user = subscription.user.clone();
@@ -452,7 +459,7 @@ impl Server {
                 "CallSubscriptionResyncEvent"
             };
             let data = self.snapshot(data_type, &party, &user.0);
-            self.tell_subscription(&id, "SubscriptionEvent", Some(data), now, out);
+            self.tell_subscription(&id, &user, "SubscriptionEvent", Some(data), now, out);
         }
     }
 

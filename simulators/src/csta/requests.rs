@@ -44,7 +44,7 @@ impl Switch {
             "MonitorStop" => self.monitor_stop(from, request),
             "SnapshotDevice" => Ok(self.snapshot_device(request)),
             "SnapshotCall" => self.snapshot_call(request),
-            "GetAgentState" => self.agent_state(request),
+            "GetAgentState" => Ok(self.agent_state(request)),
             "SystemStatus" => Ok(Element::new("SystemStatusResponse")),
             "RequestSystemStatus" => {
                 out.note(Note::Heartbeat);
@@ -193,7 +193,7 @@ impl Switch {
         Ok(Element::new("SnapshotCallResponse").with(Element::new("crossRefIDorSnapshotData").with(data)))
     }
 
-    fn agent_state(&self, request: &Element) -> Result<Element, String> {
+    fn agent_state(&self, request: &Element) -> Element {
         let device = Extension::new(bare(request.at(&["device"]).unwrap_or_default()));
         let party = self.world.party(None, Some(&device));
         let known = party
@@ -202,14 +202,14 @@ impl Switch {
             .and_then(|id| self.world.agent(id).map(|agent| (id, agent)));
         let list = Element::new("agentStateList");
         let Some((id, agent)) = known else {
-            return Ok(Element::new("GetAgentStateResponse").with(list));
+            return Element::new("GetAgentStateResponse").with(list);
         };
         let item = Element::new("agentInfoItem").with_text("agentState", agent_state_word(agent.state));
         let entry = Element::new("agentStateEntry")
             .with_text("agentID", id)
             .with_text("loggedOnState", agent.state.is_signed_in())
             .with(Element::new("agentInfo").with(item));
-        Ok(Element::new("GetAgentStateResponse").with(list.with(entry)))
+        Element::new("GetAgentStateResponse").with(list.with(entry))
     }
 
     fn set_agent_state(&mut self, from: ConnectionId, invoke: u16, request: &Element, out: &mut Outbox) {

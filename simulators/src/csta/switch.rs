@@ -85,10 +85,10 @@ impl Switch {
             Dialect::Default => document.clone().attribute("xmlns", namespace).write(""),
             Dialect::Prefix => document.clone().attribute("xmlns:ns3", namespace).write("ns3:"),
         };
-        match frame(invoke, &format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{text}")) {
-            Some(bytes) => out.send(to, bytes),
-            None => tracing::warn!(document = document.name, "longer than a frame can be: not sent"),
-        }
+        let Some(bytes) = frame(invoke, &format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>{text}")) else {
+            return tracing::warn!(document = document.name, "longer than a frame can be: not sent");
+        };
+        out.send(to, bytes);
     }
 
     pub fn play(&mut self, event: CtiEvent, out: &mut Outbox) {

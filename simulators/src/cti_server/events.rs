@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use silentmon_proto::cti::{AgentState, CallEventKind, MediaDirection, TeamMember, TeamOperation};
-use silentmon_proto::ids::{Extension, MediaAddress};
+use silentmon_proto::ids::{AgentId, Extension, MediaAddress};
 
 use super::wire::{Message, Version};
 use crate::world::{Connection, ConnectionState, Media, Party, Told};
@@ -307,9 +307,10 @@ impl Place {
             .iter()
             .map(Extension::as_str)
             .find(|party| *party != stays.device);
-        let (controller, added) = match transferred {
-            true => (tag::TRANSFERRING, tag::TRANSFERRED),
-            false => (tag::CONTROLLER, tag::ADDED_PARTY),
+        let (controller, added) = if transferred {
+            (tag::TRANSFERRING, tag::TRANSFERRED)
+        } else {
+            (tag::CONTROLLER, tag::ADDED_PARTY)
         };
         let message = message.text(controller, stays.device, 64).maybe_text(added, other, 64);
         let with_party = |message: Message, party: &Extension| {
@@ -439,11 +440,7 @@ fn ends(message: Message, told: &Told) -> Message {
 fn rtp_floats(message: Message, media: &Media, remote: Option<MediaAddress>) -> Message {
     let message = message.text(tag::CONNECTION_DEVICE_ID, media.party.extension.as_str(), 64);
     let message = address(message, tag::CLIENT_ADDRESS, tag::CLIENT_ADDRESS_IPV6, media.address);
-    let message = message.maybe_text(
-        tag::AGENT_ID,
-        media.party.agent.as_ref().map(|agent| agent.as_str()),
-        12,
-    );
+    let message = message.maybe_text(tag::AGENT_ID, media.party.agent.as_ref().map(AgentId::as_str), 12);
     let message = phone(message, &media.party);
     let sends = media.direction == MediaDirection::Send && message.version().0 >= 14;
     let Some(remote) = remote.filter(|_| sends) else {
@@ -548,10 +545,9 @@ pub(super) fn call_type(version: Version, connection: &Connection) -> u16 {
     match (connection.acd, connection.outgoing, version.0) {
         (Some(true) | None, false, _) => 1,
         (Some(true), true, _) => 8,
-        (None, true, _) => 9,
         (Some(false), _, 19..) => 38,
         (Some(false), _, 14..19) => 27,
         (Some(false), false, ..14) => 6,
-        (Some(false), true, ..14) => 9,
+        (Some(false) | None, true, _) => 9,
     }
 }

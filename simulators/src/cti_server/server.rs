@@ -81,7 +81,7 @@ impl Server {
         }
         let admitted = request.and_then(|request| self.admit(from, &request).map(|session| (request, session)));
         match admitted {
-            Ok((request, session)) => self.opened(from, request.invoke, session, out),
+            Ok((request, session)) => self.opened(from, request.invoke, &session, out),
             Err(status) => {
                 out.note(Note::SessionRefused);
                 fail(from, body, status, out);
@@ -110,16 +110,16 @@ impl Server {
         Ok(Session { standby, ..session })
     }
 
-    fn opened(&mut self, from: ConnectionId, invoke: u32, session: Session, out: &mut Outbox) {
-        out.send(from, self.open_conf(invoke, &session));
+    fn opened(&mut self, from: ConnectionId, invoke: u32, session: &Session, out: &mut Outbox) {
+        out.send(from, self.open_conf(invoke, session));
         let told_at_once = session.all_events() && !session.standby;
         if let Some(client) = self.clients.get_mut(&from) {
             client.session = Some(session.clone());
         }
         if told_at_once {
             let id = if self.peripheral_online { 3 } else { 4 };
-            out.send(from, self.system_event(&session, id, self.options.peripheral_id));
-            self.tell_teams(from, &session, out);
+            out.send(from, self.system_event(session, id, self.options.peripheral_id));
+            self.tell_teams(from, session, out);
         }
         out.note(Note::SessionOpened(from.side));
     }
@@ -479,7 +479,7 @@ impl Machine for Server {
         match fault {
             Fault::RefuseVersion { maximum } => self.options.maximum_version = *maximum,
             Fault::RefuseOpen { status, count } => {
-                self.refuse = Some((*status, *count)).filter(|(_, count)| *count > 0)
+                self.refuse = Some((*status, *count)).filter(|(_, count)| *count > 0);
             }
             Fault::ServerOffline { side } => self.go_offline(*side, out),
             Fault::ServerOnline { side } => {
