@@ -64,7 +64,7 @@ impl Resolvers {
         let socket = (origin, media.address);
         if let Some(former) = self.sockets.get(&socket).filter(|former| *former != device).cloned() {
             self.edit(origin, &former, |line| {
-                line.media.retain(|leg| leg.address != media.address)
+                line.media.retain(|leg| leg.address != media.address);
             });
             concerned.push(former);
         }
