@@ -1,9 +1,12 @@
 //! From the `[[cti]]` sections to running links.
 
+use std::path::Path;
+
 use anyhow::Context;
 use silentmon_capture_core::link::broadworks::{BroadWorksConfig, BroadWorksLink, MonitoredUser};
 use silentmon_capture_core::link::cisco::{self, CiscoLink, Sides};
 use silentmon_capture_core::link::csta::{CstaLink, CstaSettings, SessionSettings};
+use silentmon_capture_core::risport::{RisPort, RisPortConfig};
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::cti::http::{Authorisation, HttpEndpoint, Plaintext};
 use silentmon_capture_io::cti::stream::{StreamEndpoint, TlsTo};
@@ -138,16 +141,8 @@ fn start_broadworks(name: LinkName, section: &BroadworksSection, sources: &mut C
         },
         (None, None) => Authorisation::None,
     };
-    let endpoints = section.xsps.iter().map(|url| {
-        let tls = TlsTable {
-            ca: section.ca.clone(),
-            identity: None,
-            server_name: None,
-        };
-        let place = endpoint(&https_address(url)?, Some(&tls))?;
-        HttpEndpoint::new(place, authorisation.clone(), Plaintext::Refused)
-            .map_err(|error| Failure::error(ExitKind::BadConfig, error.to_string()))
-    });
+    let xsps = section.xsps.iter();
+    let endpoints = xsps.map(|url| https_endpoint(url, &section.ca, authorisation.clone()));
     let endpoints = endpoints.collect::<anyhow::Result<Vec<_>>>()?;
     let users = section.users.iter().map(monitored_user).collect();
     let config = BroadWorksConfig {
@@ -211,4 +206,40 @@ fn seed() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).context("no random numbers")?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// Starts to ask a Cisco Unified CM for the addresses of phones, where that is configured.
+///
+/// # Errors
+/// `BadConfig` where the password or certificate can't be read.
+pub fn start_risport(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow::Result<()> {
+    let Some(section) = &config.risport else {
+        return Ok(());
+    };
+    let password = secret::find(section.password_file.as_deref(), section.password.as_ref())?;
+    let authorisation = Authorisation::Basic {
+        user: section.user.clone(),
+        password: password.map_or_else(String::new, |password| password.expose().to_owned()),
+    };
+    let endpoint = https_endpoint(&section.url, &section.ca, authorisation)?;
+    sources.start_risport(
+        RisPort::new(RisPortConfig {
+            seed: seed()?,
+            ..RisPortConfig::default()
+        }),
+        endpoint,
+    );
+    Ok(())
+}
+
+/// An HTTPS server, its certificate checked against `ca`.
+fn https_endpoint(url: &str, ca: &Path, authorisation: Authorisation) -> anyhow::Result<HttpEndpoint> {
+    let tls = TlsTable {
+        ca: ca.to_owned(),
+        identity: None,
+        server_name: None,
+    };
+    let place = endpoint(&https_address(url)?, Some(&tls))?;
+    HttpEndpoint::new(place, authorisation, Plaintext::Refused)
+        .map_err(|error| Failure::error(ExitKind::BadConfig, error.to_string()))
 }

@@ -60,11 +60,14 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let endpoint = bind(&config)?;
-    let filter = Arc::new(ArcSwap::from_pointee(MediaFilter::default()));
+    let signalling = config.signalling();
+    let wanted = MediaFilter::default().with_signalling(signalling.clone());
+    let filter = Arc::new(ArcSwap::from_pointee(wanted));
     let shutdown = CancellationToken::new();
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let api = ServerApi::bind(&config, &cti).await?;
     sources::start(&config, &mut cti)?;
+    sources::start_risport(&config, &mut cti)?;
     let capture = open_source(&config, &filter)?;
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
@@ -78,6 +81,7 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         capture,
         filter,
         script,
+        signalling,
         sources: cti,
         journal: Box::new(AuditWriter(journal)),
     };

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use silentmon_capture_core::filter::SignallingPorts;
 use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
 use silentmon_proto::relay::MediaOrigin;
@@ -246,6 +247,21 @@ impl CaptureConfig {
         };
         devices.extend(self.devices.clone());
         Ok(devices)
+    }
+
+    /// Ports at which signalling is looked for, as far as anybody asks it for media addresses.
+    pub fn signalling(&self) -> SignallingPorts {
+        let ports = |origin, ports: &Vec<u16>| {
+            if self.media.resolvers.contains(&origin) {
+                ports.clone()
+            } else {
+                Vec::new()
+            }
+        };
+        SignallingPorts {
+            sip: ports(MediaOrigin::Sip, &self.media.sip_ports),
+            sccp: ports(MediaOrigin::Sccp, &self.media.sccp_ports),
+        }
     }
 
     /// The sections in which `other` differs and which are read only at the start.

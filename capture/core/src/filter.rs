@@ -224,7 +224,11 @@ mod tests {
         assert!(filter.wants(odd_port, remote));
         assert!(!filter.wants(odd_port, address("10.9.9.9:4002")));
         assert!(!filter.wants(address("10.1.1.21:50000"), remote), "another phone");
-        assert_eq!(filter.ips(), Some(vec![odd_port.ip()]), "the gateway's other traffic stays out");
+        assert_eq!(
+            filter.ips(),
+            Some(vec![odd_port.ip()]),
+            "the gateway's other traffic stays out"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub mod engine;
 pub mod filter;
 pub mod link;
 pub mod policy;
-pub mod risport;
 pub mod resolver;
+pub mod risport;
 pub mod session;
 pub mod stream;

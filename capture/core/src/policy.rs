@@ -156,7 +156,10 @@ fn is_acd(agent: &Agent, leg: &MediaLeg) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use silentmon_proto::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted};
+    use silentmon_proto::cti::{
+        AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted, TeamMember, TeamOperation,
+        TeamUpdate,
+    };
     use silentmon_proto::time::Instant;
 
     use super::*;
@@ -236,6 +239,28 @@ mod tests {
             };
             assert_eq!(all.admit_media(agent, media).len(), 1);
         }
+    }
+
+    #[test]
+    fn a_supervisor_whom_the_cti_source_knows_hears_his_team_under_whatever_name() {
+        let mut directory = directory(None);
+        let team = TeamUpdate {
+            team: "claims".into(),
+            operation: TeamOperation::Replace,
+            members: vec![TeamMember {
+                agent: "9001".into(),
+                supervisor: true,
+            }],
+        };
+        directory.handle_event(&team.into(), Instant::EPOCH);
+        let agent = "4711".into();
+        assert_eq!(policy().authorise(&"9001".into(), &agent, &directory), Ok(()));
+        assert!(policy().authorise(&"carla".into(), &agent, &directory).is_err());
+        let mapped = Policy {
+            supervisors: [("carla".into(), "9001".into())].into(),
+            ..policy()
+        };
+        assert_eq!(mapped.authorise(&"carla".into(), &agent, &directory), Ok(()));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
-use silentmon_proto::ids::{AgentId, Leg, SessionId, SupervisorName};
+use silentmon_proto::cti::AgentState;
+use silentmon_proto::ids::{AgentId, CallId, Leg, SessionId, SupervisorName};
 use silentmon_proto::reason::Reason;
-use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, OutputKind};
+use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, OutputKind, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
 
 use crate::engine::ConnectionId;
@@ -49,13 +50,21 @@ pub struct MonitorSession {
     pub attachment: Attachment,
     /// Whether it may be heard yet.
     pub admission: Admission,
-    /// Why there is sound, or none, as last told.
-    pub reason: Reason,
     /// When the next status is due while sound flows.
     pub next_status: Instant,
     /// How long at least one leg was audible.
     pub audible: Duration,
     legs: [LegRelay; 2],
+    told: Option<Told>,
+}
+
+/// What a supervisor was last told, but for counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    reason: Reason,
+    agent_state: AgentState,
+    calls: Vec<CallId>,
+    controls: Vec<SuperviseAction>,
 }
 
 /// Whether a session may be heard: not before it is written down.
@@ -162,11 +171,24 @@ impl MonitorSession {
             admission: Admission::Unrecorded {
                 request: request.number,
             },
-            reason: Reason::from(silentmon_proto::reason::Code::AgentNotOnCall),
             next_status: now,
             audible: Duration::ZERO,
             legs: [LegRelay::default(), LegRelay::default()],
+            told: None,
         }
+    }
+
+    /// Notes what the supervisor is told. Answers whether it is something new, besides counts.
+    pub fn tell(&mut self, status: &SessionStatus) -> bool {
+        let told = Told {
+            reason: status.reason.clone(),
+            agent_state: status.agent_state,
+            calls: status.calls.clone(),
+            controls: status.controls.clone(),
+        };
+        let changed = self.told.as_ref() != Some(&told);
+        self.told = Some(told);
+        changed
     }
 
     /// The connection, while the supervisor is there.

@@ -370,14 +370,17 @@ pub fn message_length(bytes: &[u8]) -> Result<Option<usize>, SccpError> {
     Ok((length <= bytes.len()).then_some(length))
 }
 
-/// Where the next message begins: at the first header that is followed by another one, by nothing, or by less than one.
+/// Where the next message begins: at the first header that is followed by another one or by nothing. One whose message
+/// isn't whole counts at the very beginning only: too many bytes look like it.
 pub fn find_start(bytes: &[u8]) -> Option<usize> {
     let begins = |at: &usize| {
         let Some(header) = bytes.get(*at..).and_then(|rest| Header::parse(rest).ok()) else {
             return false;
         };
-        let next = bytes.get(at.saturating_add(header.length())..);
-        next.is_none_or(|next| next.len() < HEADER || Header::parse(next).is_ok())
+        match bytes.get(at.saturating_add(header.length())..) {
+            None => *at == 0,
+            Some(next) => next.len() < HEADER || Header::parse(next).is_ok(),
+        }
     };
     (0..bytes.len().saturating_sub(HEADER - 1)).find(begins)
 }

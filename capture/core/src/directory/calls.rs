@@ -112,7 +112,9 @@ impl Calls {
 
     /// A party no longer holds a call. Once nobody does, it is forgotten after a while.
     pub fn part(&mut self, root: &CallId, party: &Party, now: Instant) {
-        let Some(record) = self.records.get_mut(root) else { return };
+        let Some(record) = self.records.get_mut(root) else {
+            return;
+        };
         record.holders.retain(|holder| holder != party);
         if record.holders.is_empty() && record.over.is_none() {
             record.over = Some(now);

@@ -123,7 +123,11 @@ impl AgentDirectory {
     /// What waited at an agent's devices is his, where it can be nobody else's.
     fn join_waiting(&mut self, id: &AgentId, now: Instant) {
         let mut devices = self.devices(id);
-        let twins: Vec<Extension> = devices.iter().filter_map(|device| self.seats.twin(device)).cloned().collect();
+        let twins: Vec<Extension> = devices
+            .iter()
+            .filter_map(|device| self.seats.twin(device))
+            .cloned()
+            .collect();
         devices.extend(twins);
         for device in devices {
             if self.seats.occupant(&device) == Some(id) {
@@ -220,7 +224,9 @@ impl AgentDirectory {
     }
 
     fn release(&mut self, root: &CallId, device: &Extension, by: ReleasingParty) {
-        let Some(record) = self.calls.record_mut(root) else { return };
+        let Some(record) = self.calls.record_mut(root) else {
+            return;
+        };
         let known = self.releases.release(root, &mut record.releases, device, by);
         self.notices.extend(known.into_iter().map(Notice::Released));
     }
@@ -254,7 +260,9 @@ impl AgentDirectory {
         for party in holders {
             self.edit(&party, now, |line| drop(line.leave_call(&call)));
         }
-        let Some(record) = self.calls.record_mut(&call) else { return };
+        let Some(record) = self.calls.record_mut(&call) else {
+            return;
+        };
         record.releases.control(ended.controlling_party.as_ref());
         let controlling_party = record.releases.controlling().cloned();
         if known {
@@ -296,7 +304,12 @@ impl AgentDirectory {
 
     /// A phone's socket serves one party at a time: an address told for one is taken from any other.
     fn take_socket(&mut self, leg: &MediaLeg, party: &Party, now: Instant) {
-        let Some(former) = self.sockets.get(&leg.address).filter(|former| *former != party).cloned() else {
+        let Some(former) = self
+            .sockets
+            .get(&leg.address)
+            .filter(|former| *former != party)
+            .cloned()
+        else {
             return;
         };
         self.edit(&former, now, |line| line.media.retain(|old| old.address != leg.address));
@@ -333,7 +346,9 @@ impl AgentDirectory {
         let mut opened = Vec::new();
         for call in &snapshot.calls {
             let root = self.calls.root(&call.call);
-            let Some(state) = CallState::after(call.kind) else { continue };
+            let Some(state) = CallState::after(call.kind) else {
+                continue;
+            };
             shown.push(root.clone());
             let Some(party) = self.party(None, Some(device), Some(&root), now) else {
                 continue;
@@ -362,7 +377,11 @@ impl AgentDirectory {
     /// A snapshot is never late, even where it shows a call ringing that was thought connected.
     fn stand_as_shown(&mut self, party: &Party, root: &CallId, state: CallState, now: Instant) {
         let Some(line) = self.line_mut(party) else { return };
-        if let Some(call) = line.calls.iter_mut().find(|call| call.id == *root && call.state != state) {
+        if let Some(call) = line
+            .calls
+            .iter_mut()
+            .find(|call| call.id == *root && call.state != state)
+        {
             call.state = state;
             call.state_since = now;
         }
@@ -407,10 +426,14 @@ impl AgentDirectory {
             }
             None => {
                 let agents = self.seats.candidates(guest).to_vec();
-                let Some(host) = self.seats.dissociate(guest) else { return };
+                let Some(host) = self.seats.dissociate(guest) else {
+                    return;
+                };
                 for agent in agents {
                     let of_host = |leg: &MediaLeg| leg.device.as_ref() == Some(&host);
-                    self.edit(&Party::Agent(agent.clone()), now, |line| line.media.retain(|leg| !of_host(leg)));
+                    self.edit(&Party::Agent(agent.clone()), now, |line| {
+                        line.media.retain(|leg| !of_host(leg))
+                    });
                     self.touched.insert(agent);
                 }
             }
@@ -457,10 +480,14 @@ impl AgentDirectory {
         });
         if let Some(told) = told {
             // On a shared line the device alone tells nothing where both are on the call.
-            let others = agents.iter().filter(|agent| self.seats.candidates(device).contains(agent));
+            let others = agents
+                .iter()
+                .filter(|agent| self.seats.candidates(device).contains(agent));
             return (others.count() <= 1).then(|| (*told).clone());
         }
-        let mut here = agents.into_iter().filter(|agent| self.seats.candidates(device).contains(agent));
+        let mut here = agents
+            .into_iter()
+            .filter(|agent| self.seats.candidates(device).contains(agent));
         let one = here.next()?;
         here.next().is_none().then(|| one.clone())
     }
@@ -591,7 +618,13 @@ type Footprint = (BTreeSet<CallId>, BTreeSet<silentmon_proto::ids::MediaAddress>
 /// What of a line is known elsewhere: its calls, those of its media too, and its sockets.
 fn footprint(line: &Line) -> Footprint {
     let of_media = line.media.iter().filter_map(|leg| leg.call.as_ref());
-    let calls = line.calls.iter().map(|call| &call.id).chain(of_media).cloned().collect();
+    let calls = line
+        .calls
+        .iter()
+        .map(|call| &call.id)
+        .chain(of_media)
+        .cloned()
+        .collect();
     let addresses = line.media.iter().map(|leg| leg.address);
     (calls, addresses.filter(|address| address.port.is_some()).collect())
 }

@@ -199,7 +199,10 @@ impl Line {
             return own;
         }
         let is_carried = |call: &&Call| {
-            call.id != *id && call.state == CallState::Connected && leg.opened < call.since && !self.has_media_of(&call.id)
+            call.id != *id
+                && call.state == CallState::Connected
+                && leg.opened < call.since
+                && !self.has_media_of(&call.id)
         };
         self.calls.iter().rev().find(is_carried).or(own)
     }
@@ -301,7 +304,10 @@ impl Line {
                 (Some((told, _)), Some(call)) => leg.told_call.as_ref() == Some(told) || call == told,
             };
             let renamed = end.address.is_some()
-                && end.call.as_ref().is_some_and(|(_, root)| leg.call.as_ref() == Some(root));
+                && end
+                    .call
+                    .as_ref()
+                    .is_some_and(|(_, root)| leg.call.as_ref() == Some(root));
             if of_address && (of_call || renamed) {
                 leg.directions = leg.directions.without(end.directions);
             }

@@ -25,8 +25,8 @@ use silentmon_proto::ids::{AgentId, CallId, Extension, MediaAddress, TeamName};
 use silentmon_proto::time::Instant;
 
 use self::calls::{Calls, Party};
-pub use self::line::{Call, CallState, MediaLeg};
 use self::line::Line;
+pub use self::line::{Call, CallState, MediaLeg};
 pub use self::release::Release;
 use self::release::Releases;
 use self::resolvers::Resolvers;
@@ -223,7 +223,8 @@ impl AgentDirectory {
 
     /// Whether a CTI source says that one agent supervises a team of the other's.
     pub fn supervises(&self, supervisor: &AgentId, id: &AgentId, agent: &Agent) -> bool {
-        self.teams(id, agent).any(|team| self.teams.supervises(supervisor, team))
+        self.teams(id, agent)
+            .any(|team| self.teams.supervises(supervisor, team))
     }
 
     /// The devices under which a link may know the agent, the phone first.

@@ -122,7 +122,10 @@ impl Releases {
             call: call.clone(),
             by,
         };
-        let known: Vec<Release> = said.map(release).filter(|release| self.is_newest(release, device)).collect();
+        let known: Vec<Release> = said
+            .map(release)
+            .filter(|release| self.is_newest(release, device))
+            .collect();
         for release in &known {
             if self.last.len() < MAX_DEVICES || self.last.contains_key(&release.device) {
                 self.last.insert(release.device.clone(), release.clone());

@@ -49,7 +49,13 @@ impl Resolvers {
     }
 
     /// Signalling shows that media start. Answers the devices concerned: a socket serves one phone at a time.
-    pub fn start(&mut self, origin: MediaOrigin, device: &Extension, media: &MediaStarted, now: Instant) -> Vec<Extension> {
+    pub fn start(
+        &mut self,
+        origin: MediaOrigin,
+        device: &Extension,
+        media: &MediaStarted,
+        now: Instant,
+    ) -> Vec<Extension> {
         let key = (origin, device.clone());
         if self.sighted.len() >= MAX_SIGHTED && !self.sighted.contains_key(&key) {
             return Vec::new();
@@ -57,7 +63,9 @@ impl Resolvers {
         let mut concerned = vec![device.clone()];
         let socket = (origin, media.address);
         if let Some(former) = self.sockets.get(&socket).filter(|former| *former != device).cloned() {
-            self.edit(origin, &former, |line| line.media.retain(|leg| leg.address != media.address));
+            self.edit(origin, &former, |line| {
+                line.media.retain(|leg| leg.address != media.address)
+            });
             concerned.push(former);
         }
         let leg = MediaLeg {

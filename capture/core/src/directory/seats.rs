@@ -52,7 +52,9 @@ impl Seat {
         let named = |known: &&Extension| Some(*known) != extension && Some(*known) != device;
         let inferred = self.devices().find(named);
         Self {
-            extension: extension.or(self.extension.as_ref().filter(|_| device.is_none())).cloned(),
+            extension: extension
+                .or(self.extension.as_ref().filter(|_| device.is_none()))
+                .cloned(),
             device: device.or(inferred).cloned(),
         }
     }
@@ -147,7 +149,10 @@ impl Seats {
                 extension: None,
                 device: Some(device.clone()),
             },
-            Some(Seat { extension: None, device: phone }) => Seat {
+            Some(Seat {
+                extension: None,
+                device: phone,
+            }) => Seat {
                 extension: Some(device.clone()),
                 device: phone,
             },
@@ -204,7 +209,10 @@ impl Seats {
         }
         let guests = self.occupants.get(guest).cloned().unwrap_or_default();
         let leaving = self.occupants.get(host).cloned().unwrap_or_default();
-        for agent in leaving.iter().filter(|agent| !guests.contains(agent) && agent.as_str() != guest.as_str()) {
+        for agent in leaving
+            .iter()
+            .filter(|agent| !guests.contains(agent) && agent.as_str() != guest.as_str())
+        {
             self.vacate(agent);
         }
         self.host_of.insert(guest.clone(), host.clone());

@@ -38,7 +38,11 @@ impl Teams {
             }
         }
         for member in &update.members {
-            let role = if member.supervisor { Role::Supervisor } else { Role::Member };
+            let role = if member.supervisor {
+                Role::Supervisor
+            } else {
+                Role::Member
+            };
             match update.operation {
                 TeamOperation::Replace | TeamOperation::Add => self.add(&update.team, &member.agent, role),
                 TeamOperation::Remove => self.remove(&update.team, &member.agent),
@@ -79,7 +83,9 @@ impl Teams {
     }
 
     fn remove(&mut self, team: &TeamName, agent: &AgentId) {
-        let Some(members) = self.members.get_mut(team) else { return };
+        let Some(members) = self.members.get_mut(team) else {
+            return;
+        };
         if members.remove(agent).is_some() {
             self.memberships -= 1;
         }

@@ -266,7 +266,7 @@ impl Engine {
         Some(session)
     }
 
-    /// Works out anew why a session has sound or none, and tells the supervisor when that changed or a status is due.
+    /// Works out anew how a session stands, and tells the supervisor when that changed or a status is due.
     pub(super) fn refresh_session(&mut self, id: SessionId, now: Instant) {
         let Some(session) = self
             .sessions
@@ -275,29 +275,31 @@ impl Engine {
         else {
             return;
         };
-        let reason = self.diagnose_session(session, now);
-        let changed = reason != session.reason;
-        let due = now >= session.next_status;
         let audible = session.health(now).iter().any(|leg| leg.audible);
+        let due = now >= session.next_status;
+        let Some(status) = self.status(id, now) else { return };
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        session.reason = reason;
         if due {
             session.next_status = now + TICK;
             session.audible += if audible { TICK } else { std::time::Duration::ZERO };
         }
-        if changed || (due && audible) {
-            self.send_status(id, now);
+        let changed = session.tell(&status);
+        if (changed || (due && audible))
+            && let Some(connection) = session.connection()
+        {
+            self.send(connection, ServerMessage::SessionStatus(status));
         }
     }
 
-    pub(super) fn send_status(&mut self, id: SessionId, now: Instant) {
-        let Some(connection) = self.sessions.get(&id).and_then(MonitorSession::connection) else {
-            return;
-        };
-        if let Some(status) = self.status(id, now) {
-            self.send(connection, ServerMessage::SessionStatus(status));
+    fn send_status(&mut self, id: SessionId, now: Instant) {
+        let status = self.status(id, now);
+        if let (Some(status), Some(session)) = (status, self.sessions.get_mut(&id)) {
+            session.tell(&status);
+            if let Some(connection) = session.connection() {
+                self.send(connection, ServerMessage::SessionStatus(status));
+            }
         }
     }
 

@@ -78,7 +78,9 @@ impl Engine {
     /// No media address that may be heard: is there no call, one on hold, an excluded one, or one without an address?
     fn diagnose_no_media(&self, id: &AgentId, agent: &Agent) -> Reason {
         let media = self.directory.media(id);
-        let held = agent.call_in_progress().map_or(agent.state == AgentState::Hold, |call| call.state == CallState::Held);
+        let held = agent
+            .call_in_progress()
+            .map_or(agent.state == AgentState::Hold, |call| call.state == CallState::Held);
         if held {
             return Reason::new(
                 Code::AgentNotOnCall,

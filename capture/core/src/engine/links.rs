@@ -82,7 +82,9 @@ impl Links {
     }
 
     fn supervises(&self, name: &LinkName) -> bool {
-        self.links.get(name).is_some_and(|link| link.supervises && link.down.is_none())
+        self.links
+            .get(name)
+            .is_some_and(|link| link.supervises && link.down.is_none())
     }
 }
 
@@ -166,7 +168,10 @@ impl Engine {
         (action, device): (SuperviseAction, Extension),
         now: Instant,
     ) {
-        let own = self.sessions.get(&session).filter(|session| session.connection() == Some(from));
+        let own = self
+            .sessions
+            .get(&session)
+            .filter(|session| session.connection() == Some(from));
         let Some(session) = own else {
             let result = Err("No such session of yours.".to_owned());
             return self.send(from, ServerMessage::Supervised { request, result });
@@ -236,9 +241,15 @@ impl Engine {
     pub(super) fn expire_commands(&mut self, now: Instant) {
         let overdue = |command: &Command| now - command.asked >= ANSWERED_WITHIN;
         let commands = self.links.commands.iter();
-        let late: Vec<u64> = commands.filter(|(_, command)| overdue(command)).map(|(&number, _)| number).collect();
+        let late: Vec<u64> = commands
+            .filter(|(_, command)| overdue(command))
+            .map(|(&number, _)| number)
+            .collect();
         for number in late {
-            let result = Err(format!("The CTI link didn't answer within {} s.", ANSWERED_WITHIN.as_secs()));
+            let result = Err(format!(
+                "The CTI link didn't answer within {} s.",
+                ANSWERED_WITHIN.as_secs()
+            ));
             self.handle_link_done(number, result, now);
         }
     }

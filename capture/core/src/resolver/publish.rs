@@ -172,3 +172,15 @@ fn lost_direction(device: &Extension, told: &Media, now: &Media) -> Option<CtiEv
     };
     Some(stopped(device, told, Some(lost)))
 }
+
+#[cfg(test)]
+impl Publisher {
+    /// What is told now.
+    pub(super) fn told(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        let places = |(device, entry)| -> Vec<(&str, SocketAddr)> {
+            let (device, entry): (&String, &Device) = (device, entry);
+            entry.told.keys().map(|address| (device.as_str(), *address)).collect()
+        };
+        self.devices.iter().flat_map(places)
+    }
+}

@@ -10,17 +10,19 @@ pub mod risport;
 pub(crate) mod script;
 pub mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use silentmon_capture_core::link::{HttpLink, LinkCommand, LinkEvent, StreamLink};
+use silentmon_capture_core::risport::RisPort;
 use silentmon_proto::cti::CtiEvent;
-use silentmon_proto::ids::LinkName;
+use silentmon_proto::ids::{Extension, LinkName, MediaAddress};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::http::{HttpEndpoint, run_http_link};
+use self::risport::run_risport;
 use self::stream::{StreamEndpoint, run_stream_link};
 use crate::clock::Clock;
 
@@ -33,13 +35,18 @@ const COMMAND_QUEUE: usize = 256;
 /// How long the sources' goodbyes may take together.
 const FINISH_LIMIT: Duration = Duration::from_secs(4);
 
-/// What a source told.
+/// What came from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// The source.
-    pub link: LinkName,
-    /// What.
-    pub event: LinkEvent,
+pub enum Told {
+    /// A source told something.
+    Link {
+        /// The source.
+        link: LinkName,
+        /// What.
+        event: LinkEvent,
+    },
+    /// Where the phones are that a directory was asked for; in place of all it said before.
+    Phones(BTreeMap<Extension, MediaAddress>),
 }
 
 /// All sources of a service.
@@ -49,6 +56,8 @@ pub struct CtiSources {
     told: mpsc::Sender<Told>,
     inbox: mpsc::Receiver<Told>,
     links: BTreeMap<LinkName, Registered>,
+    lookup: Option<mpsc::Sender<BTreeSet<Extension>>>,
+    wanted: BTreeSet<Extension>,
     tasks: TaskTracker,
 }
 
@@ -76,6 +85,8 @@ impl CtiSources {
             told,
             inbox,
             links: BTreeMap::new(),
+            lookup: None,
+            wanted: BTreeSet::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -101,6 +112,37 @@ impl CtiSources {
             .spawn(run_http_link(link, endpoints, self.clock, events, commands, shutdown));
     }
 
+    /// Starts to look phones up that [`Self::want_phones`] names. Must be called within a tokio runtime.
+    pub fn start_risport(&mut self, risport: RisPort, endpoint: HttpEndpoint) {
+        let (wanted, queue) = mpsc::channel(1);
+        let (found, mut answers) = mpsc::channel(1);
+        self.lookup = Some(wanted);
+        let shutdown = self.shutdown.clone();
+        self.tasks
+            .spawn(run_risport(risport, endpoint, self.clock, queue, found, shutdown));
+        let told = self.told.clone();
+        self.tasks.spawn(async move {
+            while let Some(phones) = answers.recv().await {
+                if told.send(Told::Phones(phones)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Whether phones can be looked up.
+    pub(crate) const fn looks_up(&self) -> bool {
+        self.lookup.is_some()
+    }
+
+    /// Says which phones' addresses are wanted; to be repeated now and then, as a busy directory isn't waited for.
+    pub(crate) fn want_phones(&mut self, wanted: BTreeSet<Extension>) {
+        let Some(lookup) = &self.lookup else { return };
+        if wanted != self.wanted && lookup.try_send(wanted.clone()).is_ok() {
+            self.wanted = wanted;
+        }
+    }
+
     /// Where events go that are pushed to us under a source's name.
     pub fn pushed(&self, name: LinkName) -> Pushed {
         Pushed {
@@ -122,7 +164,7 @@ impl CtiSources {
         self.tasks.spawn(async move {
             while let Some(event) = queue.recv().await {
                 let link = name.clone();
-                if told.send(Told { link, event }).await.is_err() {
+                if told.send(Told::Link { link, event }).await.is_err() {
                     return;
                 }
             }
@@ -180,7 +222,7 @@ impl Pushed {
         for chunk in events.chunks(EVENT_QUEUE / 4) {
             let permits = self.told.reserve_many(chunk.len()).await.map_err(|_| Stopping)?;
             for (permit, event) in permits.zip(chunk) {
-                permit.send(Told {
+                permit.send(Told::Link {
                     link: self.link.clone(),
                     event: LinkEvent::Cti(event.clone()),
                 });

@@ -215,3 +215,52 @@ fn a_changed_filter_counts_for_the_frames_after_it() {
     let payloads: Vec<_> = receive(&mut handle).into_iter().map(|(_, payload)| payload).collect();
     assert_eq!(payloads, [b"late".to_vec()]);
 }
+
+/// A file's frame with a TCP segment in place of the datagram.
+fn segment(from: [u8; 4], to: [u8; 4], port: u16, payload: &[u8]) -> Vec<u8> {
+    let mut tcp = vec![0, 0, 0, 7, 0, 0, 0, 0, 0x50, 0x18, 0, 0, 0, 0, 0, 0];
+    tcp.extend(payload);
+    let mut frame = frame(from, to, &tcp);
+    frame[27] = 6;
+    frame[40..42].copy_from_slice(&port.to_be_bytes());
+    // Where the datagram has length and checksum, the segment has the first half of its number.
+    frame.drain(42..46);
+    frame.splice(42..42, []);
+    let length = u16::try_from(frame.len() - 18).unwrap();
+    frame[20..22].copy_from_slice(&length.to_be_bytes());
+    frame
+}
+
+#[test]
+fn hands_over_signalling_at_its_ports_besides_and_nothing_else_of_tcp() {
+    let mut sip = frame(OTHER, OTHER, b"REGISTER");
+    sip[38..40].copy_from_slice(&5060_u16.to_be_bytes());
+    let file = pcap(&[
+        (10, sip),
+        (20, segment(OTHER, OTHER, 2000, b"skinny")),
+        (30, segment(OTHER, OTHER, 80, b"GET")),
+        (40, frame(AGENT, OTHER, b"voice")),
+    ]);
+    let ports = silentmon_capture_core::filter::SignallingPorts {
+        sip: vec![5060],
+        sccp: vec![2000],
+    };
+    for filtering in [Filtering::UserSpace, Filtering::Nowhere] {
+        let filter = wanting(AGENT);
+        filter.store(Arc::new(
+            MediaFilter::clone(&filter.load()).with_signalling(ports.clone()),
+        ));
+        let mut handle = CaptureHandle::start(source(file.clone(), Pace::Fast, filtering), filter).unwrap();
+        let batch = handle.batches().blocking_recv().unwrap();
+        let signalled: Vec<_> = batch
+            .signalling()
+            .map(|signalling| signalling.payload.to_vec())
+            .collect();
+        assert_eq!(signalled, [b"REGISTER".to_vec(), b"skinny".to_vec()]);
+        let last = batch.datagrams().last().map(|datagram| datagram.payload.to_vec());
+        assert_eq!(last, Some(b"voice".to_vec()));
+        handle.end();
+        assert_eq!(handle.stats().signalling, 2);
+        assert_eq!(handle.stats().rejected.of(Rejected::NotUdp), 1);
+    }
+}

@@ -342,3 +342,78 @@ proptest! {
         never_keeps_what_is_wanted(&filter, &Frame { link_type, captured, bytes: &bytes, wire_length });
     }
 }
+
+fn looking_for_signalling() -> Option<KernelFilter> {
+    let filter = watching()?;
+    let ports = SignallingPorts {
+        sip: vec![5060, 5062],
+        sccp: vec![2000],
+    };
+    filter.set_signalling(&ports).unwrap();
+    Some(filter)
+}
+
+/// UDP or TCP: the ports stand at the same place.
+fn transport(from: u16, to: u16) -> Vec<u8> {
+    [&from.to_be_bytes()[..], &to.to_be_bytes(), &[0; 20]].concat()
+}
+
+fn every_way(protocol: u8, from: u16, to: u16) -> Vec<Vec<u8>> {
+    let header = transport(from, to);
+    let four = |options| ipv4(OTHER, OTHER, protocol, 0x4000, options, &header);
+    let six = ipv6(OTHER6, OTHER6, protocol, &header);
+    let mut frames = Vec::new();
+    for tags in [&[][..], &[0x8100], &[0x88a8, 0x8100]] {
+        for (kind, packet) in [(0x0800, four(0)), (0x0800, four(6)), (0x86dd, six.clone())] {
+            frames.push(ethernet(&[tags, &[kind]].concat(), &packet));
+        }
+    }
+    frames
+}
+
+#[test]
+fn passes_signalling_by_its_ports_where_it_is_wanted_and_only_there() {
+    let Some(filter) = looking_for_signalling() else { return };
+    let wanted = [(17, 5060), (17, 5062), (6, 5060), (6, 5062), (6, 2000)];
+    let unwanted = [(17, 2000), (17, 5061), (6, 5061), (6, 80), (17, 4000)];
+    let frames = |(protocol, port)| [every_way(protocol, 40_000, port), every_way(protocol, port, 40_000)].concat();
+    for way in wanted {
+        assert!(frames(way).iter().all(|frame| passes(&filter, frame)), "{way:?}");
+    }
+    for way in unwanted {
+        assert!(frames(way).iter().all(|frame| !passes(&filter, frame)), "{way:?}");
+    }
+    assert!(passes(&filter, &rtp4(AGENT, OTHER)) && !passes(&filter, &rtp4(KNOWN, OTHER)));
+
+    filter.set_signalling(&SignallingPorts::default()).unwrap();
+    for way in wanted {
+        assert!(frames(way).iter().all(|frame| !passes(&filter, frame)), "{way:?}");
+    }
+    assert!(passes(&filter, &rtp4(AGENT, OTHER)));
+}
+
+#[test]
+fn passes_fragments_only_where_signalling_may_be_in_them() {
+    let Some(filter) = looking_for_signalling() else { return };
+    let later = ethernet(&[0x0800], &ipv4(OTHER, OTHER, 17, 0x0020, 0, &[0; 40]));
+    let first = ethernet(&[0x0800], &ipv4(OTHER, OTHER, 17, 0x2000, 0, &transport(4000, 5060)));
+    assert!(passes(&filter, &first) && passes(&filter, &later));
+    filter.set_signalling(&SignallingPorts::default()).unwrap();
+    assert!(!passes(&filter, &first) && !passes(&filter, &later));
+}
+
+#[test]
+fn a_change_of_what_is_watched_leaves_signalling_alone() {
+    let Some(filter) = looking_for_signalling() else { return };
+    filter.set_watched([(KNOWN, Interest::Pass)]).unwrap();
+    filter.pass_everything().unwrap();
+    filter.set_watched([]).unwrap();
+    let sip = ethernet(&[0x0800], &ipv4(OTHER, OTHER, 17, 0, 0, &udp(5060)));
+    assert!(passes(&filter, &sip) && !passes(&filter, &rtp4(KNOWN, OTHER)));
+    let many = SignallingPorts {
+        sip: (1000..1100).collect(),
+        sccp: Vec::new(),
+    };
+    assert!(filter.set_signalling(&many).is_err());
+    assert!(!passes(&filter, &rtp4(KNOWN, OTHER)));
+}

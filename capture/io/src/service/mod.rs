@@ -13,14 +13,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::engine::{CaptureHealth, ConnectionId, Engine, EngineEvent, EngineSettings, Transmit};
-use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
 use silentmon_capture_core::policy::Policy;
+use silentmon_capture_core::resolver::Resolver;
 use silentmon_proto::cti::script::ScriptedEvent;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{Extension, Leg, LinkName, MediaAddress, SessionId};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::AudioHeader;
+use silentmon_proto::relay::{AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
 use tokio::sync::mpsc;
@@ -59,6 +60,8 @@ pub struct ServiceParts {
     pub filter: Arc<ArcSwap<MediaFilter>>,
     /// Events of the `script` source, which go by the time of a capture file.
     pub script: Vec<ScriptedEvent>,
+    /// Ports at which signalling is looked for, which the filter wants already.
+    pub signalling: SignallingPorts,
     /// All other CTI sources; what they tell happens now.
     pub sources: CtiSources,
     /// The audit journal.
@@ -83,6 +86,8 @@ pub struct Service {
     script: ScriptCursor,
     journal: JournalThread,
     sources: CtiSources,
+    signalling: SignallingPorts,
+    resolver: Resolver,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
@@ -111,6 +116,8 @@ impl Service {
             filter: parts.filter,
             journal,
             sources: parts.sources,
+            resolver: Resolver::new(parts.signalling.clone(), clock.now()),
+            signalling: parts.signalling,
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
@@ -120,6 +127,7 @@ impl Service {
                 .engine
                 .handle_link_capabilities(link, supervising == Supervising::Possible);
         }
+        service.change_filter();
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
         let mut source_ended = false;
@@ -151,8 +159,8 @@ impl Service {
     }
 
     fn next_wake(&self) -> Instant {
-        let engine = self.engine.poll_timeout();
-        self.script.due().map_or(engine, |due| due.min(engine))
+        let machines = self.engine.poll_timeout().min(self.resolver.poll_timeout());
+        self.script.due().map_or(machines, |due| due.min(machines))
     }
 
     fn handle_batch_or_end(&mut self, batch: Option<Batch>) -> anyhow::Result<()> {
@@ -165,12 +173,23 @@ impl Service {
 
     /// 1. Captured datagrams. A script that runs in a file's time is advanced between them.
     fn handle_batch(&mut self, batch: Batch) {
+        for signalling in batch.signalling() {
+            self.resolver.handle_signalling(&signalling);
+            self.take_sightings(signalling.captured);
+        }
         for datagram in batch.datagrams() {
             self.script.begin(batch.round(), datagram.captured);
             self.run_script(datagram.captured);
             self.engine.handle_datagram(&datagram);
         }
         self.capture.recycle(batch);
+    }
+
+    /// Media that signalling in the mirror shows.
+    fn take_sightings(&mut self, at: Instant) {
+        while let Some((origin, event)) = self.resolver.poll_event() {
+            self.engine.handle_sighting(origin, &event, at);
+        }
     }
 
     /// The source has no more frames: a file's end is no failure, a live interface's is.
@@ -203,14 +222,21 @@ impl Service {
     }
 
     /// 3. CTI sources.
-    fn handle_told(&mut self, Told { link, event }: Told) {
+    fn handle_told(&mut self, told: Told) {
         let now = self.clock.now();
+        match told {
+            Told::Link { link, event } => self.handle_link_event(&link, event, now),
+            Told::Phones(phones) => self.engine.handle_devices(MediaOrigin::RisPort, phones, now),
+        }
+    }
+
+    fn handle_link_event(&mut self, link: &LinkName, event: LinkEvent, now: Instant) {
         match event {
             LinkEvent::Cti(event) => {
                 if let CtiEvent::Link(update) = &event {
                     log_link(update);
                 }
-                self.engine.handle_link_cti(&link, &event, now);
+                self.engine.handle_link_cti(link, &event, now);
             }
             LinkEvent::Done { number, result } => self.engine.handle_link_done(number, result, now),
         }
@@ -235,12 +261,17 @@ impl Service {
         for count in self.capture.address_counts() {
             self.engine.handle_address_count(count.ip, count.from, count.to, now);
         }
+        if self.sources.looks_up() {
+            self.sources.want_phones(self.engine.unresolved(now));
+        }
     }
 
     /// 6. Time.
     fn handle_wake(&mut self) {
         let now = self.clock.now();
         self.run_script(now);
+        self.resolver.handle_timeout(now);
+        self.take_sightings(now);
         self.engine.handle_timeout(now);
     }
 
@@ -301,7 +332,8 @@ impl Service {
     }
 
     fn change_filter(&mut self) {
-        let (monitored, watched) = (self.engine.monitored(), self.engine.watched());
+        let monitored = self.engine.monitored().with_signalling(self.signalling.clone());
+        let watched = self.engine.watched().with_signalling(self.signalling.clone());
         let wanted = if self.capture.counts_in_kernel() {
             &monitored
         } else {

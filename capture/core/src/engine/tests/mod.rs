@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use silentmon_proto::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted};
+use silentmon_proto::cti::{
+    AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, LinkUpdate, MediaStarted, MediaStopped,
+};
 use silentmon_proto::frame::{Datagram, VlanStack};
-use silentmon_proto::ids::{Leg, SessionId};
+use silentmon_proto::ids::{CallId, Leg, SessionId};
 use silentmon_proto::reason::Code;
 use silentmon_proto::relay::{AudioHeader, AudioKind, ClientMessage, OutputKind, ServerMessage, SessionStatus};
 use silentmon_proto::time::Instant;
@@ -30,6 +32,7 @@ struct House {
     engine: Engine,
     now: Instant,
     fresh_id: u64,
+    fresh_sequence: u16,
     journal_works: bool,
     sent: Vec<Transmit>,
     events: Vec<EngineEvent>,
@@ -64,6 +67,7 @@ impl House {
             engine,
             now,
             fresh_id: 0,
+            fresh_sequence: 0,
             journal_works: true,
             sent: Vec::new(),
             events: Vec::new(),
@@ -71,6 +75,53 @@ impl House {
         house.engine.handle_connected(ANNA, "anna".into());
         house.engine.handle_connected(BERT, "bert".into());
         house
+    }
+
+    /// What a device's connection does, told without a word about the agent.
+    fn device_call(&mut self, device: &str, call: &str, kind: CallEventKind, acd: Option<bool>) {
+        let event = CallEvent::of_device(device, call, kind);
+        self.cti(&CallEvent { acd, ..event }.into());
+    }
+
+    fn device_media(&mut self, device: &str, call: &str, address: &str) {
+        let media = MediaStarted::at(address.parse().expect("an address"));
+        let (device, call) = (Some(device.into()), Some(call.into()));
+        self.cti(&MediaStarted { device, call, ..media }.into());
+    }
+
+    fn media_stopped(&mut self, agent: &str, call: Option<&str>) {
+        self.cti(&CtiEvent::from(MediaStopped {
+            agent: Some(agent.into()),
+            device: None,
+            call: call.map(CallId::from),
+            address: None,
+            direction: None,
+        }));
+    }
+
+    /// An agent at an extension.
+    fn signed_in(&mut self, agent: &str, extension: &str, state: AgentState) {
+        let extension = Some(extension.into());
+        let update = AgentUpdate::new(agent, state);
+        self.cti(&AgentUpdate { extension, ..update }.into());
+    }
+
+    fn link(&mut self, down: Option<Reason>) {
+        let link = "cisco".into();
+        self.cti(&LinkUpdate { link, down }.into());
+    }
+
+    /// Lets `count` packets go from a socket and tells how many of them Anna heard.
+    fn heard(&mut self, source: &str, destination: &str, count: u16) -> usize {
+        let before = self.audio(ANNA).len();
+        self.fresh_sequence += count;
+        let first = self.fresh_sequence - count;
+        self.stream(source, destination, first..self.fresh_sequence, speech);
+        self.audio(ANNA).len() - before
+    }
+
+    fn count(&self, is_it: impl Fn(&EngineEvent) -> bool) -> usize {
+        self.events.iter().filter(|event| is_it(event)).count()
     }
 
     fn collect(&mut self) {

@@ -205,7 +205,7 @@ impl CiscoLink {
                 self.refused(failed.invoke_id, failed.status, failed.peripheral_error_code);
             }
             Message::ControlFailureConf(failed) => {
-                let status = Status(failed.failure_code.into());
+                let status = Status(failed.failure_code.0.into());
                 self.refused(failed.invoke_id, status, Some(failed.peripheral_error_code));
             }
             Message::QueryAgentStateConf(answer) => {

@@ -31,8 +31,19 @@ enum Machine {
 }
 
 impl Endpoints {
-    /// Learns from a message who its sender is.
-    pub(super) fn learn(&mut self, message: &Message<'_>, hop: Hop) {
+    /// Learns from a message who its sender is. Answers whether he turned out to be a server just now, so that what he
+    /// said before counts less.
+    pub(super) fn learn(&mut self, message: &Message<'_>, hop: Hop) -> bool {
+        let was_server = self.speaks_for_many(hop.source);
+        self.learn_from(message, hop);
+        !was_server && self.speaks_for_many(hop.source)
+    }
+
+    fn speaks_for_many(&self, machine: IpAddr) -> bool {
+        matches!(self.machines.get(&machine), Some(Machine::Server))
+    }
+
+    fn learn_from(&mut self, message: &Message<'_>, hop: Hop) {
         let is_register = message.cseq().method == "REGISTER";
         match (&message.start, is_register) {
             (StartLine::Response { status: 200..=299 }, true) => {

@@ -56,7 +56,9 @@ pub(super) struct Dialogs {
 impl Dialogs {
     /// Takes up a message.
     pub(super) fn handle_message(&mut self, message: &Message<'_>, hop: Hop, now: Instant, media: &mut Publisher) {
-        self.endpoints.learn(message, hop);
+        if self.endpoints.learn(message, hop) {
+            self.publish_again(hop.source, media);
+        }
         let call_id = message.call_id();
         if !concerns_media(message.cseq().method) || call_id.len() > LONGEST_CALL_ID {
             return;
@@ -98,6 +100,18 @@ impl Dialogs {
         silent.sort();
         for key in silent {
             self.forget(&key, media);
+        }
+    }
+
+    /// Weighs anew what a machine said in its calls. Each machine turns out to be a server once at most.
+    fn publish_again(&mut self, machine: IpAddr, media: &mut Publisher) {
+        let concerned = |key: &&DialogKey| key.ends.0 == machine || key.ends.1 == machine;
+        let mut keys: Vec<_> = self.dialogs.keys().filter(concerned).cloned().collect();
+        keys.sort();
+        for key in keys {
+            if let Some(dialog) = self.dialogs.get_mut(&key) {
+                dialog.publish(&key.call_id, &self.endpoints, media);
+            }
         }
     }
 
