@@ -275,6 +275,13 @@ impl BroadWorksLink {
         }
     }
 
+    /// Asks for the state of every subscription in force.
+    pub(super) fn resync_all(&mut self, now: Instant) {
+        for index in 0..self.subscriptions.len() {
+            self.resync(index, now);
+        }
+    }
+
     fn refresh_subscription(&mut self, index: usize, now: Instant) {
         let Some(endpoint) = self.open_endpoint() else {
             return;
