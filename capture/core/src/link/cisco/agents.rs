@@ -12,6 +12,8 @@ use silentmon_proto::ids::{AgentId, Extension};
 
 /// Agents remembered. What is told of more than these is passed on, but not asked for after a break.
 const CAPACITY: usize = 100_000;
+/// The longest names documented are agent ids of 129 bytes.
+const LONGEST_NAME: usize = 129;
 
 /// An agent of a peripheral.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +59,7 @@ impl Agent {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Agents {
-    agents: BTreeMap<AgentKey, Agent>,
+    known: BTreeMap<AgentKey, Agent>,
     by_icm: BTreeMap<(PeripheralId, IcmAgentId), AgentKey>,
     by_device: BTreeMap<Extension, AgentKey>,
 }
@@ -81,9 +83,9 @@ struct Told {
 impl Agents {
     /// An agent to ask for, though nothing was told of him yet. Returns whether he is new.
     pub(super) fn expect(&mut self, key: AgentKey) -> bool {
-        let new = !self.agents.contains_key(&key) && self.agents.len() < CAPACITY;
+        let new = !self.known.contains_key(&key) && self.known.len() < CAPACITY;
         if new {
-            self.agents.insert(key, Agent::default());
+            self.known.insert(key, Agent::default());
         }
         new
     }
@@ -91,7 +93,7 @@ impl Agents {
     /// Takes an AGENT_STATE_EVENT, and says what it changed.
     pub(super) fn handle_state(&mut self, event: &AgentStateEvent) -> Option<Change> {
         let peripheral = event.peripheral_id?;
-        let icm_agent_id = Some(event.icm_agent_id).filter(is_given);
+        let icm_agent_id = Some(event.icm_agent_id).filter(|id| is_given(*id));
         if !is_voice(event.mrd_id) {
             return None;
         }
@@ -100,7 +102,7 @@ impl Agents {
             Some(agent) => AgentKey { peripheral, agent },
             None => self.by_icm.get(&(peripheral, icm_agent_id?))?.clone(),
         };
-        let is_first = self.agents.get(&key).is_none_or(|agent| agent.told.is_none());
+        let is_first = self.known.get(&key).is_none_or(|agent| agent.told.is_none());
         let told = Told::new(icm_agent_id, &event.floating, event.agent_state.into());
         let update = self.told(&key, told)?;
         Some(Change { key, update, is_first })
@@ -108,7 +110,7 @@ impl Agents {
 
     /// Takes the answer to a question for an agent.
     pub(super) fn handle_query(&mut self, key: &AgentKey, answer: &QueryAgentStateConf) -> Option<AgentUpdate> {
-        let icm_agent_id = answer.icm_agent_id.filter(is_given);
+        let icm_agent_id = answer.icm_agent_id.filter(|id| is_given(*id));
         let told = Told::new(icm_agent_id, &answer.floating, answer.agent_state.into());
         self.told(key, told)
     }
@@ -126,13 +128,16 @@ impl Agents {
             ..AgentUpdate::new(key.agent.clone(), told.state)
         };
         self.expect(key.clone());
-        let Some(agent) = self.agents.get_mut(key) else {
+        let Some(agent) = self.known.get_mut(key) else {
             return Some(update);
         };
         let before = (agent.told, agent.extension.clone(), agent.instrument.clone());
         agent.told = Some(told.state);
         if let Some(icm_agent_id) = told.icm_agent_id {
-            agent.icm_agent_id = Some(icm_agent_id);
+            let earlier = agent.icm_agent_id.replace(icm_agent_id);
+            if let Some(earlier) = earlier.filter(|earlier| *earlier != icm_agent_id) {
+                self.by_icm.remove(&(key.peripheral, earlier));
+            }
             self.by_icm.insert((key.peripheral, icm_agent_id), key.clone());
         }
         let signed_out = told.state == AgentState::Logout;
@@ -156,36 +161,36 @@ impl Agents {
     /// Nothing is known any longer of the agents of `peripheral`, or of all. What changed by it.
     pub(super) fn forget_states(&mut self, peripheral: Option<PeripheralId>) -> Vec<AgentUpdate> {
         let concerned = |key: &AgentKey| peripheral.is_none_or(|peripheral| key.peripheral == peripheral);
-        let agents = self.agents.iter_mut().filter(|(key, _)| concerned(key));
+        let agents = self.known.iter_mut().filter(|(key, _)| concerned(key));
         agents.filter_map(|(key, agent)| agent.forget_state(key)).collect()
     }
 
     /// Nothing is known any longer of an agent's state.
     pub(super) fn forget_state(&mut self, key: &AgentKey) -> Option<AgentUpdate> {
-        self.agents.get_mut(key)?.forget_state(key)
+        self.known.get_mut(key)?.forget_state(key)
     }
 
     /// The agents of `peripheral`, or all.
     pub(super) fn keys(&self, peripheral: Option<PeripheralId>) -> impl Iterator<Item = &AgentKey> {
-        self.agents
+        self.known
             .keys()
             .filter(move |key| peripheral.is_none_or(|peripheral| key.peripheral == peripheral))
     }
 
     pub(super) fn agent(&self, key: &AgentKey) -> Option<&Agent> {
-        self.agents.get(key)
+        self.known.get(key)
     }
 
     /// An agent by his id alone: one who is signed in rather than one who isn't.
     pub(super) fn find(&self, agent: &AgentId) -> Option<(&AgentKey, &Agent)> {
-        let named = self.agents.iter().filter(|(key, _)| key.agent == *agent);
+        let named = self.known.iter().filter(|(key, _)| key.agent == *agent);
         named.max_by_key(|(_, agent)| agent.is_signed_in())
     }
 
     /// Who works at a device.
     pub(super) fn at_device(&self, device: &Extension) -> Option<(&AgentKey, &Agent)> {
         let key = self.by_device.get(device)?;
-        Some((key, self.agents.get(key)?))
+        Some((key, self.known.get(key)?))
     }
 
     /// Whether two names mean the same phone.
@@ -214,8 +219,8 @@ fn move_to(known: &mut Option<Extension>, told: Option<Extension>, signed_out: b
     }
 }
 
-fn is_given(id: &IcmAgentId) -> bool {
-    *id != IcmAgentId::NONE && *id != IcmAgentId::default()
+fn is_given(id: IcmAgentId) -> bool {
+    id != IcmAgentId::NONE && id != IcmAgentId::default()
 }
 
 /// Some peripherals leave the domain out.
@@ -228,11 +233,15 @@ pub(super) fn agent_id(floating: &Floating) -> Option<AgentId> {
     let id = floating
         .text(Tag::AGENT_ID)
         .or_else(|| floating.text(Tag::AGENT_ID_LONG));
-    id.filter(|id| !id.is_empty()).map(AgentId::new)
+    id.filter(|id| is_name(id)).map(AgentId::new)
 }
 
-/// A device's name; an empty one is none.
+/// A device's name.
 pub(super) fn extension(floating: &Floating, tag: Tag) -> Option<Extension> {
-    let text = floating.text(tag)?;
-    (!text.is_empty()).then(|| Extension::new(text))
+    floating.text(tag).filter(|text| is_name(text)).map(Extension::new)
+}
+
+/// An empty text names nothing; nor does one that is longer than any field is documented to be.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len())
 }

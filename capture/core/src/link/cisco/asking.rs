@@ -2,9 +2,9 @@
 //! 1.5, queries and supervisor messages).
 
 use silentmon_proto::cti::ged188::{
-    ConnectionDeviceIdType, InvokeId, ListAgentTeamConf, ListAgentTeamReq, Message, MonitorAgentTeamStartReq, MrdId,
-    PeripheralId, QueryAgentStateConf, QueryAgentStateReq, ServiceMask, SnapshotCallReq, SnapshotDeviceReq,
-    SnapshotDeviceType, Status, SuperviseCallReq, SupervisoryAction, Tag,
+    ConnectionDeviceIdType, ControlFailureConf, FailureConf, InvokeId, ListAgentTeamConf, ListAgentTeamReq, Message,
+    MonitorAgentTeamStartReq, MrdId, PeripheralId, QueryAgentStateConf, QueryAgentStateReq, ServiceMask,
+    SnapshotCallReq, SnapshotDeviceReq, SnapshotDeviceType, Status, SuperviseCallReq, SupervisoryAction, Tag,
 };
 use silentmon_proto::ids::Extension;
 use silentmon_proto::time::Instant;
@@ -35,6 +35,9 @@ impl CiscoLink {
 
     /// Asks for all agents of `peripheral`, or of all, and for the devices configured; calls follow from the answers.
     pub(super) fn rebuild(&mut self, peripheral: Option<PeripheralId>) {
+        if self.active().is_none() {
+            return;
+        }
         if !self.may_ask() {
             info!(link = %self.settings.link, "no Client Control service: agents are unknown until their next event");
             return;
@@ -201,13 +204,8 @@ impl CiscoLink {
     /// Takes the answer to a request.
     pub(super) fn handle_answer(&mut self, message: &Message) {
         match message {
-            Message::FailureConf(failed) => {
-                self.refused(failed.invoke_id, failed.status, failed.peripheral_error_code);
-            }
-            Message::ControlFailureConf(failed) => {
-                let status = Status(failed.failure_code.0.into());
-                self.refused(failed.invoke_id, status, Some(failed.peripheral_error_code));
-            }
+            Message::FailureConf(failed) => self.refused(failed),
+            Message::ControlFailureConf(failed) => self.refused_by_switch(failed),
             Message::QueryAgentStateConf(answer) => {
                 if let Some(Request::QueryAgent(key)) = self.requests.answered(answer.invoke_id) {
                     self.handle_agent(&key, answer);
@@ -274,20 +272,35 @@ impl CiscoLink {
         }
     }
 
-    fn refused(&mut self, invoke_id: InvokeId, status: Status, peripheral_error: Option<u32>) {
-        let Some(request) = self.requests.answered(invoke_id) else {
+    fn refused(&mut self, failed: &FailureConf) {
+        let Some(request) = self.requests.answered(failed.invoke_id) else {
             return;
         };
+        let status = failed.status;
         if let (Request::QueryAgent(key), Status::AGENT_NOT_LOGGED_ON) = (&request, status) {
             if let Some(update) = self.normaliser.agents.signed_out(key) {
                 self.tell(update);
             }
             return;
         }
-        let error = peripheral_error.filter(|error| *error != 0);
-        let error = error.map_or(String::new(), |error| format!(", error {error} of the peripheral"));
         let words = status.words().trim_end_matches('.');
+        let error = peripheral_error(failed.peripheral_error_code.unwrap_or_default());
         self.give_up(request, &format!("{words} (status {}{error}).", status.0));
+    }
+
+    fn refused_by_switch(&mut self, failed: &ControlFailureConf) {
+        let Some(request) = self.requests.answered(failed.invoke_id) else {
+            return;
+        };
+        let code = failed.failure_code;
+        let words = code
+            .name()
+            .unwrap_or("for a reason not documented")
+            .replace('_', " ")
+            .to_lowercase();
+        let error = peripheral_error(failed.peripheral_error_code);
+        let text = format!("The switch refused the request: {words} (failure {}{error}).", code.0);
+        self.give_up(request, &text);
     }
 
     /// Gives up requests that weren't answered in time.
@@ -310,5 +323,12 @@ impl CiscoLink {
             Request::Supervise(supervise) => self.done(supervise.number, Err(why.to_owned())),
             other => debug!(request = ?std::mem::discriminant(&other), why, "gave up a request"),
         }
+    }
+}
+
+fn peripheral_error(code: u32) -> String {
+    match code {
+        0 => String::new(),
+        code => format!(", error {code} of the peripheral"),
     }
 }

@@ -49,7 +49,7 @@ pub(super) enum Connection {
 /// What is known of a call.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Call {
-    pub(super) call_type: Option<CallType>,
+    pub(super) kind: Option<CallType>,
     pub(super) acd: Option<bool>,
     pub(super) calling: Option<String>,
     pub(super) called: Option<String>,
@@ -75,7 +75,7 @@ impl Call {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    calls: BTreeMap<CallKey, Call>,
+    known: BTreeMap<CallKey, Call>,
     /// From each alias to the id that the call is kept under.
     aliases: BTreeMap<CallKey, CallKey>,
     uses: u64,
@@ -90,11 +90,11 @@ impl Calls {
     /// The call, whether anything was heard of it or not.
     pub(super) fn call(&mut self, key: CallKey) -> &mut Call {
         let key = self.resolve(key);
-        if self.calls.len() >= CAPACITY && !self.calls.contains_key(&key) {
+        if self.known.len() >= CAPACITY && !self.known.contains_key(&key) {
             self.forget_oldest();
         }
         self.uses += 1;
-        let call = self.calls.entry(key).or_insert_with(|| Call {
+        let call = self.known.entry(key).or_insert_with(|| Call {
             open_ids: BTreeSet::from([key]),
             ..Call::default()
         });
@@ -102,18 +102,18 @@ impl Calls {
         call
     }
 
-    pub(super) fn known(&self, key: CallKey) -> Option<&Call> {
-        self.calls.get(&self.resolve(key))
+    pub(super) fn find(&self, key: CallKey) -> Option<&Call> {
+        self.known.get(&self.resolve(key))
     }
 
-    pub(super) fn known_mut(&mut self, key: CallKey) -> Option<&mut Call> {
+    pub(super) fn find_mut(&mut self, key: CallKey) -> Option<&mut Call> {
         let key = self.resolve(key);
-        self.calls.get_mut(&key)
+        self.known.get_mut(&key)
     }
 
     /// The other calls of a device.
     pub(super) fn others_of<'a>(&'a self, device: &'a Extension, key: CallKey) -> impl Iterator<Item = &'a Call> {
-        let others = self.calls.iter().filter(move |(other, _)| **other != key);
+        let others = self.known.iter().filter(move |(other, _)| **other != key);
         others
             .map(|(_, call)| call)
             .filter(|call| call.connections.contains_key(device))
@@ -122,7 +122,7 @@ impl Calls {
     /// A call begins: its id means no earlier one.
     pub(super) fn begin(&mut self, key: CallKey) -> &mut Call {
         if let Some(earlier) = self.aliases.remove(&key)
-            && let Some(earlier) = self.calls.get_mut(&earlier)
+            && let Some(earlier) = self.known.get_mut(&earlier)
         {
             earlier.open_ids.remove(&key);
             earlier.aliases.retain(|alias| *alias != key);
@@ -136,7 +136,7 @@ impl Calls {
         if from == into {
             return None;
         }
-        let merged = self.calls.remove(&from).unwrap_or_else(|| Call {
+        let merged = self.known.remove(&from).unwrap_or_else(|| Call {
             open_ids: BTreeSet::from([from]),
             ..Call::default()
         });
@@ -146,7 +146,7 @@ impl Calls {
         new_aliases.truncate(PARTIES.saturating_sub(call.aliases.len()));
         call.aliases.extend_from_slice(&new_aliases);
         call.open_ids.extend(merged.open_ids);
-        call.call_type = call.call_type.or(merged.call_type);
+        call.kind = call.kind.or(merged.kind);
         call.acd = match (call.acd, merged.acd) {
             (Some(true), _) | (_, Some(true)) => Some(true),
             (one, other) => one.or(other),
@@ -177,7 +177,7 @@ impl Calls {
     /// An id isn't used any longer. The call, once no id of it is.
     pub(super) fn end(&mut self, key: CallKey) -> Option<(CallKey, Call)> {
         let kept_as = self.resolve(key);
-        let Some(call) = self.calls.get_mut(&kept_as) else {
+        let Some(call) = self.known.get_mut(&kept_as) else {
             return Some((kept_as, Call::default()));
         };
         call.open_ids.remove(&key);
@@ -189,7 +189,7 @@ impl Calls {
     }
 
     fn forget(&mut self, key: CallKey) -> Option<Call> {
-        let call = self.calls.remove(&key)?;
+        let call = self.known.remove(&key)?;
         for alias in &call.aliases {
             self.aliases.remove(alias);
         }
@@ -198,7 +198,7 @@ impl Calls {
 
     /// Makes room by a quarter, so that it isn't needed again for long.
     fn forget_oldest(&mut self) {
-        let mut uses: Vec<(u64, CallKey)> = self.calls.iter().map(|(key, call)| (call.used, *key)).collect();
+        let mut uses: Vec<(u64, CallKey)> = self.known.iter().map(|(key, call)| (call.used, *key)).collect();
         uses.sort_unstable();
         for (_, key) in uses.into_iter().take(CAPACITY / 4) {
             self.forget(key);
@@ -250,7 +250,7 @@ mod tests {
         calls.call(key(1)).acd = Some(true);
         calls.merge(key(1), key(2));
         calls.begin(key(1));
-        assert_eq!(calls.known(key(1)).and_then(|call| call.acd), None);
+        assert_eq!(calls.find(key(1)).and_then(|call| call.acd), None);
         assert_eq!(calls.resolve(key(1)), key(1));
     }
 
@@ -260,8 +260,8 @@ mod tests {
         (0..=65_536).for_each(|call| {
             calls.call(key(call));
         });
-        assert!(calls.known(key(0)).is_none());
-        assert!(calls.known(key(65_536)).is_some());
-        assert!(calls.calls.len() < CAPACITY);
+        assert!(calls.find(key(0)).is_none());
+        assert!(calls.find(key(65_536)).is_some());
+        assert!(calls.known.len() < CAPACITY);
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use silentmon_proto::cti::LinkUpdate;
-use silentmon_proto::cti::ged188::OpenConf;
+use silentmon_proto::cti::ged188::{OpenConf, PeripheralId};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 use tracing::{info, warn};
@@ -18,14 +18,14 @@ use crate::link::backoff::SHORTEST;
 
 /// Between attempts that somebody has to change something for first.
 const SLOW_RETRY: Duration = Duration::from_secs(60);
+/// Peripherals remembered.
+const PERIPHERALS: usize = 256;
 
 impl CiscoLink {
     /// A session is open.
     pub(super) fn opened(&mut self, index: usize, confirmed: &OpenConf, now: Instant) {
         for (peripheral, _) in confirmed.peripherals() {
-            if self.settings.listens_to(peripheral) && !self.served.contains(&peripheral) {
-                self.served.push(peripheral);
-            }
+            self.is_served(peripheral);
         }
         self.settle_roles(index, confirmed.session_type);
         let standby = self.role(index) == Some(Role::Standby);
@@ -34,6 +34,14 @@ impl CiscoLink {
         info!(link = %self.settings.link, side, version, standby, pg_status = ?confirmed.pg_status, "session open");
         if !standby {
             self.activated(index, now);
+        }
+    }
+
+    /// The CTI Server serves this peripheral.
+    pub(super) fn is_served(&mut self, peripheral: PeripheralId) {
+        let is_new = self.settings.listens_to(peripheral) && !self.served.contains(&peripheral);
+        if is_new && self.served.len() < PERIPHERALS {
+            self.served.push(peripheral);
         }
     }
 
@@ -90,6 +98,7 @@ impl CiscoLink {
         self.preferred = (index + 1) % self.sides.len();
         if was_asked {
             self.drop_requests();
+            self.rebuild(None);
         }
     }
 

@@ -79,9 +79,7 @@ pub(super) fn started(calls: &mut Calls, key: CallKey, event: &RtpStartedEvent) 
 pub(super) fn stopped(calls: &mut Calls, key: CallKey, event: &RtpStoppedEvent) -> Option<CtiEvent> {
     let subject = subject(calls, key, event.connection_device_id_type, &event.floating)?;
     let client = event.client_address();
-    let media = calls
-        .known_mut(key)
-        .and_then(|call| call.media.get_mut(&subject.device));
+    let media = calls.find_mut(key).and_then(|call| call.media.get_mut(&subject.device));
     let phone = media.and_then(|media| {
         let phone = media.phone;
         media.forget(event.direction, client);

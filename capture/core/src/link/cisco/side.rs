@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use silentmon_proto::cti::ged188::{
     CloseReq, Decoded, FixedSizeDeviation, Framer, HeartbeatReq, InvokeId, Message, MessageType, OpenConf, OpenReq,
-    ProtocolVersion, ServiceMask, SessionType, Status, Tag,
+    ProtocolVersion, Reaction, ServiceMask, SessionType, Status, Tag,
 };
 use silentmon_proto::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::failure::{Failure, after};
 use super::settings::Settings;
@@ -252,6 +252,10 @@ impl Side {
             (State::Open(_), Message::FailureConf(refused)) if refused.status == Status::SESSION_NOT_OPEN => {
                 Step::Failed(Failure::of_status(refused.status))
             }
+            (State::Open(_), Message::FailureEvent(event)) if !ends_session(event.status) => {
+                warn!(side = self.name(), status = %event.status, "{}", event.status.words());
+                Step::Done
+            }
             (State::Opening { .. } | State::Open(_), Message::FailureEvent(ended)) => {
                 Step::Failed(Failure::of_status(ended.status))
             }
@@ -391,4 +395,10 @@ impl Side {
     pub(super) fn poll_output(&mut self) -> Option<StreamOutput> {
         self.outputs.pop_front()
     }
+}
+
+/// Some failures are told for people to know; the session goes on.
+fn ends_session(status: Status) -> bool {
+    let gone = [Status::SESSION_NOT_OPEN, Status::CLIENT_DISCONNECTED];
+    gone.contains(&status) || status.reaction() != Reaction::Retry
 }

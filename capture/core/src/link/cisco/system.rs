@@ -17,7 +17,7 @@ impl CiscoLink {
         if peripheral.is_some_and(|peripheral| !self.settings.listens_to(peripheral)) {
             return;
         }
-        let link = &self.settings.link;
+        let link = self.settings.link.clone();
         match event.system_event_id {
             SystemEventId::CENTRAL_CONTROLLER_OFFLINE
             | SystemEventId::PERIPHERAL_OFFLINE
@@ -30,6 +30,9 @@ impl CiscoLink {
             | SystemEventId::PERIPHERAL_ONLINE
             | SystemEventId::CTI_SERVER_ONLINE => {
                 info!(%link, event = %event.system_event_id, ?peripheral, "asking for agents and calls");
+                if let Some(peripheral) = peripheral {
+                    self.is_served(peripheral);
+                }
                 self.rebuild(peripheral);
             }
             SystemEventId::TEXT_FYI => {

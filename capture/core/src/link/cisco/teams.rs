@@ -8,6 +8,8 @@ use silentmon_proto::cti::ged188::{AgentTeamConfigEvent, ConfigOperation, Periph
 use silentmon_proto::cti::{TeamMember, TeamOperation, TeamUpdate};
 use silentmon_proto::ids::{AgentId, TeamName};
 
+use super::agents::is_name;
+
 /// Agents in one message.
 const SEGMENT: usize = 64;
 /// Teams and supervisors remembered.
@@ -24,7 +26,8 @@ pub(super) struct Teams {
 impl Teams {
     /// Takes an AGENT_TEAM_CONFIG_EVENT.
     pub(super) fn handle(&mut self, event: &AgentTeamConfigEvent) -> TeamUpdate {
-        let agents = event.agents();
+        let mut agents = event.agents();
+        agents.retain(|agent| is_name(&agent.agent_id));
         let team = (event.peripheral_id, event.team_id);
         let continues = self.continued.remove(&team);
         if agents.len() >= SEGMENT && self.continued.len() < CAPACITY {

@@ -300,12 +300,13 @@ fn says_why_a_supervisor_cannot_join() {
         A,
         ControlFailureConf {
             invoke_id,
-            failure_code: 13,
+            failure_code: ControlFailureCode(13),
             peripheral_error_code: 12005,
             ..ControlFailureConf::default()
         },
     );
-    let words = "The CTI Server doesn't know the call named (status 13, error 12005 of the peripheral).";
+    let words =
+        "The switch refused the request: invalid connection identifier (failure 13, error 12005 of the peripheral).";
     assert_eq!(lab.take_events(), [done(Err(words))]);
 
     lab.command(supervise());

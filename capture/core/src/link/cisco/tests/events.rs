@@ -7,16 +7,23 @@ use super::*;
 const FIRST: ConnectionCallId = ConnectionCallId(1);
 const SECOND: ConnectionCallId = ConnectionCallId(2);
 
+fn texts(texts: &[(Tag, &str)]) -> Floating {
+    let mut floating = Floating::default();
+    for (tag, text) in texts {
+        floating.push_text(*tag, text);
+    }
+    floating
+}
+
 /// A call event of this peripheral whose floating part has these texts.
 macro_rules! event {
     ($event:ident { $($field:ident: $value:expr),* $(,)? }, $($tag:ident = $text:expr),*) => {{
-        let mut event = $event {
+        Message::from($event {
             peripheral_id: Some(PERIPHERAL),
             $($field: $value,)*
+            floating: texts(&[$((Tag::$tag, $text)),*]),
             ..$event::default()
-        };
-        $(event.floating.push_text(Tag::$tag, $text);)*
-        Message::from(event)
+        })
     }};
 }
 

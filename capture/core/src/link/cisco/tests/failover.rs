@@ -66,7 +66,7 @@ fn names_both_sides_reasons_and_since_when() {
     lab.closed(A, Closed::Broken("connection reset by peer".to_owned()));
     lab.refused(B);
     let text = "side A: connection reset by peer; side B: connection refused; since 22:13:23 UTC";
-    assert_eq!(lab.take_link(), down(Code::CtiLinkDown, text));
+    assert_eq!(lab.take_link(), Some(down(Code::CtiLinkDown, text)));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_wrong_configuration_is_said_in_words_and_tried_again_slowly() {
     lab.refuse(B, Status::INVALID_PASSWORD);
     let words = "The CTI Server doesn't accept the client id or password (status 36)";
     let text = format!("side A: {words}; side B: {words}; since 22:13:20 UTC");
-    assert_eq!(lab.take_link(), down(Code::CtiRefused, &text));
+    assert_eq!(lab.take_link(), Some(down(Code::CtiRefused, &text)));
     lab.take_outputs();
     lab.pass(seconds(40));
     assert_eq!(lab.take_outputs(), []);

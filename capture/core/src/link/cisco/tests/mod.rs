@@ -242,6 +242,6 @@ fn agent(agent: &str, state: State) -> CtiEvent {
     })
 }
 
-fn down(code: Code, text: &str) -> Option<Result<(), Reason>> {
-    Some(Err(Reason::new(code, text)))
+fn down(code: Code, text: &str) -> Result<(), Reason> {
+    Err(Reason::new(code, text))
 }

@@ -44,7 +44,7 @@ fn says_so_when_no_version_is_accepted_and_begins_again_at_the_top() {
     lab.refuse(A, Status::INVALID_VERSION);
     lab.refuse(A, Status::INVALID_VERSION);
     let text = "side A: The CTI Server doesn't speak the protocol version asked for (status 1); since 22:13:20 UTC";
-    assert_eq!(lab.take_link(), down(Code::CtiRefused, text));
+    assert_eq!(lab.take_link(), Some(down(Code::CtiRefused, text)));
     lab.pass(seconds(80));
     assert_eq!(lab.accept(A).version_number, ProtocolVersion(24));
 }
@@ -67,7 +67,7 @@ fn three_unanswered_heartbeats_end_a_half_open_session_after_twenty_seconds() {
     assert_eq!(lab.take_link(), None);
     lab.pass(seconds(1));
     let text = "side A: 3 heartbeats unanswered; since 22:13:40 UTC";
-    assert_eq!(lab.take_link(), down(Code::CtiLinkDown, text));
+    assert_eq!(lab.take_link(), Some(down(Code::CtiLinkDown, text)));
     assert_eq!(
         lab.take_outputs(),
         [
@@ -86,7 +86,7 @@ fn a_refused_heartbeat_ends_the_session() {
     };
     lab.say(A, failure(request.invoke_id, Status::CTI_SERVER_OFFLINE));
     let text = "side A: The CTI Server is off-line (status 15); since 22:13:25 UTC";
-    assert_eq!(lab.take_link(), down(Code::CtiLinkDown, text));
+    assert_eq!(lab.take_link(), Some(down(Code::CtiLinkDown, text)));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn gives_up_a_session_that_does_not_open_within_half_a_minute() {
     lab.pass(seconds(30));
     assert_eq!(lab.take_outputs(), [StreamOutput::Disconnect(Endpoint(A))]);
     let text = "side A: no answer to OPEN_REQ within 30 s; since 22:13:20 UTC";
-    assert_eq!(lab.take_link(), down(Code::CtiLinkDown, text));
+    assert_eq!(lab.take_link(), Some(down(Code::CtiLinkDown, text)));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_session_without_all_events_is_a_wrong_configuration() {
         },
     );
     let text = "side A: the CTI Server doesn't grant the All Events service; since 22:13:20 UTC";
-    assert_eq!(lab.take_link(), down(Code::CtiRefused, text));
+    assert_eq!(lab.take_link(), Some(down(Code::CtiRefused, text)));
 }
 
 #[test]
@@ -197,4 +197,20 @@ fn reconnects_on_request_from_the_top_of_the_versions() {
     lab.say(A, CloseConf::default());
     assert_eq!(lab.accept(A).version_number, ProtocolVersion(24));
     assert_eq!(lab.take_link(), Some(Ok(())));
+}
+
+#[test]
+fn a_failure_told_for_people_to_know_ends_nothing() {
+    let mut lab = Lab::open();
+    let status = Status::CALL_MANAGER_PROBLEM;
+    lab.say(
+        A,
+        FailureEvent {
+            status,
+            ..FailureEvent::default()
+        },
+    );
+    assert_eq!(lab.take_link(), None);
+    lab.say(A, agent_state("1001", AgentState::AVAILABLE));
+    assert_eq!(lab.take_cti(), [agent("1001", State::Available)]);
 }

@@ -157,3 +157,16 @@ fn a_lower_version_keeps_one_session_only() {
             .all(|output| !matches!(output, StreamOutput::Connect(_)))
     );
 }
+
+#[test]
+fn what_the_old_side_did_not_answer_is_asked_of_the_new_one() {
+    let mut lab = both();
+    lab.say(A, agent_state("1001", AgentState::AVAILABLE));
+    lab.command(LinkCommand::SnapshotDevice("3001".into()));
+    lab.say(B, StandbyActiveEvent::default());
+    lab.take_outputs();
+    lab.closed(A, Closed::ByPeer);
+    let sent = lab.take_sent(B);
+    assert!(matches!(sent.as_slice(), [Message::QueryAgentStateReq(_)]), "{sent:?}");
+    assert_eq!(lab.take_link(), None, "events flow from the new side");
+}
