@@ -26,9 +26,13 @@ fn message(first: &str, cseq: &str, address: &str, attribute: &str) -> String {
     let (ip, port) = address.rsplit_once(':').expect("an address with a port");
     let body = format!("v=0\r\nc=IN IP4 {ip}\r\nm=audio {port} RTP/AVP 0\r\n{attribute}\r\n");
     let length = body.len();
+    let contact = match address {
+        PHONE => "<sip:6f2a@10.1.1.20>;+u.sip!devicename.ccm.cisco.com=\"SEP001122334455\"",
+        _ => "<sip:10.1.1.1:5060>",
+    };
     format!(
         "{first}\r\nVia: SIP/2.0/UDP x\r\nFrom: <sip:3001@pbx>;tag=a\r\nTo: <sip:0301234@pbx>;tag=b\r\nCall-ID: 1\r\n\
-         CSeq: {cseq}\r\nContact: <sip:6f2a@10.1.1.20>;+u.sip!devicename.ccm.cisco.com=\"SEP001122334455\"\r\n\
+         CSeq: {cseq}\r\nContact: {contact}\r\n\
          Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{body}"
     )
 }
