@@ -37,7 +37,7 @@ pub enum Command {
     #[cfg(all(feature = "capture", feature = "playback"))]
     Replay(commands::replay::ReplayArgs),
     /// Lets a call go through the whole chain on this machine.
-    #[cfg(all(feature = "capture", feature = "playback"))]
+    #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
     Demo(commands::demo::DemoArgs),
     /// Plays a CTI source that isn't there, for rehearsals in a lab.
     #[cfg(feature = "simulate")]

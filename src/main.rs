@@ -63,7 +63,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Agents(args) => commands::agents::run(&args),
         #[cfg(all(feature = "capture", feature = "playback"))]
         Command::Replay(args) => commands::replay::run(args),
-        #[cfg(all(feature = "capture", feature = "playback"))]
+        #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
         Command::Demo(args) => commands::demo::run(&args),
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => commands::simulate::run(&args),

@@ -401,17 +401,17 @@ fn failure(error: &CertsError) -> anyhow::Error {
 }
 
 /// Validity of certificates that are thrown away: just beyond the warning of certificates that expire soon.
-#[cfg(all(feature = "capture", feature = "playback"))]
+#[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 const THROW_AWAY_DAYS: u32 = 40;
 
 /// An authority for a demonstration or a test: its password is random and forgotten.
-#[cfg(all(feature = "capture", feature = "playback"))]
+#[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 pub struct ThrowAwayCa {
     authority: CertificateAuthority,
     directory: PathBuf,
 }
 
-#[cfg(all(feature = "capture", feature = "playback"))]
+#[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 impl ThrowAwayCa {
     /// Makes ca.pem, ca.key and crl.pem in `directory`.
     ///

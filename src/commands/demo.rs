@@ -1,7 +1,8 @@
-//! `silentmon demo`: a call through the whole chain on this machine. A capture service reads the embedded, tagged
-//! two-party call as if it came from a mirror port; `listen` hears the agent over the relay. Certificates are made on
-//! the fly, everything runs on loopback in one process tree and is gone afterwards.
+//! `silentmon demo`: a call through the whole chain on this machine. A simulated CTI Server tells of the embedded, tagged
+//! two-party call, a capture service reads it as if it came from a mirror port; `listen` hears the agent over the relay.
+//! Certificates are made on the fly, everything runs on loopback in one process tree and is gone afterwards.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,10 @@ use crate::output;
 const CALL: &[u8] = include_bytes!("../../tests/fixtures/call.pcap.gz");
 /// Its CTI events.
 const EVENTS: &str = include_str!("../../tests/fixtures/call.events.jsonl");
+/// How long the call's capture file takes, until it begins anew.
+const ROUND: Duration = Duration::from_millis(24_510);
+/// The call's number in its events; each round has its own.
+const CALL_NUMBER: u32 = 81;
 /// The agent in it.
 const AGENT: &str = "4711";
 /// How long the capture service may take to start.
@@ -45,12 +50,16 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let folder = Folder::make()?;
     say("1. Certificates: an authority, a capture server, a supervisor.");
     make_certificates(folder.path())?;
-    say("2. A capture service reads a tagged two-party call as from a mirror port.");
-    let server = free_address()?;
-    let config = write_inputs(folder.path(), server)?;
-    let _capture = Service::start(&config)?;
+    say("2. A simulated CTI Server tells of agents, calls and media addresses.");
+    let (sides, server) = ([free_address()?, free_address()?], free_address()?);
+    let script = folder.path().join("call.events.jsonl");
+    std::fs::write(&script, events(args.seconds)?).context("writing the CTI events")?;
+    let _cti_server = Service::start(&simulation(&script, sides))?;
+    say("3. A capture service reads a tagged two-party call as from a mirror port.");
+    let config = write_inputs(folder.path(), server, sides)?;
+    let _capture = Service::start(&["capture".into(), "--config".into(), config.into()])?;
     say(&format!(
-        "3. Supervisor \"demo\" listens to agent {AGENT} for {} s over the relay (QUIC, mutual TLS).",
+        "4. Supervisor \"demo\" listens to agent {AGENT} for {} s over the relay (QUIC, mutual TLS).",
         args.seconds
     ));
     if !listen(folder.path(), server, args)? {
@@ -59,10 +68,10 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     }
     match &args.wav {
         Some(wav) => say(&format!(
-            "4. {} holds what was heard: agent left, customer right.",
+            "5. {} holds what was heard: agent left, customer right.",
             wav.display()
         )),
-        None => say("4. That was the call: agent left, customer right."),
+        None => say("5. That was the call: agent left, customer right."),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -118,9 +127,34 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     bail!("no free port on 127.0.0.1")
 }
 
-fn write_inputs(folder: &Path, server: SocketAddr) -> anyhow::Result<PathBuf> {
+/// The call's events, again for each round of the capture file, and for as long as it is listened to.
+fn events(seconds: u32) -> anyhow::Result<String> {
+    let rounds = seconds / u32::try_from(ROUND.as_secs())? + 2;
+    let mut script = String::new();
+    for round in 0..rounds {
+        for line in EVENTS.lines() {
+            let mut event: serde_json::Value = serde_json::from_str(line).context("reading the embedded CTI events")?;
+            let at = event["at"].as_f64().unwrap_or(0.0) + (ROUND * round).as_secs_f64();
+            event["at"] = at.into();
+            if event.get("call").is_some() {
+                event["call"] = (CALL_NUMBER + round).to_string().into();
+            }
+            script += &format!("{event}\n");
+        }
+    }
+    Ok(script)
+}
+
+fn simulation(script: &Path, sides: [SocketAddr; 2]) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["simulate".into(), "cti-server".into(), "--script".into(), script.into()];
+    for side in sides {
+        arguments.extend(["--listen".into(), side.to_string().into()]);
+    }
+    arguments
+}
+
+fn write_inputs(folder: &Path, server: SocketAddr, [side_a, side_b]: [SocketAddr; 2]) -> anyhow::Result<PathBuf> {
     std::fs::write(folder.join("call.pcap.gz"), CALL).context("writing the embedded call")?;
-    std::fs::write(folder.join("call.events.jsonl"), EVENTS).context("writing the embedded CTI events")?;
     let config = format!(
         r#"schema = 1
 [capture]
@@ -132,8 +166,9 @@ ca = "ca.pem"
 [cluster]
 name = "gw-demo"
 [[cti]]
-kind = "script"
-path = "call.events.jsonl"
+kind = "cisco-cti-server"
+side_a = "{side_a}"
+side_b = "{side_b}"
 [policy]
 disclosure = "never"
 who = "any-supervisor"
@@ -151,15 +186,16 @@ path = "audit.jsonl"
 struct Service(Child);
 
 impl Service {
-    fn start(config: &Path) -> anyhow::Result<Self> {
+    /// Starts this program with other arguments and waits until it is ready.
+    fn start(arguments: &[OsString]) -> anyhow::Result<Self> {
         let mut child = Command::new(program()?)
-            .args(["capture", "--config"])
-            .arg(config)
+            .args(arguments)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .context("starting the capture service")?;
-        let log = child.stderr.take().context("reading the capture service's log")?;
+            .context("starting a part of the demonstration")?;
+        let log = child.stderr.take().context("reading a part's log")?;
         let service = Self(child);
         wait_until_ready(log)?;
         Ok(service)
@@ -169,7 +205,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         if let Err(error) = self.0.kill().and_then(|()| self.0.wait().map(drop)) {
-            tracing::warn!(%error, "the capture service could not be ended");
+            tracing::warn!(%error, "a part of the demonstration could not be ended");
         }
     }
 }
@@ -195,7 +231,7 @@ fn wait_until_ready(log: std::process::ChildStderr) -> anyhow::Result<()> {
         }
         seen.push(line);
     }
-    bail!("the capture service did not start:\n{}", seen.join("\n"))
+    bail!("a part of the demonstration did not start:\n{}", seen.join("\n"))
 }
 
 /// Listens with the program's own command and shows its summary; heard is what came of both legs.

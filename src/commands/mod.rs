@@ -6,7 +6,7 @@ pub mod agents;
 pub mod capture;
 pub mod certs;
 pub mod config;
-#[cfg(all(feature = "capture", feature = "playback"))]
+#[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 pub mod demo;
 pub mod explain;
 #[cfg(feature = "playback")]

@@ -128,10 +128,10 @@ fn closes_a_stuck_call(source: Source, agent: &str, sections: &str) {
     stage.record(&Mirror::lasting(1.0));
     let _simulator = stage.simulate(script, &[]);
     let service = stage.serve();
-    stage.wait_for_agents(|agents| agents.contains(agent) && !agents.contains("\"calls\":[]"));
+    stage.wait_for_agents(|agents| Stage::calls(agents, agent) == Some(1));
     service.wait_for_line(|line| line.contains("no events from the CTI source"));
     service.wait_for_line(|line| line.contains("events flow from the CTI source"));
-    let took = stage.wait_for_agents(|agents| agents.contains("\"calls\":[]"));
+    let took = stage.wait_for_agents(|agents| Stage::calls(agents, agent) == Some(0));
     eprintln!(
         "{source:?}: the stuck call was closed {:.1} s after the link was back",
         took.as_secs_f64()

@@ -6,6 +6,8 @@ use super::media::{Mirror, Talk, Tone};
 use super::stage::{Place, Source, Stage};
 
 const TONES: [Tone; 10] = [300, 500, 400, 600, 700, 900, 1100, 1300, 1700, 1900];
+/// From the service's start to an open session.
+const START: std::time::Duration = std::time::Duration::from_millis(200);
 const FAR: &str = "10.1.1.99:18000";
 
 /// Two agents. The first talks from 5 to 9, holds, consults from 10 to 13, talks again from 14 to 17, and has his next
@@ -52,8 +54,10 @@ fn phones() -> Mirror {
 fn follows(stage: &Stage, mirror: &Mirror, agent: &str) {
     stage.record(mirror);
     let _simulator = stage.simulate(PLAY, &[]);
+    // The script begins when the service is connected, which is a moment after its start.
+    let begun = std::time::SystemTime::now() + START;
     let _service = stage.serve();
-    let _sender = stage.send();
+    let _sender = stage.send(begun);
     let (heard, summary) = stage.listen(agent, 26).finish(&TONES);
     assert_heard(&heard[0], &[(300, 4.0), (700, 3.0), (400, 3.0), (1100, 3.0)], 0.8);
     assert_heard(&heard[1], &[(500, 4.0), (900, 3.0), (600, 3.0), (1300, 3.0)], 0.8);

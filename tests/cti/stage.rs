@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
 use super::common::{House, Service, free_address, said, silentmon};
 use super::heard::{Stretch, stretches};
@@ -132,11 +133,11 @@ name = "source"
         mirror.write(&self.house.path("mirror.pcap"));
     }
 
-    /// Sends it, where the mirror isn't a file.
-    pub fn send(&self) -> Option<Running> {
+    /// Sends it, where the mirror isn't a file, as if it had begun then.
+    pub fn send(&self, begun: SystemTime) -> Option<Running> {
         let Place::Lab(lab) = &self.place else { return None };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cti/send-frames");
-        Some(lab.send(&script, &self.house.path("mirror.pcap")))
+        Some(lab.send(&script, &self.house.path("mirror.pcap"), begun))
     }
 
     /// Waits until the service knows an agent, then listens to him into a WAV file.
@@ -165,6 +166,14 @@ name = "source"
         let output = self.place.wrap(command).output().expect("runs");
         assert!(output.status.success(), "{}", said(&output));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// How many calls an agent has; nothing where he isn't known.
+    pub fn calls(agents: &str, agent: &str) -> Option<usize> {
+        let rows: serde_json::Value = serde_json::from_str(agents).expect("JSON");
+        let mut rows = rows.as_array().expect("an array").iter();
+        let row = rows.find(|row| row["agent"] == agent)?;
+        row["calls"].as_array().map(Vec::len)
     }
 
     /// Asks for the agents until they are as wanted, and says how long that took.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::common::{House, Service, silentmon};
 
@@ -85,11 +85,13 @@ impl Lab {
         Running::start(command)
     }
 
-    /// Runs `sender` with the mirror's interface and a capture file as arguments.
-    pub fn send(&self, sender: &Path, capture: &Path) -> Running {
+    /// Runs `sender` with the mirror's interface, a capture file and a time of the day as arguments.
+    pub fn send(&self, sender: &Path, capture: &Path, begun: SystemTime) -> Running {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.mirror]);
         command.arg(sender).arg(MIRROR).arg(capture);
+        let since_epoch = begun.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        command.arg(since_epoch.as_secs_f64().to_string());
         Running::start(command)
     }
 }
