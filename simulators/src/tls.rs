@@ -74,3 +74,66 @@ fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'st
         .collect::<Result<_, _>>()
         .map_err(|source| TlsError::Pem { what, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::ClientConfig;
+    use rustls::pki_types::ServerName;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::{Common, CtiServer, CtiServerOptions};
+
+    /// HEARTBEAT_REQ before OPEN_REQ, and the refusal.
+    const REQUEST: [u8; 12] = [0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, 2];
+    const REFUSAL: [u8; 16] = [0, 0, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 4];
+
+    #[tokio::test]
+    async fn a_secured_side_speaks_tls_from_the_first_byte_and_nothing_else() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+        let common = Common {
+            tls: Some(Tls::from_pem(pem.as_bytes(), None).expect("an identity")),
+            ..Common::default()
+        };
+        let options = CtiServerOptions {
+            common,
+            ..CtiServerOptions::default()
+        };
+        let server = CtiServer::start(options).expect("free ports");
+
+        let mut plain = TcpStream::connect(server.addresses()[0]).await.expect("a side");
+        plain.write_all(&REQUEST).await.expect("sent");
+        let mut answer = Vec::new();
+        // The end may be a reset, for not all was read.
+        let _ = plain.read_to_end(&mut answer).await;
+        assert_ne!(answer.first(), Some(&0), "no plain answer: {answer:?}");
+
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(server.addresses()[0]).await.expect("a side");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut secured = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .expect("a handshake");
+        secured.write_all(&REQUEST).await.expect("sent");
+        let mut answer = [0; 16];
+        secured.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(answer, REFUSAL);
+    }
+
+    #[test]
+    fn what_gives_no_identity_is_named() {
+        let error = Tls::from_pem(b"nothing", None).expect_err("no identity");
+        assert!(error.to_string().contains("private key"), "{error}");
+    }
+}

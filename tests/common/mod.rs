@@ -205,6 +205,11 @@ impl Service {
         panic!("the line never came; the log was:\n{}", seen.join("\n"));
     }
 
+    /// The lines of the log that nobody waited for yet.
+    pub fn log(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
     /// Sends SIGTERM and waits for the end: exit code and how long it took.
     pub fn terminate(mut self) -> (Option<i32>, Duration) {
         let begun = std::time::Instant::now();

@@ -84,6 +84,14 @@ impl Lab {
         command.args(["--intf1", MIRROR]).arg(capture);
         Running::start(command)
     }
+
+    /// Runs `sender` with the mirror's interface and a capture file as arguments.
+    pub fn send(&self, sender: &Path, capture: &Path) -> Running {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.mirror]);
+        command.arg(sender).arg(MIRROR).arg(capture);
+        Running::start(command)
+    }
 }
 
 impl Drop for Lab {

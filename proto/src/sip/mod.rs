@@ -32,7 +32,7 @@ pub enum SipError {
     /// A line among the header fields that is none, or more of them than are read.
     #[error("expected a header field")]
     Header,
-    /// No empty line ends the header fields.
+    /// No empty line ends the header fields in a stream.
     #[error("expected an empty line after the header fields")]
     Unended,
     /// A header field that every message has is absent (RFC 3261 section 8.1.1).
@@ -220,7 +220,8 @@ impl<'a> Message<'a> {
 fn read_headers(mut rest: &[u8]) -> Result<(Vec<Header<'_>>, &[u8]), SipError> {
     let mut headers = Vec::new();
     loop {
-        let (field, after) = header::split_field(rest).ok_or(SipError::Unended)?;
+        // Phones are heard that leave the empty line out, or send the last line half: a BYE is a BYE all the same.
+        let (field, after) = header::split_field(rest).unwrap_or_default();
         rest = after;
         if field.is_empty() {
             return Ok((headers, rest));

@@ -71,6 +71,15 @@ fn a_message_that_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn a_datagram_may_end_in_the_middle_of_its_header_fields() {
+    let bye = "BYE sip:3002@pbx SIP/2.0\r\nFrom: <sip:3001@pbx>;tag=a\r\nTo: <sip:3002@pbx>;tag=b\r\nCall-ID: 1\r\nCSeq: 2 BYE\r\n";
+    for end in ["", "Content-Lengt", "P-hint: rr\r\n"] {
+        let torn = format!("{bye}{end}");
+        assert_eq!(parse(&torn).map(|message| message.cseq().number), Ok(2), "{end}");
+    }
+}
+
+#[test]
 fn opens_multipart_bodies_however_nested() {
     let inner = "--in\r\nContent-Type: text/plain\r\n\r\nHello\r\n--in\r\nc: application/SDP;x=y\r\n\r\nv=0\r\ns=-\r\n--in--\r\n";
     let outer = format!(
@@ -185,7 +194,6 @@ fn invalid_torture_messages_are_refused_or_do_no_harm() {
         .filter_map(|(name, bytes)| Some((name.as_str(), Message::parse(bytes).err()?)))
         .collect();
     let expected = [
-        ("baddn", SipError::Unended),
         ("badvers", SipError::StartLine),
         ("bigcode", SipError::StartLine),
         (

@@ -191,6 +191,17 @@ mod tests {
         assert_eq!(framer.next(), Err(Bad(400)));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic_the_framer(head in "[A-Z /%0-9a-f:\r\n]{0,80}", bytes: Vec<u8>) {
+            let mut framer = Framer::default();
+            framer.push(head.as_bytes());
+            framer.push(b"\r\n\r\n");
+            framer.push(&bytes);
+            while let Ok(Some(_)) = framer.next() {}
+        }
+    }
+
     #[test]
     fn basic_authentication_is_that_of_the_rfc() {
         assert_eq!(basic("Aladdin", "open sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");

@@ -300,3 +300,12 @@ async fn a_third_device_joins_and_strange_elements_come_along() {
     let events = [client.element().await.name, client.element().await.name];
     assert_eq!(events, ["EstablishedEvent", "ConferencedEvent"]);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_panic_the_framer(bytes: Vec<u8>) {
+        let mut framer = Framer::default();
+        framer.push(&bytes);
+        while let Ok(Some(_)) = framer.next() {}
+    }
+}

@@ -492,3 +492,15 @@ async fn a_standby_side_takes_over_when_told() {
     server.fault(Fault::SwitchOver);
     assert_eq!(standby.types(1).await, [277]);
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_panic_the_framer_or_a_request(bytes: Vec<u8>, version in 0u32..30, fixed in 0usize..60) {
+        let mut framer = super::wire::Framer::default();
+        framer.push(&bytes);
+        while let Ok(Some(_)) = framer.next() {}
+        let body = super::wire::Body(&bytes);
+        let _ = body.floats(Version(version), fixed);
+        let _ = super::session::OpenRequest::parse(body);
+    }
+}

@@ -123,13 +123,13 @@ impl Calls {
     }
 
     /// Remembers that a party left: late events don't bring it back.
-    pub fn mark_left(&mut self, root: &CallId, party: Party, leaving: Leaving, now: Instant) {
+    pub fn mark_left(&mut self, root: &CallId, party: &Party, leaving: Leaving, now: Instant) {
         let Some(record) = self.record_mut(root) else { return };
-        record.left.retain(|(left, _)| *left != party);
+        record.left.retain(|(left, _)| left != party);
         if record.left.len() < MAX_OF_CALL {
             record.left.push((party.clone(), leaving));
         }
-        self.part(root, &party, now);
+        self.part(root, party, now);
     }
 
     pub fn leaving(&self, root: &CallId, party: &Party) -> Option<Leaving> {
@@ -170,7 +170,7 @@ impl Calls {
         record.aliases.extend(aliases.iter().cloned());
         let surplus = record.aliases.len().saturating_sub(MAX_OF_CALL);
         let surplus: Vec<CallId> = record.aliases.drain(..surplus).collect();
-        record.releases.absorb(former.releases);
+        record.releases.absorb(&former.releases);
         for (party, leaving) in former.left {
             if leaving == Leaving::Transferred && !record.left.contains(&(party.clone(), leaving)) {
                 record.left.push((party, leaving));

@@ -1,11 +1,10 @@
 //! Takes events up: finds out whom they are about and what becomes of his calls and media.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use silentmon_proto::cti::{
-    AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CallRenamed, CtiEvent, DeviceSnapshot, Hoteling,
-    MediaStarted, MediaStopped, ReleasingParty,
+    AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CallRenamed, CtiEvent, Hoteling, MediaStarted,
+    MediaStopped, ReleasingParty,
 };
 use silentmon_proto::ids::{AgentId, CallId, Extension};
 use silentmon_proto::relay::MediaOrigin;
@@ -14,7 +13,7 @@ use silentmon_proto::time::Instant;
 use super::calls::{Leaving, Party};
 use super::line::{CallState, CallTold, Directions, Line, MediaEnd, MediaLeg};
 use super::seats::Seat;
-use super::{Agent, AgentDirectory, MAX_AGENTS, MAX_WAITING, Notice, Resynchronised};
+use super::{AgentDirectory, Notice};
 
 /// How long calls and media of a device wait for an agent since they were last spoken of.
 const MAX_WAIT: Duration = Duration::from_secs(4 * 3600);
@@ -115,13 +114,15 @@ impl AgentDirectory {
             self.mark_left(call, &party, left, Leaving::SignedOut, now);
         }
         self.edit(&party, now, |line| {
-            gone.iter().for_each(|call| drop(line.leave_call(call)));
+            for call in &gone {
+                line.leave_call(call);
+            }
             line.media.retain(|leg| !is_left(&leg.device));
         });
     }
 
     /// What waited at an agent's devices is his, where it can be nobody else's.
-    fn join_waiting(&mut self, id: &AgentId, now: Instant) {
+    pub(super) fn join_waiting(&mut self, id: &AgentId, now: Instant) {
         let mut devices = self.devices(id);
         let twins: Vec<Extension> = devices
             .iter()
@@ -147,6 +148,39 @@ impl AgentDirectory {
         self.edit(&Party::Agent(id.clone()), now, |line| line.absorb(waiting));
     }
 
+    fn hoteling(&mut self, hoteling: &Hoteling, now: Instant) {
+        match &hoteling.host {
+            Some(host) => self.associate(&hoteling.guest, host, now),
+            None => self.dissociate(&hoteling.guest, now),
+        }
+    }
+
+    fn associate(&mut self, guest: &Extension, host: &Extension, now: Instant) {
+        let former = self.seats.candidates(host).to_vec();
+        self.seats.associate(guest, host);
+        for agent in former {
+            self.show_seat(&agent);
+            self.touched.insert(agent);
+        }
+        for agent in self.seats.candidates(guest).to_vec() {
+            self.join_waiting(&agent, now);
+            self.touched.insert(agent);
+        }
+    }
+
+    /// The guest's media no longer leave the host's phone.
+    fn dissociate(&mut self, guest: &Extension, now: Instant) {
+        let agents = self.seats.candidates(guest).to_vec();
+        let Some(host) = self.seats.dissociate(guest) else {
+            return;
+        };
+        for agent in agents {
+            self.edit(&Party::Agent(agent), now, |line| {
+                line.media.retain(|leg| leg.device.as_ref() != Some(&host));
+            });
+        }
+    }
+
     fn call_event(&mut self, event: &CallEvent, now: Instant) {
         let root = self.calls.root(&event.call);
         let Some(party) = self.party(event.agent.as_ref(), event.device.as_ref(), Some(&root), now) else {
@@ -165,7 +199,14 @@ impl AgentDirectory {
         }
     }
 
-    fn enter_call(&mut self, party: &Party, root: &CallId, state: CallState, event: &CallEvent, now: Instant) {
+    pub(super) fn enter_call(
+        &mut self,
+        party: &Party,
+        root: &CallId,
+        state: CallState,
+        event: &CallEvent,
+        now: Instant,
+    ) {
         let begins = matches!(state, CallState::Dialling | CallState::Alerting);
         let signed_in = self.is_signed_in(party);
         if !self.calls.admits(root, party, begins, signed_in) {
@@ -338,295 +379,6 @@ impl AgentDirectory {
         let Party::Agent(id) = owner else { return None };
         self.seats.candidates(device).contains(id).then(|| owner.clone())
     }
-
-    /// A snapshot replaces: calls that it doesn't show are gone, calls nobody told of are there.
-    fn device_snapshot(&mut self, snapshot: &DeviceSnapshot, now: Instant) {
-        let device = &snapshot.device;
-        let mut shown = Vec::new();
-        let mut opened = Vec::new();
-        for call in &snapshot.calls {
-            let root = self.calls.root(&call.call);
-            let Some(state) = CallState::after(call.kind) else {
-                continue;
-            };
-            shown.push(root.clone());
-            let Some(party) = self.party(None, Some(device), Some(&root), now) else {
-                continue;
-            };
-            if self.line_mut(&party).is_none_or(|line| line.call(&root).is_none()) {
-                opened.push(root.clone());
-            }
-            self.calls.revive(&root, &party);
-            let event = CallEvent {
-                acd: call.acd,
-                ..CallEvent::of_device(device.clone(), root.clone(), call.kind)
-            };
-            self.enter_call(&party, &root, state, &event, now);
-            self.stand_as_shown(&party, &root, state, now);
-        }
-        let closed = self.close_unshown(device, &shown, now);
-        if !closed.is_empty() || !opened.is_empty() {
-            self.notices.push(Notice::Resynchronised(Resynchronised {
-                device: device.clone(),
-                closed,
-                opened,
-            }));
-        }
-    }
-
-    /// A snapshot is never late, even where it shows a call ringing that was thought connected.
-    fn stand_as_shown(&mut self, party: &Party, root: &CallId, state: CallState, now: Instant) {
-        let Some(line) = self.line_mut(party) else { return };
-        if let Some(call) = line
-            .calls
-            .iter_mut()
-            .find(|call| call.id == *root && call.state != state)
-        {
-            call.state = state;
-            call.state_since = now;
-        }
-    }
-
-    fn close_unshown(&mut self, device: &Extension, shown: &[CallId], now: Instant) -> Vec<CallId> {
-        let occupants = self.seats.candidates(device).to_vec();
-        let shared = occupants.len() > 1;
-        let mut parties: Vec<Party> = occupants.into_iter().map(Party::Agent).collect();
-        parties.push(Party::Device(device.clone()));
-        let mut closed = Vec::new();
-        for party in parties {
-            let Some(line) = self.line_mut(&party) else { continue };
-            let is_gone = |call: &&super::Call| {
-                !shown.contains(&call.id) && !(shared && call.device.as_ref().is_some_and(|of| of != device))
-            };
-            let gone: Vec<CallId> = line.calls.iter().filter(is_gone).map(|call| call.id.clone()).collect();
-            for call in &gone {
-                self.mark_left(call, &party, &Seat::default(), Leaving::Cleared, now);
-                self.edit(&party, now, |line| drop(line.leave_call(call)));
-            }
-            if let Party::Agent(id) = &party {
-                self.touched.insert(id.clone());
-            }
-            closed.extend(gone);
-        }
-        closed
-    }
-
-    fn hoteling(&mut self, hoteling: &Hoteling, now: Instant) {
-        let guest = &hoteling.guest;
-        match &hoteling.host {
-            Some(host) => {
-                let former = self.seats.candidates(host).to_vec();
-                self.seats.associate(guest, host);
-                self.touched.extend(former.iter().cloned());
-                former.iter().for_each(|agent| self.show_seat(agent));
-                for agent in self.seats.candidates(guest).to_vec() {
-                    self.join_waiting(&agent, now);
-                    self.touched.insert(agent);
-                }
-            }
-            None => {
-                let agents = self.seats.candidates(guest).to_vec();
-                let Some(host) = self.seats.dissociate(guest) else {
-                    return;
-                };
-                for agent in agents {
-                    let of_host = |leg: &MediaLeg| leg.device.as_ref() == Some(&host);
-                    self.edit(&Party::Agent(agent.clone()), now, |line| {
-                        line.media.retain(|leg| !of_host(leg))
-                    });
-                    self.touched.insert(agent);
-                }
-            }
-        }
-    }
-
-    /// Whom an event is about: the agent it names; else who holds that call at the device, or sits there, or the device
-    /// itself until that is known.
-    fn party(
-        &mut self,
-        agent: Option<&AgentId>,
-        device: Option<&Extension>,
-        call: Option<&CallId>,
-        now: Instant,
-    ) -> Option<Party> {
-        if let Some(agent) = agent {
-            self.known_agent(agent, now)?;
-            if let Some(device) = device
-                && self.is_signed_in(&Party::Agent(agent.clone()))
-                && self.seats.infer(agent, device)
-            {
-                self.join_waiting(agent, now);
-                self.show_seat(agent);
-            }
-            return Some(Party::Agent(agent.clone()));
-        }
-        let device = device?;
-        let holder = call.and_then(|call| self.holder_at(device, call));
-        let holder = holder.or_else(|| self.seats.occupant(device).cloned());
-        Some(holder.map_or_else(|| Party::Device(device.clone()), Party::Agent))
-    }
-
-    /// The agent who holds a call at a device: told so, or the only one of those who sit there.
-    fn holder_at(&self, device: &Extension, call: &CallId) -> Option<AgentId> {
-        let record = self.calls.record(call)?;
-        let agents = record.holders.iter().filter_map(|party| match party {
-            Party::Agent(agent) => Some(agent),
-            Party::Device(_) => None,
-        });
-        let agents: Vec<&AgentId> = agents.collect();
-        let told = agents.iter().find(|agent| {
-            let call = self.agents.get(**agent).and_then(|agent| agent.call(call));
-            call.is_some_and(|call| call.device.as_ref() == Some(device))
-        });
-        if let Some(told) = told {
-            // On a shared line the device alone tells nothing where both are on the call.
-            let others = agents
-                .iter()
-                .filter(|agent| self.seats.candidates(device).contains(agent));
-            return (others.count() <= 1).then(|| (*told).clone());
-        }
-        let mut here = agents
-            .into_iter()
-            .filter(|agent| self.seats.candidates(device).contains(agent));
-        let one = here.next()?;
-        here.next().is_none().then(|| one.clone())
-    }
-
-    /// An event that names an agent settles whose the call is that only the device was named for.
-    fn claim(&mut self, party: &Party, device: Option<&Extension>, root: &CallId, now: Instant) {
-        let (Party::Agent(id), Some(device)) = (party, device) else {
-            return;
-        };
-        let mut others: Vec<Party> = self
-            .seats
-            .candidates(device)
-            .iter()
-            .filter(|other| *other != id)
-            .cloned()
-            .map(Party::Agent)
-            .collect();
-        others.push(Party::Device(device.clone()));
-        for other in others {
-            if self.line_mut(&other).is_none() {
-                continue;
-            }
-            let taken = self.edit(&other, now, |line| line.take_unnamed(root));
-            if let Some(taken) = taken.filter(|taken| !taken.is_empty()) {
-                self.edit(party, now, |line| line.absorb(taken));
-            }
-        }
-    }
-
-    fn mark_left(&mut self, call: &CallId, party: &Party, seat: &Seat, leaving: Leaving, now: Instant) {
-        self.calls.mark_left(call, party.clone(), leaving, now);
-        for device in seat.devices() {
-            self.calls.mark_left(call, Party::Device(device.clone()), leaving, now);
-        }
-    }
-
-    /// Changes a party's calls and media, and keeps what is known by call and by socket in step.
-    pub(super) fn edit<R>(&mut self, party: &Party, now: Instant, change: impl FnOnce(&mut Line) -> R) -> Option<R> {
-        let line = match party {
-            Party::Agent(id) => {
-                self.touched.insert(id.clone());
-                &mut self.agents.get_mut(id)?.line
-            }
-            Party::Device(device) => {
-                if self.waiting.len() >= MAX_WAITING && !self.waiting.contains_key(device) {
-                    return None;
-                }
-                self.waiting.entry(device.clone()).or_default()
-            }
-        };
-        let (calls, sockets) = footprint(line);
-        let result = change(line);
-        let (calls_now, sockets_now) = footprint(line);
-        if line.is_empty()
-            && let Party::Device(device) = party
-        {
-            self.waiting.remove(device);
-        }
-        for call in calls.difference(&calls_now) {
-            self.calls.part(call, party, now);
-        }
-        for call in calls_now.difference(&calls) {
-            self.calls.join(call, party);
-        }
-        for socket in sockets.difference(&sockets_now) {
-            if self.sockets.get(socket) == Some(party) {
-                self.sockets.remove(socket);
-            }
-        }
-        for socket in sockets_now.difference(&sockets) {
-            self.sockets.insert(*socket, party.clone());
-        }
-        Some(result)
-    }
-
-    fn line_mut(&mut self, party: &Party) -> Option<&mut Line> {
-        match party {
-            Party::Agent(id) => self.agents.get_mut(id).map(|agent| &mut agent.line),
-            Party::Device(device) => self.waiting.get_mut(device),
-        }
-    }
-
-    fn calls_of(&self, party: &Party) -> Vec<CallId> {
-        let line = match party {
-            Party::Agent(id) => self.agents.get(id).map(|agent| &agent.line),
-            Party::Device(device) => self.waiting.get(device),
-        };
-        line.map(|line| line.calls.iter().map(|call| call.id.clone()).collect())
-            .unwrap_or_default()
-    }
-
-    fn known_agent(&mut self, id: &AgentId, now: Instant) -> Option<&mut Agent> {
-        if self.agents.len() >= MAX_AGENTS && !self.agents.contains_key(id) {
-            return None;
-        }
-        Some(self.agents.entry(id.clone()).or_insert_with(|| Agent::unknown(now)))
-    }
-
-    fn is_signed_in(&self, party: &Party) -> bool {
-        match party {
-            Party::Agent(id) => self.agents.get(id).is_some_and(|agent| agent.state.is_signed_in()),
-            Party::Device(_) => true,
-        }
-    }
-
-    /// The device a party's connection belongs to: as told, else the agent's extension.
-    fn device_of(&self, party: &Party, told: Option<&Extension>) -> Option<Extension> {
-        let seat = match party {
-            Party::Agent(id) => self.seats.of(id),
-            Party::Device(_) => None,
-        };
-        let own = || seat.and_then(|seat| seat.extension.as_ref().or(seat.device.as_ref()));
-        told.or_else(own).cloned()
-    }
-
-    /// An agent's row shows where he sits.
-    fn show_seat(&mut self, id: &AgentId) {
-        let seat = self.seats.of(id).cloned().unwrap_or_default();
-        if let Some(agent) = self.agents.get_mut(id) {
-            agent.extension = seat.extension;
-            agent.device = seat.device;
-        }
-    }
-}
-
-type Footprint = (BTreeSet<CallId>, BTreeSet<silentmon_proto::ids::MediaAddress>);
-
-/// What of a line is known elsewhere: its calls, those of its media too, and its sockets.
-fn footprint(line: &Line) -> Footprint {
-    let of_media = line.media.iter().filter_map(|leg| leg.call.as_ref());
-    let calls = line
-        .calls
-        .iter()
-        .map(|call| &call.id)
-        .chain(of_media)
-        .cloned()
-        .collect();
-    let addresses = line.media.iter().map(|leg| leg.address);
-    (calls, addresses.filter(|address| address.port.is_some()).collect())
 }
 
 fn replace_known<T: Clone>(known: &mut Option<T>, told: Option<&T>) {

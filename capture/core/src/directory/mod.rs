@@ -4,15 +4,18 @@
 //! where it names only a device, it is about the agent who sits there; where nobody does yet, it waits for him. What
 //! names an agent is his and nobody else's.
 //!
-//! `mod` holds the state and answers questions; `events` takes events up. `line` is one party's calls and media, `calls`
+//! `mod` holds the state and answers questions; `events` and `snapshot` take events up, `party` finds out whom they are
+//! about. `line` is one party's calls and media, `calls`
 //! the calls of the house, `seats` who sits where, `resolvers` what others than the CTI source say of phones.
 
 mod calls;
 mod events;
 mod line;
+mod party;
 mod release;
 mod resolvers;
 mod seats;
+mod snapshot;
 mod teams;
 #[cfg(test)]
 mod tests;
@@ -266,9 +269,14 @@ impl AgentDirectory {
         };
         match origin {
             MediaOrigin::Cti => agent.line.media.clone(),
-            MediaOrigin::Sip | MediaOrigin::Sccp => phones()
-                .flat_map(|phone| self.resolvers.sighted(origin, &phone).collect::<Vec<_>>())
-                .collect(),
+            MediaOrigin::Sip | MediaOrigin::Sccp => {
+                // One phone may be seen under several of its names.
+                let mut addresses = BTreeSet::new();
+                phones()
+                    .flat_map(|phone| self.resolvers.sighted(origin, &phone).collect::<Vec<_>>())
+                    .filter(|leg| addresses.insert(leg.address))
+                    .collect()
+            }
             MediaOrigin::Devices | MediaOrigin::RisPort if agent.is_on_call() => phones()
                 .find_map(|phone| self.resolvers.mapped(origin, &phone))
                 .map(|address| agent.mapped_leg(origin, address))

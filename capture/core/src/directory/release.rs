@@ -60,8 +60,10 @@ impl CallReleases {
     }
 
     /// Two calls became one.
-    pub fn absorb(&mut self, other: Self) {
-        other.present.iter().for_each(|device| self.enter(device));
+    pub fn absorb(&mut self, other: &Self) {
+        for device in &other.present {
+            self.enter(device);
+        }
     }
 
     /// A device's connection ended. Answers what that says of it, and of its partner where that is gone already;

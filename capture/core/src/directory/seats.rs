@@ -19,7 +19,7 @@ pub(super) struct Seat {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seats {
     occupants: HashMap<Extension, Vec<AgentId>>,
-    seats: HashMap<AgentId, Seat>,
+    of: HashMap<AgentId, Seat>,
     host_of: HashMap<Extension, Extension>,
     guest_of: HashMap<Extension, Extension>,
     /// Who was never told to sit where he is, but named together with his devices.
@@ -73,7 +73,7 @@ impl Seat {
 impl Seats {
     /// Where an agent sits.
     pub fn of(&self, agent: &AgentId) -> Option<&Seat> {
-        self.seats.get(agent)
+        self.of.get(agent)
     }
 
     /// Who may be meant where only the device is named: those who sit there, or the guest who works there.
@@ -100,7 +100,7 @@ impl Seats {
 
     /// The phones whose media are this agent's: a guest's leave the host's.
     pub fn phones(&self, agent: &AgentId) -> Vec<Extension> {
-        let devices = self.seats.get(agent).into_iter().flat_map(Seat::devices);
+        let devices = self.of.get(agent).into_iter().flat_map(Seat::devices);
         let mut phones: Vec<Extension> = devices
             .map(|device| self.host_of.get(device).unwrap_or(device).clone())
             .collect();
@@ -119,13 +119,13 @@ impl Seats {
     /// there again, both sit there, and what names neither is nobody's.
     pub fn sit(&mut self, agent: &AgentId, extension: Option<&Extension>, device: Option<&Extension>) -> Moved {
         let inferred = self.inferred.remove(agent);
-        let old = self.seats.get(agent).cloned().unwrap_or_default();
+        let old = self.of.get(agent).cloned().unwrap_or_default();
         let seat = if inferred {
             old.confirmed(extension, device)
         } else {
             old.moved(extension, device)
         };
-        if seat == old || self.seats.len() >= MAX_SEATS {
+        if seat == old || self.of.len() >= MAX_SEATS {
             return Moved::default();
         }
         let returns = self.displaced.get(agent) == Some(&seat);
@@ -139,9 +139,9 @@ impl Seats {
     /// An event named an agent together with a device. Where nobody is known to sit, it is he, unless he was told to sit
     /// elsewhere. Answers whether that is new.
     pub fn infer(&mut self, agent: &AgentId, device: &Extension) -> bool {
-        let known = self.seats.get(agent);
+        let known = self.of.get(agent);
         let told = known.is_some() && !self.inferred.contains(agent);
-        if told || !self.candidates(device).is_empty() || self.seats.len() >= MAX_SEATS {
+        if told || !self.candidates(device).is_empty() || self.of.len() >= MAX_SEATS {
             return false;
         }
         let seat = match known.cloned() {
@@ -166,7 +166,7 @@ impl Seats {
 
     fn displace(&mut self, seat: &Seat) -> Vec<AgentId> {
         let at = |device| self.occupants.get(device).into_iter().flatten();
-        let same = |other: &&AgentId| self.seats.get(*other) == Some(seat);
+        let same = |other: &&AgentId| self.of.get(*other) == Some(seat);
         let others: BTreeSet<AgentId> = seat.devices().flat_map(at).filter(same).cloned().collect();
         for other in &others {
             self.vacate(other);
@@ -179,14 +179,14 @@ impl Seats {
         for device in seat.devices() {
             self.occupants.entry(device.clone()).or_default().push(agent.clone());
         }
-        self.seats.insert(agent.clone(), seat);
+        self.of.insert(agent.clone(), seat);
     }
 
     /// An agent signed out, or sits elsewhere. Answers the seat he left.
     pub fn vacate(&mut self, agent: &AgentId) -> Option<Seat> {
         self.inferred.remove(agent);
         self.displaced.remove(agent);
-        let seat = self.seats.remove(agent)?;
+        let seat = self.of.remove(agent)?;
         for device in seat.devices() {
             if let Some(occupants) = self.occupants.get_mut(device) {
                 occupants.retain(|occupant| occupant != agent);

@@ -15,7 +15,7 @@ const MAX_MEMBERSHIPS: usize = 500_000;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Teams {
     members: HashMap<TeamName, BTreeMap<AgentId, Role>>,
-    teams_of: HashMap<AgentId, BTreeSet<TeamName>>,
+    of: HashMap<AgentId, BTreeSet<TeamName>>,
     memberships: usize,
 }
 
@@ -53,7 +53,7 @@ impl Teams {
 
     /// The teams an agent belongs to or supervises, by name.
     pub fn of(&self, agent: &AgentId) -> impl Iterator<Item = &TeamName> {
-        self.teams_of.get(agent).into_iter().flatten()
+        self.of.get(agent).into_iter().flatten()
     }
 
     /// The team an agent is a plain member of; of several, the first by name.
@@ -79,7 +79,7 @@ impl Teams {
         if members.insert(agent.clone(), role).is_none() {
             self.memberships += 1;
         }
-        self.teams_of.entry(agent.clone()).or_default().insert(team.clone());
+        self.of.entry(agent.clone()).or_default().insert(team.clone());
     }
 
     fn remove(&mut self, team: &TeamName, agent: &AgentId) {
@@ -96,10 +96,10 @@ impl Teams {
     }
 
     fn forget_team(&mut self, agent: &AgentId, team: &TeamName) {
-        if let Some(teams) = self.teams_of.get_mut(agent) {
+        if let Some(teams) = self.of.get_mut(agent) {
             teams.remove(team);
             if teams.is_empty() {
-                self.teams_of.remove(agent);
+                self.of.remove(agent);
             }
         }
     }

@@ -23,7 +23,7 @@ const MAX_COMMANDS: usize = 256;
 /// What is known of the links.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    links: BTreeMap<LinkName, Link>,
+    by_name: BTreeMap<LinkName, Link>,
     commands: BTreeMap<u64, Command>,
     next_command: u64,
 }
@@ -64,25 +64,25 @@ pub struct SuperviseRecord {
 impl Links {
     /// Why a link brings no events, if it is down.
     fn down(&self, link: &LinkName) -> Option<&Reason> {
-        self.links.get(link)?.down.as_ref()
+        self.by_name.get(link)?.down.as_ref()
     }
 
     /// Why no link brings events, if none does.
     fn all_down(&self) -> Option<&Reason> {
-        let mut reasons = self.links.values().map(|link| link.down.as_ref());
+        let mut reasons = self.by_name.values().map(|link| link.down.as_ref());
         let first = reasons.next()??;
         reasons.all(|down| down.is_some()).then_some(first)
     }
 
     fn of_name(&mut self, name: &LinkName) -> Option<&mut Link> {
-        if self.links.len() >= MAX_LINKS && !self.links.contains_key(name) {
+        if self.by_name.len() >= MAX_LINKS && !self.by_name.contains_key(name) {
             return None;
         }
-        Some(self.links.entry(name.clone()).or_default())
+        Some(self.by_name.entry(name.clone()).or_default())
     }
 
     fn supervises(&self, name: &LinkName) -> bool {
-        self.links
+        self.by_name
             .get(name)
             .is_some_and(|link| link.supervises && link.down.is_none())
     }
@@ -154,7 +154,7 @@ impl Engine {
         if let Some(link) = self.link_of.get(agent) {
             return Some(link).filter(|link| self.links.supervises(link));
         }
-        let mut able = self.links.links.keys().filter(|link| self.links.supervises(link));
+        let mut able = self.links.by_name.keys().filter(|link| self.links.supervises(link));
         let only = able.next()?;
         able.next().is_none().then_some(only)
     }
@@ -260,15 +260,15 @@ impl Engine {
         let due = |link: &Link| link.back.filter(|back| now - *back >= RESYNCHRONISED_WITHIN);
         let links: Vec<(LinkName, Instant)> = self
             .links
-            .links
+            .by_name
             .iter()
             .filter_map(|(name, link)| Some((name.clone(), due(link)?)))
             .collect();
         for (name, back) in links {
-            if let Some(link) = self.links.links.get_mut(&name) {
+            if let Some(link) = self.links.by_name.get_mut(&name) {
                 link.back = None;
             }
-            let only = self.links.links.len() == 1;
+            let only = self.links.by_name.len() == 1;
             for (agent, address) in self.directory.media_told_before(back) {
                 let its_own = self.link_of.get(&agent).map_or(only, |link| *link == name);
                 if its_own && !self.is_alive(address, now) {

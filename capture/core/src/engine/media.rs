@@ -154,9 +154,10 @@ impl Engine {
     /// Packets of agents nobody listens to are only counted: that may wait for the next tick.
     fn watch(&mut self, agent: &AgentId) {
         let paths = paths(&self.directory.media(agent));
-        let former = match paths.is_empty() {
-            true => self.paths.remove(agent),
-            false => self.paths.insert(agent.clone(), paths),
+        let former = if paths.is_empty() {
+            self.paths.remove(agent)
+        } else {
+            self.paths.insert(agent.clone(), paths)
         };
         self.paths_changed |= former.as_ref() != self.paths.get(agent);
     }

@@ -198,3 +198,7 @@ async fn perform(client: &HttpClient, request: HttpRequest, reports: &mpsc::Send
     let what = done.await.unwrap_or_else(Happened::Ended);
     let _ = reports.send(report(what)).await;
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -33,14 +33,14 @@ fn two_on_a_call() -> Vec<CtiEvent> {
     ]
 }
 
-fn after_both(endings: [CtiEvent; 2]) -> AgentDirectory {
+fn after_both(endings: &[CtiEvent]) -> AgentDirectory {
     after(&[two_on_a_call(), endings.to_vec()].concat())
 }
 
 #[test]
 fn local_on_one_side_is_remote_on_the_other_whatever_that_says() {
     for said in [REMOTE, UNKNOWN, LOCAL, None] {
-        let directory = after_both([cleared("3001", LOCAL), cleared("3002", said)]);
+        let directory = after_both(&[cleared("3001", LOCAL), cleared("3002", said)]);
         assert_eq!(
             (by(&directory, "3001"), by(&directory, "3002")),
             (LOCAL, REMOTE),
@@ -52,14 +52,14 @@ fn local_on_one_side_is_remote_on_the_other_whatever_that_says() {
 
 #[test]
 fn the_side_that_said_nothing_first_is_explained_by_the_other() {
-    let directory = after_both([cleared("3001", None), cleared("3002", LOCAL)]);
+    let directory = after_both(&[cleared("3001", None), cleared("3002", LOCAL)]);
     assert_eq!((by(&directory, "3001"), by(&directory, "3002")), (REMOTE, LOCAL));
     assert_eq!(directory.controlling_party(&"81".into()), Some(&"3002".into()));
 }
 
 #[test]
 fn where_neither_says_who_nobody_is_to_blame() {
-    let directory = after_both([cleared("3001", None), cleared("3002", UNKNOWN)]);
+    let directory = after_both(&[cleared("3001", None), cleared("3002", UNKNOWN)]);
     assert_eq!((by(&directory, "3001"), by(&directory, "3002")), (UNKNOWN, UNKNOWN));
     assert_eq!(directory.controlling_party(&"81".into()), None);
 }
@@ -120,7 +120,7 @@ fn the_end_of_the_call_names_its_controlling_party_where_the_source_does() {
 
 #[test]
 fn a_repeated_release_is_told_once() {
-    let mut directory = after_both([cleared("3001", LOCAL), cleared("3002", None)]);
+    let mut directory = after_both(&[cleared("3001", LOCAL), cleared("3002", None)]);
     let told = directory.take_notices().len();
     directory.handle_event(&cleared("3001", REMOTE), NOW);
     assert_eq!((told, by(&directory, "3001")), (2, LOCAL));

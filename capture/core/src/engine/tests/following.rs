@@ -210,7 +210,9 @@ fn a_transferred_call_is_heard_no_more_whatever_the_order_of_its_events() {
         house.call("4711", "82", CallEventKind::Originated);
         house.call("4711", "82", CallEventKind::Established);
         house.media("4711", "82", &port(5));
-        order.iter().for_each(|event| house.cti(event));
+        for event in &order {
+            house.cti(event);
+        }
         let calls = house
             .engine
             .directory

@@ -73,7 +73,7 @@ fn media_that_ended_while_the_link_was_down_are_forgotten_a_while_after_it_came_
         "kept while the link is down"
     );
     house.link(None);
-    house.pass(RESYNCHRONISED_WITHIN - Duration::from_secs(2));
+    house.pass(RESYNCHRONISED_WITHIN.saturating_sub(Duration::from_secs(2)));
     assert!(!house.engine.directory.media(&"4711".into()).is_empty());
     house.pass(Duration::from_secs(4));
     assert!(house.engine.directory.media(&"4711".into()).is_empty());

@@ -199,8 +199,10 @@ impl BroadWorksLink {
         };
         subscription.backoff.succeeded();
         subscription.last_refresh = Some(now);
+        // What came early was then of an older subscription, which the server hadn't ended yet.
         if let Some(early) = subscription.id().filter(|early| *early != granted.subscription_id) {
             self.subscription_ids.remove(early);
+            subscription.sequence = None;
         }
         self.subscription_ids.insert(granted.subscription_id.clone(), index);
         subscription.state = State::Granted(granted.subscription_id);

@@ -1,0 +1,22 @@
+//! CTI from end to end: a simulated source, the capture service, tagged RTP, the relay, `listen`. What is in the WAV file
+//! must be the agent's calls and nothing else, whatever goes wrong with the source.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test may fail here, says what it skipped and how long recovery took, and counts in small numbers"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod dialogs;
+mod faults;
+mod following;
+mod heard;
+#[path = "../live/lab.rs"]
+#[allow(dead_code, reason = "the tests of live capture use more of it")]
+mod lab;
+mod media;
+mod stage;
