@@ -3,11 +3,13 @@
 
 mod channels;
 mod events;
+mod halves;
 mod http;
 mod requests;
 mod server;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

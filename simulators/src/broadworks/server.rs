@@ -1,7 +1,7 @@
 //! The server: connections of all XSPs, their channels and subscriptions, and events as each user's subscriptions tell
 //! them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use silentmon_proto::cti::{AgentState, CallEventKind, CtiEvent, ReleasingParty};
 use silentmon_proto::ids::{AgentId, CallId, Extension};
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::BroadWorksOptions;
 use super::channels::{Channel, Package, Random, Subscription, User};
 use super::events::{self, Envelope};
+use super::halves::Halves;
 use super::http::{self, Framer};
 use crate::runtime::{ConnectionId, Machine, Note, Outbox};
 use crate::world::{Happening, Party, Told, World};
@@ -29,50 +30,6 @@ pub(super) struct Server {
     ids: u64,
     lost: Option<(Option<String>, u32)>,
     halves: Halves,
-}
-
-/// A user's half of a call keeps its id, whatever becomes of the call behind it.
-#[derive(Debug, Default)]
-struct Halves {
-    told: BTreeSet<(Extension, CallId)>,
-    /// Under which older call's id a half goes on.
-    older: BTreeMap<(Extension, CallId), CallId>,
-    /// Halves that lie in one conference with another.
-    joined: BTreeMap<(Extension, CallId), CallId>,
-}
-
-impl Halves {
-    fn name(&mut self, told: &Told) -> Told {
-        let key = (told.party.extension.clone(), told.call.clone());
-        let call = self.older.get(&key).cloned().unwrap_or_else(|| told.call.clone());
-        self.told.insert(key);
-        Told { call, ..told.clone() }
-    }
-
-    /// A call went into another.
-    fn merge(&mut self, from: &CallId, into: &CallId, parties: &[Extension]) {
-        for party in parties {
-            let (old, new) = ((party.clone(), from.clone()), (party.clone(), into.clone()));
-            match (self.told.contains(&old), self.told.contains(&new)) {
-                (true, true) => {
-                    self.joined.insert(new, from.clone());
-                }
-                (true, false) => {
-                    let name = self.older.get(&old).unwrap_or(from).clone();
-                    self.older.insert(new, name);
-                }
-                (false, _) => {}
-            }
-        }
-    }
-
-    /// The half ends; with it the one that lay in a conference with it.
-    fn end(&mut self, party: &Party, call: &CallId) -> Option<CallId> {
-        let key = (party.extension.clone(), call.clone());
-        self.told.remove(&key);
-        self.older.remove(&key);
-        self.joined.remove(&key)
-    }
 }
 
 impl Server {
@@ -409,7 +366,7 @@ impl Server {
         found.map(|(id, _)| id.clone()).collect()
     }
 
-    fn end_subscription(&mut self, id: &str, now: Instant, out: &mut Outbox) {
+    pub fn end_subscription(&mut self, id: &str, now: Instant, out: &mut Outbox) {
         if let Some(user) = self.subscriptions.get(id).map(|own| own.user.clone()) {
             self.tell_subscription(id, &user, "SubscriptionTerminatedEvent", None, now, out);
             self.subscriptions.remove(id);
@@ -432,7 +389,7 @@ impl Server {
         }
     }
 
-    fn flush(&mut self, id: &str, out: &mut Outbox) {
+    pub fn flush(&mut self, id: &str, out: &mut Outbox) {
         if let Some(channel) = self.channels.get_mut(id) {
             let held = channel.splitter.flush();
             if !held.is_empty() {
@@ -461,68 +418,6 @@ impl Server {
             let data = self.snapshot(data_type, &party, &user.0);
             self.tell_subscription(&id, &user, "SubscriptionEvent", Some(data), now, out);
         }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let of_channel = |channel: &Channel| {
-            let times = [channel.expires, channel.heartbeat_until, channel.beat_at];
-            times.into_iter().chain(channel.splitter.flush_at).min()
-        };
-        let of_subscription = |subscription: &Subscription| {
-            subscription
-                .unacknowledged
-                .values()
-                .copied()
-                .chain([subscription.expires])
-                .min()
-        };
-        let channels = self.channels.values().filter_map(of_channel);
-        channels
-            .chain(self.subscriptions.values().filter_map(of_subscription))
-            .min()
-    }
-
-    fn look_after_channels(&mut self, now: Instant, out: &mut Outbox) {
-        let ids: Vec<_> = self.channels.keys().cloned().collect();
-        for id in ids {
-            let Some(channel) = self.channels.get(&id) else {
-                continue;
-            };
-            let (beat, flush) = (
-                channel.beat_at <= now,
-                channel.splitter.flush_at.is_some_and(|at| at <= now),
-            );
-            if channel.expires.min(channel.heartbeat_until) <= now {
-                tracing::info!(channel = id, "no refresh or heartbeat came: channel ended");
-                self.end_channel(&id, Some(CloseHow::Fin), out);
-                continue;
-            }
-            if beat {
-                self.write(&id, &events::heartbeat(), now, out);
-                let next = now + self.options.stream_heartbeat;
-                self.channels
-                    .entry(id.clone())
-                    .and_modify(|channel| channel.beat_at = next);
-            }
-            if flush {
-                self.flush(&id, out);
-            }
-        }
-    }
-
-    fn look_after_subscriptions(&mut self, now: Instant, out: &mut Outbox) {
-        let unacknowledged = |own: &Subscription| own.unacknowledged.values().any(|until| *until <= now);
-        let late: Vec<_> = self
-            .subscriptions
-            .iter()
-            .filter(|(_, own)| unacknowledged(own))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in late {
-            tracing::info!(subscription = id, "an event was not acknowledged: subscription ended");
-            self.end_subscription(&id, now, out);
-        }
-        self.subscriptions.retain(|_, own| own.expires > now);
     }
 }
 

@@ -7,9 +7,11 @@ mod numbers;
 mod requests;
 mod server;
 mod session;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod words;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

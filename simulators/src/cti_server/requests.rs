@@ -3,10 +3,11 @@
 use silentmon_proto::cti::{CallEvent, CallEventKind, TeamOperation};
 use silentmon_proto::ids::{AgentId, CallId, Extension};
 
-use super::events::{NONE_32, agent_state_number, call_type, connection_state, phone, tag};
+use super::events::phone;
 use super::server::{Server, fail, invoke};
 use super::session::{Session, service, status};
 use super::wire::{Body, Message, text_of};
+use super::words::{NONE_32, agent_state_number, call_type, connection_state, tag};
 use crate::runtime::{ConnectionId, Note, Outbox};
 use crate::world::{Connection, ConnectionState, Told};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::events::tag;
 use super::wire::{Body, Framer, Version, text_of};
+use super::words::tag;
 
 /// Services of the sheet (1.3).
 pub(super) mod service {

@@ -269,9 +269,14 @@ impl AgentDirectory {
         };
         match origin {
             MediaOrigin::Cti => agent.line.media.clone(),
-            MediaOrigin::Sip | MediaOrigin::Sccp => phones()
-                .flat_map(|phone| self.resolvers.sighted(origin, &phone).collect::<Vec<_>>())
-                .collect(),
+            MediaOrigin::Sip | MediaOrigin::Sccp => {
+                // One phone may be seen under several of its names.
+                let mut addresses = BTreeSet::new();
+                phones()
+                    .flat_map(|phone| self.resolvers.sighted(origin, &phone).collect::<Vec<_>>())
+                    .filter(|leg| addresses.insert(leg.address))
+                    .collect()
+            }
             MediaOrigin::Devices | MediaOrigin::RisPort if agent.is_on_call() => phones()
                 .find_map(|phone| self.resolvers.mapped(origin, &phone))
                 .map(|address| agent.mapped_leg(origin, address))

@@ -14,12 +14,15 @@ use super::line::{Directions, Line, MediaEnd, MediaLeg};
 /// Most phones kept of which signalling was seen.
 const MAX_SIGHTED: usize = 100_000;
 
+/// Whose an address is: one phone's, under all the names its signalling gives it.
+type Sockets = HashMap<(MediaOrigin, MediaAddress), Vec<Extension>>;
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resolvers {
     maps: BTreeMap<MediaOrigin, BTreeMap<Extension, MediaAddress>>,
     sighted: HashMap<(MediaOrigin, Extension), Line>,
-    sockets: HashMap<(MediaOrigin, MediaAddress), Extension>,
+    sockets: Sockets,
 }
 
 impl Resolvers {
@@ -62,11 +65,13 @@ impl Resolvers {
         }
         let mut concerned = vec![device.clone()];
         let socket = (origin, media.address);
-        if let Some(former) = self.sockets.get(&socket).filter(|former| *former != device).cloned() {
-            self.edit(origin, &former, |line| {
-                line.media.retain(|leg| leg.address != media.address);
-            });
-            concerned.push(former);
+        for former in self.sockets.get(&socket).cloned().unwrap_or_default() {
+            if former != *device && !self.is_same_phone(origin, &former, media) {
+                self.edit(origin, &former, |line| {
+                    line.media.retain(|leg| leg.address != media.address)
+                });
+                concerned.push(former);
+            }
         }
         let leg = MediaLeg {
             call: media.call.clone(),
@@ -86,6 +91,13 @@ impl Resolvers {
         concerned
     }
 
+    /// Whether a device at this address is another name of the phone there: it has the same call.
+    fn is_same_phone(&self, origin: MediaOrigin, device: &Extension, media: &MediaStarted) -> bool {
+        let line = self.sighted.get(&(origin, device.clone()));
+        let mut legs = line.into_iter().flat_map(|line| &line.media);
+        media.call.is_some() && legs.any(|leg| leg.address == media.address && leg.call == media.call)
+    }
+
     /// Signalling shows that media stop.
     pub fn stop(&mut self, origin: MediaOrigin, device: &Extension, media: &MediaStopped) {
         let end = MediaEnd {
@@ -103,14 +115,26 @@ impl Resolvers {
         change(line);
         for address in before {
             if line.media.iter().all(|leg| leg.address != address) {
-                self.sockets.remove(&(origin, address));
+                leave(&mut self.sockets, (origin, address), device);
             }
         }
         for leg in line.media.iter().filter(|leg| leg.address.port.is_some()) {
-            self.sockets.insert((origin, leg.address), device.clone());
+            let names = self.sockets.entry((origin, leg.address)).or_default();
+            if !names.contains(device) {
+                names.push(device.clone());
+            }
         }
         if line.is_empty() {
             self.sighted.remove(&key);
+        }
+    }
+}
+
+fn leave(sockets: &mut Sockets, socket: (MediaOrigin, MediaAddress), device: &Extension) {
+    if let Some(names) = sockets.get_mut(&socket) {
+        names.retain(|name| name != device);
+        if names.is_empty() {
+            sockets.remove(&socket);
         }
     }
 }

@@ -330,7 +330,7 @@ fn histories() -> impl Strategy<Value = Vec<(History, usize)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn agents_have_their_own_calls_and_media_however_their_histories_interleave(

@@ -17,6 +17,7 @@ mod links;
 mod listening;
 mod resolving;
 mod sessions;
+mod signalling;
 mod supervising;
 
 use super::*;

@@ -98,9 +98,17 @@ fn a_socket_seen_at_another_phone_is_that_ones() {
     house
         .engine
         .handle_sighting(MediaOrigin::Sip, &sighted("3001", ELSEWHERE), house.now);
-    house
-        .engine
-        .handle_sighting(MediaOrigin::Sip, &sighted("3002", ELSEWHERE), house.now);
+    let alias = sighted("6f2a", ELSEWHERE);
+    house.engine.handle_sighting(MediaOrigin::Sip, &alias, house.now);
+    assert!(house.heard(ELSEWHERE, GATEWAY, 10) > 0, "another name of the same call's phone");
+    let CtiEvent::MediaStarted(other) = sighted("3002", ELSEWHERE) else {
+        unreachable!()
+    };
+    let other = CtiEvent::from(MediaStarted {
+        call: Some("another".into()),
+        ..other
+    });
+    house.engine.handle_sighting(MediaOrigin::Sip, &other, house.now);
     assert_eq!(house.heard(ELSEWHERE, GATEWAY, 10), 0);
 }
 

@@ -1,5 +1,7 @@
 //! Sessions: who may start, take up and stop one, and what is written down.
 
+use silentmon_proto::cti::{TeamMember, TeamOperation, TeamUpdate};
+
 use super::*;
 
 #[test]
@@ -193,4 +195,32 @@ fn a_listing_of_many_agents_comes_in_pages() {
         })
         .collect();
     assert_eq!(pages, [(0, false), (500, true), (500, true), (201, false)]);
+}
+
+#[test]
+fn a_session_ends_soon_after_the_cti_source_takes_the_team_from_its_supervisor() {
+    let mut house = House::with_policy(|policy| policy.who = Who::Team);
+    let claims = |members: &[(&str, bool)]| {
+        let member = |(agent, supervisor): &(&str, bool)| TeamMember {
+            agent: (*agent).into(),
+            supervisor: *supervisor,
+        };
+        CtiEvent::from(TeamUpdate {
+            team: "claims".into(),
+            operation: TeamOperation::Replace,
+            members: members.iter().map(member).collect(),
+        })
+    };
+    house.talking();
+    house.cti(&claims(&[("4711", false), ("anna", true)]));
+    house.start(ANNA, "4711", None);
+    // A team told anew in two messages is without her for a moment.
+    house.cti(&claims(&[("4711", false)]));
+    house.pass(Duration::from_secs(5));
+    house.cti(&claims(&[("4711", false), ("anna", true)]));
+    house.pass(Duration::from_secs(30));
+    assert_eq!(house.engine.session_count(), 1);
+    house.cti(&claims(&[("4711", false)]));
+    house.pass(Duration::from_secs(12));
+    assert_eq!(house.engine.session_count(), 0);
 }

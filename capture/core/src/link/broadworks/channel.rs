@@ -266,6 +266,9 @@ impl BroadWorksLink {
             if self.open_endpoint().is_none() {
                 self.forget_subscriptions();
                 self.fail_procedures();
+            } else {
+                // What it was about to deliver is lost, and a gap would show only with the next event.
+                self.resync_all(now);
             }
         }
         for purpose in given_up {

@@ -199,8 +199,10 @@ impl BroadWorksLink {
         };
         subscription.backoff.succeeded();
         subscription.last_refresh = Some(now);
+        // What came early was then of an older subscription, which the server hadn't ended yet.
         if let Some(early) = subscription.id().filter(|early| *early != granted.subscription_id) {
             self.subscription_ids.remove(early);
+            subscription.sequence = None;
         }
         self.subscription_ids.insert(granted.subscription_id.clone(), index);
         subscription.state = State::Granted(granted.subscription_id);
@@ -270,6 +272,13 @@ impl BroadWorksLink {
             self.timers.set(Timer::Subscription(index), earliest);
         } else {
             self.refresh_subscription(index, now);
+        }
+    }
+
+    /// Asks for the state of every subscription in force.
+    pub(super) fn resync_all(&mut self, now: Instant) {
+        for index in 0..self.subscriptions.len() {
+            self.resync(index, now);
         }
     }
 

@@ -174,12 +174,10 @@ impl Calls {
         Some(renamed)
     }
 
-    /// An id isn't used any longer. The call, once no id of it is.
+    /// An id isn't used any longer. The call, once no id of it is; nothing for a call that has ended already.
     pub(super) fn end(&mut self, key: CallKey) -> Option<(CallKey, Call)> {
         let kept_as = self.resolve(key);
-        let Some(call) = self.known.get_mut(&kept_as) else {
-            return Some((kept_as, Call::default()));
-        };
+        let call = self.known.get_mut(&kept_as)?;
         call.open_ids.remove(&key);
         if !call.open_ids.is_empty() {
             return None;

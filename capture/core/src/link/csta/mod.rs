@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use silentmon_proto::cti::csta::{ConnectionId, Frame, Framer, InvokeId, Request, SnapshotEntry};
+use silentmon_proto::cti::csta::{ConnectionId, Frame, FrameError, Framer, InvokeId, Request, SnapshotEntry};
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{CallId, Extension};
 use silentmon_proto::reason::{Code, Reason};
@@ -73,7 +73,8 @@ pub struct CstaLink {
     agents: Agents,
     /// Snapshots that come in parts, by their `serviceCrossRefID`.
     parts: BTreeMap<String, (Extension, Vec<SnapshotEntry>)>,
-    heartbeat_at: Instant,
+    /// Absent: there are none.
+    heartbeat_at: Option<Instant>,
     unanswered: u32,
     /// When the next request of setting up may go out.
     setup_at: Instant,
@@ -99,7 +100,7 @@ impl CstaLink {
             calls: Calls::default(),
             agents: Agents::default(),
             parts: BTreeMap::new(),
-            heartbeat_at: now,
+            heartbeat_at: None,
             unanswered: 0,
             setup_at: now,
             told: None,
@@ -130,6 +131,16 @@ impl CstaLink {
     /// Whether what comes from there is of any interest.
     fn hears(&self, endpoint: Endpoint) -> bool {
         endpoint == self.endpoint && matches!(self.phase, Phase::Opening | Phase::Up | Phase::Closing { .. })
+    }
+
+    /// The stream can't be followed any further.
+    fn handle_damage(&mut self, error: &FrameError, now: Instant) {
+        match self.phase {
+            Phase::Closing { then, .. } => self.disconnect(then),
+            Phase::Waiting { .. } | Phase::Connecting | Phase::Opening | Phase::Up | Phase::Ended => {
+                self.fail(Code::CtiLinkDown, &format!("the stream is no CSTA: {error}"), now);
+            }
+        }
     }
 
     fn send(&mut self, invoke_id: InvokeId, request: &Request) {
@@ -250,7 +261,7 @@ impl CstaLink {
             return self.fail(Code::CtiLinkDown, &why, now);
         }
         self.unanswered += 1;
-        self.heartbeat_at = now + self.heartbeat_interval();
+        self.heartbeat_at = self.next_heartbeat(now);
         self.ask(Asked::Heartbeat, &Request::RequestSystemStatus, now);
     }
 }
@@ -271,9 +282,7 @@ impl StreamLink for CstaLink {
             match self.framer.next_frame() {
                 Ok(Some(frame)) => self.handle_frame(&frame, now),
                 Ok(None) => break,
-                Err(error) => {
-                    self.fail(Code::CtiLinkDown, &format!("the stream is no CSTA: {error}"), now);
-                }
+                Err(error) => self.handle_damage(&error, now),
             }
         }
         self.set_up(now);
@@ -343,8 +352,9 @@ impl StreamLink for CstaLink {
             Phase::Up => {
                 let renewal = self.session.as_ref().map(|session| session.renew_at);
                 let setup = self.may_set_up().then_some(self.setup_at);
-                let due = [self.pending.next_deadline(), renewal, setup, self.monitors.next_retry()];
-                due.into_iter().flatten().chain([self.heartbeat_at]).min()
+                let retry = self.monitors.next_retry();
+                let due = [self.pending.next_deadline(), self.heartbeat_at, renewal, setup, retry];
+                due.into_iter().flatten().min()
             }
         }
     }

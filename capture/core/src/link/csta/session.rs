@@ -157,7 +157,7 @@ impl CstaLink {
         self.phase = Phase::Up;
         self.old_session = None;
         self.backoff.succeeded();
-        self.heartbeat_at = now + self.heartbeat_interval();
+        self.heartbeat_at = self.next_heartbeat(now);
         self.setup_at = now;
         self.tell_link(None);
         if self.settings.system_register {
@@ -171,8 +171,9 @@ impl CstaLink {
         session.map_or(Duration::from_secs(600), |session| session.duration)
     }
 
-    pub(super) fn heartbeat_interval(&self) -> Duration {
-        self.settings.heartbeat.max(SHORTEST_HEARTBEAT)
+    pub(super) fn next_heartbeat(&self, now: Instant) -> Option<Instant> {
+        let interval = self.settings.heartbeat;
+        (!interval.is_zero()).then(|| now + interval.max(SHORTEST_HEARTBEAT))
     }
 
     pub(super) fn handle_timeout_connected(&mut self, now: Instant) {
@@ -183,7 +184,7 @@ impl CstaLink {
         if self.phase != Phase::Up {
             return;
         }
-        if self.heartbeat_at <= now {
+        if self.heartbeat_at.is_some_and(|at| at <= now) {
             self.heartbeat(now);
         }
         self.renew(now);

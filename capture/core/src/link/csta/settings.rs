@@ -20,7 +20,7 @@ pub struct CstaSettings {
     pub system_register: bool,
     /// Whether to ask who is signed in at each device (`GetAgentState`).
     pub agent_states: bool,
-    /// Time between heartbeats (`RequestSystemStatus`); three unanswered ones end the connection.
+    /// Time between heartbeats (`RequestSystemStatus`); three unanswered ones end the connection. Zero: none.
     pub heartbeat: Duration,
     /// Shortest time between two requests while monitors are set up.
     pub request_pause: Duration,

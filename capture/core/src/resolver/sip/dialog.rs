@@ -164,9 +164,9 @@ impl Dialog {
 
     /// The caller may part with a phone that answered too late, and keep the one he talks with.
     fn handle_bye(&mut self, from: Option<&str>, to: Option<&str>) -> Fate {
-        let is_known = |tag: Option<&str>| self.parties.iter().any(|party| Some(party.tag.as_str()) == tag);
+        let is_known = |tag: Option<&str>| self.parties.iter().any(|party| party.tag == tag.unwrap_or_default());
         let strange = !is_known(from) || !is_known(to);
-        if strange && self.parties.len() > 1 {
+        if strange && self.answered && self.parties.len() > 1 {
             return Fate::Unchanged;
         }
         Fate::Ended

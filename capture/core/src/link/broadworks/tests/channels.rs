@@ -170,17 +170,23 @@ fn the_servers_end_of_a_channel_is_not_acknowledged() {
 }
 
 #[test]
-fn while_one_channel_lives_the_subscriptions_do() {
+fn while_one_channel_lives_the_subscriptions_do_and_their_state_is_asked_for() {
     let mut pair = Pair::of(2, vec![MonitoredUser::agent("mkern@d", "3001")]);
     pair.open(Endpoint(0));
     pair.open(Endpoint(1));
     pair.grant_all();
     assert_eq!(pair.told_status(), [None]);
+    pair.pass(5);
     let stream = pair.streams[&Endpoint(0)];
     pair.streams.remove(&Endpoint(0));
     pair.link.handle_ended(stream, Closed::ByPeer, pair.now);
     pair.collect();
     assert_eq!(pair.told(), []);
+    for _ in 0..3 {
+        let request = pair.take("PUT", "/subscription/mkern@d");
+        assert_eq!(request.endpoint, Endpoint(1));
+        pair.answer(&request, 200, "");
+    }
     pair.event(
         "mkern@d/Advanced Call",
         "CallReceivedEvent",

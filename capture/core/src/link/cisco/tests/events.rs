@@ -140,6 +140,7 @@ fn tells_a_call_from_its_beginning_to_its_end() {
         connection!(CallHeldEvent, FIRST, HOLDING_DEVICE_ID = "3001"),
         connection!(CallRetrievedEvent, FIRST, RETRIEVING_DEVICE_ID = "3001"),
         cleared(FIRST, "3001", "3001"),
+        connection!(CallClearedEvent, FIRST,),
         end(FIRST),
     ]);
     let of_device = |kind| CallEvent {

@@ -7,6 +7,7 @@ mod failover;
 mod media;
 mod session;
 mod standby;
+mod wire;
 
 use std::time::Duration;
 

@@ -292,6 +292,13 @@ fn a_busy_destination_is_released_by_the_other_side_and_a_rejected_call_by_this_
         connection("FailedEvent", "81", "9000", "connected", failing),
     );
     assert_eq!(released_by(&failed), Some(ReleasingParty::Remote));
+    let own = "<failingDevice><deviceIdentifier>3001</deviceIdentifier></failingDevice>";
+    let failed = tell(&mut rig, "3001", connection("FailedEvent", "83", "3001", "fail", own));
+    assert_eq!(
+        released_by(&failed),
+        Some(ReleasingParty::Unknown),
+        "nobody asked for that"
+    );
     tell(
         &mut rig,
         "3001",

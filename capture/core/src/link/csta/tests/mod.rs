@@ -75,7 +75,9 @@ impl Rig {
     fn up(settings: CstaSettings) -> Self {
         let mut rig = Self::new(settings);
         rig.connect();
-        rig.accept_session("s1", 600);
+        if rig.link.settings.session.is_some() {
+            rig.accept_session("s1", 600);
+        }
         rig.accept_all();
         rig.events();
         rig

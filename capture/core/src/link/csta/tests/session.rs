@@ -239,6 +239,18 @@ fn an_answered_heartbeat_or_any_other_document_keeps_the_connection() {
 }
 
 #[test]
+fn an_interval_of_zero_turns_heartbeats_off() {
+    let mut rig = Rig::up(CstaSettings {
+        heartbeat: Duration::ZERO,
+        session: None,
+        ..settings(&[])
+    });
+    rig.pass(SECOND * 3600);
+    assert!(rig.received.is_empty());
+    assert_eq!(rig.link.poll_timeout(), None);
+}
+
+#[test]
 fn without_a_session_the_switch_is_only_asked_for_its_status() {
     let mut rig = Rig::new(CstaSettings {
         session: None,
@@ -428,6 +440,16 @@ fn closing_does_not_wait_for_ever() {
     rig.link.close(rig.now);
     assert_eq!(rig.link.poll_timeout(), None);
     assert_eq!(rig.link.poll_output(), None);
+}
+
+#[test]
+fn a_damaged_stream_while_closing_does_not_bring_the_link_back() {
+    let mut rig = Rig::up(settings(&["3001"]));
+    rig.link.close(rig.now);
+    rig.link.handle_bytes(rig.endpoint, b"no CSTA at all", rig.now);
+    rig.collect();
+    assert_eq!(rig.done, [StreamOutput::Disconnect(Endpoint(0))]);
+    assert_eq!(rig.link.poll_timeout(), None);
 }
 
 #[test]
