@@ -6,7 +6,7 @@ use anyhow::Context;
 use silentmon_capture_core::link::broadworks::{BroadWorksConfig, BroadWorksLink, MonitoredUser};
 use silentmon_capture_core::link::cisco::{self, CiscoLink, Sides};
 use silentmon_capture_core::link::csta::{CstaLink, CstaSettings, SessionSettings};
-use silentmon_capture_core::risport::{RisPort, RisPortConfig};
+use silentmon_capture_core::resolver::risport::{RisPort, RisPortConfig};
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::cti::http::{Authorisation, HttpEndpoint, Plaintext};
 use silentmon_capture_io::cti::stream::{StreamEndpoint, TlsTo};

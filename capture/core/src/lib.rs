@@ -9,6 +9,5 @@ pub mod filter;
 pub mod link;
 pub mod policy;
 pub mod resolver;
-pub mod risport;
 pub mod session;
 pub mod stream;

@@ -1,10 +1,12 @@
 //! Media addresses from the signalling that passes on the same mirror: SIP dialogs with their SDP, SCCP between phones
-//! and call managers. Sans-IO: packets in, sightings out, in the words of the CTI event model.
+//! and call managers. Sans-IO: packets in, sightings out, in the words of the CTI event model. Beside it [`risport`], which
+//! asks a call manager where its phones are.
 //!
 //! A sighting names the device by every name the signalling gives it: extension, user part, device name. It says where
 //! that phone receives and sends, to whom, in which codec, and whether encrypted.
 
 mod publish;
+pub mod risport;
 mod sccp;
 mod signalling;
 mod sip;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::PayloadType;
+use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 use silentmon_proto::{sccp as sccp_wire, sip as sip_wire};
 
@@ -25,7 +28,6 @@ pub use signalling::{Signalling, Transport};
 use crate::filter::{SignallingPorts, SignallingProtocol};
 use publish::Publisher;
 use sccp::Phones;
-use silentmon_proto::relay::MediaOrigin;
 use sip::Dialogs;
 use tcp::{Flows, Framing, Piece};
 

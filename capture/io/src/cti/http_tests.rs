@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use silentmon_capture_core::link::broadworks::{BroadWorksConfig, BroadWorksLink, MonitoredUser};
-use silentmon_capture_core::risport::{RisPort, RisPortConfig};
+use silentmon_capture_core::resolver::risport::{RisPort, RisPortConfig};
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{Extension, MediaAddress};
 use silentmon_proto::reason::Code;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use silentmon_capture_core::link::{HttpLink, LinkCommand, LinkEvent, StreamLink};
-use silentmon_capture_core::risport::RisPort;
+use silentmon_capture_core::resolver::risport::RisPort;
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{Extension, LinkName, MediaAddress};
 use tokio::sync::mpsc;

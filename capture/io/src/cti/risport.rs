@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use silentmon_capture_core::link::Closed;
-use silentmon_capture_core::risport::{RisPort, RisPortEvent};
+use silentmon_capture_core::resolver::risport::{RisPort, RisPortEvent};
 use silentmon_proto::cti::risport::{ACTION, PATH};
 use silentmon_proto::ids::{Extension, MediaAddress};
 use tokio::sync::mpsc;
