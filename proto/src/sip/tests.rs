@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "the reference messages are files")]
+
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
