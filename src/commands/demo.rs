@@ -130,7 +130,7 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 /// The call's events, again for each round of the capture file, and for as long as it is listened to.
 fn events(seconds: u32) -> anyhow::Result<String> {
     let rounds = seconds / u32::try_from(ROUND.as_secs())? + 2;
-    let mut script = String::new();
+    let mut lines = Vec::new();
     for round in 0..rounds {
         for line in EVENTS.lines() {
             let mut event: serde_json::Value = serde_json::from_str(line).context("reading the embedded CTI events")?;
@@ -139,10 +139,10 @@ fn events(seconds: u32) -> anyhow::Result<String> {
             if event.get("call").is_some() {
                 event["call"] = (CALL_NUMBER + round).to_string().into();
             }
-            script += &format!("{event}\n");
+            lines.push(event.to_string());
         }
     }
-    Ok(script)
+    Ok(lines.join("\n"))
 }
 
 fn simulation(script: &Path, sides: [SocketAddr; 2]) -> Vec<OsString> {

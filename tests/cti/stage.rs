@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::common::{House, Service, free_address, said, silentmon};
 use super::heard::{Stretch, stretches};
-use super::lab::{INTERFACE, Lab, Running};
+use super::lab::{INTERFACE, Lab, MIRROR, Running};
 use super::media::{Mirror, Tone};
 
 /// The source that is simulated.
@@ -137,7 +137,11 @@ name = "source"
     pub fn send(&self, begun: SystemTime) -> Option<Running> {
         let Place::Lab(lab) = &self.place else { return None };
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cti/send-frames");
-        Some(lab.send(&script, &self.house.path("mirror.pcap"), begun))
+        let since_epoch = begun.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut command = lab.at_mirror(script);
+        command.arg(MIRROR).arg(self.house.path("mirror.pcap"));
+        command.arg(since_epoch.as_secs_f64().to_string());
+        Some(Running::start(command))
     }
 
     /// Waits until the service knows an agent, then listens to him into a WAV file.

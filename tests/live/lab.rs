@@ -1,16 +1,18 @@
 //! Two network namespaces joined by a veth pair: one is the mirror port, in the other the capture server runs.
 //! Frames are sent by `tcpreplay` at the pace of the capture, so the kernel's own path for tagged frames is tested.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::common::{House, Service, silentmon};
 
 /// Name of the interface at which the capture server sees the mirror.
 pub const INTERFACE: &str = "span0";
-const MIRROR: &str = "mirror0";
+/// Name of the interface into which the mirror sends.
+pub const MIRROR: &str = "mirror0";
 static LABS: AtomicU32 = AtomicU32::new(0);
 
 /// The two namespaces, removed at the end.
@@ -64,34 +66,21 @@ impl Lab {
         Service::start(self.inside(&command))
     }
 
+    /// A command at the other end of the veth pair, whose interface there is [`MIRROR`].
+    pub fn at_mirror(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.mirror]).arg(program);
+        command
+    }
+
     /// Sends the RTP of one call into the mirror at its real pace: two legs of 50 packets a second.
     ///
     /// By rate and not by the file's stamps: those `tcpreplay` follows frame by frame and falls behind, by 0.4 to 2.5 s
     /// in 24 s on a busy machine, whereas a rate is kept to a few milliseconds.
     pub fn play(&self, capture: &Path) -> Running {
-        let mut command = Command::new("ip");
-        command.args([
-            "netns",
-            "exec",
-            &self.mirror,
-            "tcpreplay",
-            "--quiet",
-            "--timer",
-            "nano",
-            "--pps",
-            "100",
-        ]);
+        let mut command = self.at_mirror("tcpreplay");
+        command.args(["--quiet", "--timer", "nano", "--pps", "100"]);
         command.args(["--intf1", MIRROR]).arg(capture);
-        Running::start(command)
-    }
-
-    /// Runs `sender` with the mirror's interface, a capture file and a time of the day as arguments.
-    pub fn send(&self, sender: &Path, capture: &Path, begun: SystemTime) -> Running {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.mirror]);
-        command.arg(sender).arg(MIRROR).arg(capture);
-        let since_epoch = begun.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        command.arg(since_epoch.as_secs_f64().to_string());
         Running::start(command)
     }
 }

@@ -177,7 +177,7 @@ struct Task {
 enum Input {
     Order(Option<Command>),
     Dialled(Result<Channel, ConnectError>),
-    Message(Result<Option<ServerMessage>, ControlError>),
+    Message(Box<Result<Option<ServerMessage>, ControlError>>),
     Datagram(Result<Bytes, Closed>),
     Timeout,
 }
@@ -196,7 +196,7 @@ impl Task {
             match input {
                 Input::Order(order) => self.order(order, now),
                 Input::Dialled(outcome) => self.dialled(outcome, now),
-                Input::Message(message) => self.message(message, now),
+                Input::Message(message) => self.message(*message, now),
                 Input::Datagram(datagram) => self.datagram(datagram, now),
                 Input::Timeout => self.timeout(now),
             }
@@ -216,7 +216,7 @@ impl Task {
         tokio::select! {
             order = self.orders.recv() => Input::Order(order),
             outcome = or_never(self.dialling.as_mut()) => Input::Dialled(outcome),
-            message = message => Input::Message(message),
+            message = message => Input::Message(Box::new(message)),
             datagram = datagram => Input::Datagram(datagram),
             () = timeout => Input::Timeout,
         }
