@@ -68,7 +68,7 @@ impl Resolvers {
         for former in self.sockets.get(&socket).cloned().unwrap_or_default() {
             if former != *device && !self.is_same_phone(origin, &former, media) {
                 self.edit(origin, &former, |line| {
-                    line.media.retain(|leg| leg.address != media.address)
+                    line.media.retain(|leg| leg.address != media.address);
                 });
                 concerned.push(former);
             }

@@ -453,14 +453,14 @@ fn a_phone_is_told_by_all_its_names() {
         PHONE,
         &response(200, "INVITE", 1).with(audio("10.1.1.30:7000", "")),
     );
-    let names: BTreeSet<_> = mirror
+    let devices: BTreeSet<_> = mirror
         .resolver
         .sip_media
         .told()
         .map(|(device, _)| device.to_owned())
         .collect();
     let expected = ["3001", "49303001", "6f2a", "SEP001122334455", "3002"];
-    assert_eq!(names, expected.map(str::to_owned).into());
+    assert_eq!(devices, expected.map(str::to_owned).into());
 }
 
 #[test]
@@ -561,9 +561,10 @@ fn a_skinny_phone_that_hangs_up_or_goes_away_has_no_media() {
     for closes in [false, true] {
         let mut mirror = Mirror::new();
         skinny_call(&mut mirror);
-        let told = match closes {
-            true => mirror.segment(SKINNY, MANAGER, b"", true),
-            false => mirror.tcp(MANAGER, SKINNY, &sccp(0x111, &[2, 1, 81])),
+        let told = if closes {
+            mirror.segment(SKINNY, MANAGER, b"", true)
+        } else {
+            mirror.tcp(MANAGER, SKINNY, &sccp(0x111, &[2, 1, 81]))
         };
         assert_eq!(told.len(), 2, "{told:?}");
     }

@@ -126,7 +126,8 @@ proptest! {
 
     #[test]
     fn any_order_of_segments_gives_the_same_messages(order in Just((0_u32..12).collect::<Vec<_>>()).prop_shuffle()) {
-        let stream: String = "abcdefgh".chars().map(|c| format!("{c}{}", ".".repeat(usize::from(c as u8 - b'a')))).collect();
+        let word = |(length, letter): (usize, char)| [letter.to_string(), ".".repeat(length)].concat();
+        let stream: String = "abcdefgh".chars().enumerate().map(word).collect();
         let mut listener = Listener::opened_at(0);
         for part in order {
             let start = part as usize * 3;
