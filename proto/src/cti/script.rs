@@ -73,7 +73,11 @@ pub fn parse_events(text: &str) -> Result<Vec<CtiEvent>, ScriptError> {
         for (index, item) in items.into_iter().enumerate() {
             events.push(parse_event(item).map_err(|what| ScriptError {
                 line,
-                what: if index == 0 { what } else { format!("event {}: {what}", index + 1) },
+                what: if index == 0 {
+                    what
+                } else {
+                    format!("event {}: {what}", index + 1)
+                },
             })?);
         }
     }

@@ -100,7 +100,10 @@ fn a_socket_seen_at_another_phone_is_that_ones() {
         .handle_sighting(MediaOrigin::Sip, &sighted("3001", ELSEWHERE), house.now);
     let alias = sighted("6f2a", ELSEWHERE);
     house.engine.handle_sighting(MediaOrigin::Sip, &alias, house.now);
-    assert!(house.heard(ELSEWHERE, GATEWAY, 10) > 0, "another name of the same call's phone");
+    assert!(
+        house.heard(ELSEWHERE, GATEWAY, 10) > 0,
+        "another name of the same call's phone"
+    );
     let CtiEvent::MediaStarted(other) = sighted("3002", ELSEWHERE) else {
         unreachable!()
     };
