@@ -52,7 +52,7 @@ pub fn start(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow::Result
         match section {
             // These have no link: the one goes by the capture file's time, the other comes to us.
             CtiSection::Script(_) | CtiSection::Http(_) => {}
-            CtiSection::CiscoCtiServer(section) => start_cisco(name, section, sources)?,
+            CtiSection::CiscoCtiServer(section) => start_cisco(name, section, config, sources)?,
             CtiSection::Broadworks(section) => start_broadworks(name, section, sources)?,
             CtiSection::Csta(section) => start_csta(name, section, sources)?,
         }
@@ -60,7 +60,14 @@ pub fn start(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow::Result
     Ok(())
 }
 
-fn start_cisco(name: LinkName, section: &CiscoCtiServerSection, sources: &mut CtiSources) -> anyhow::Result<()> {
+/// The phones of the device map are asked for from the beginning: a server that has just started learns of calls in
+/// progress there without waiting for their next event.
+fn start_cisco(
+    name: LinkName,
+    section: &CiscoCtiServerSection,
+    config: &CaptureConfig,
+    sources: &mut CtiSources,
+) -> anyhow::Result<()> {
     let password = secret::of_source(
         &name,
         "client_password",
@@ -73,6 +80,7 @@ fn start_cisco(name: LinkName, section: &CiscoCtiServerSection, sources: &mut Ct
     let sides: Vec<_> = std::iter::once(&section.side_a).chain(&section.side_b).collect();
     let settings = cisco::Settings {
         signature: section.client_signature.clone().unwrap_or_default(),
+        devices: config.all_devices()?.into_keys().collect(),
         peripherals: section.peripheral_id.map(PeripheralId).into_iter().collect(),
         protocol_version: first,
         lowest_version: defaults.lowest_version.min(first),

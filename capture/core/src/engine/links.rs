@@ -31,7 +31,7 @@ pub(super) struct Links {
 #[derive(Debug, Default)]
 struct Link {
     down: Option<Reason>,
-    supervises: bool,
+    controls: &'static [SuperviseAction],
     /// When it last came back after it was down, until what was told before has been looked through.
     back: Option<Instant>,
 }
@@ -81,10 +81,12 @@ impl Links {
         Some(self.by_name.entry(name.clone()).or_default())
     }
 
-    fn supervises(&self, name: &LinkName) -> bool {
-        self.by_name
-            .get(name)
-            .is_some_and(|link| link.supervises && link.down.is_none())
+    /// What a link can do for a supervisor now.
+    fn controls(&self, name: &LinkName) -> &'static [SuperviseAction] {
+        match self.by_name.get(name) {
+            Some(link) if link.down.is_none() => link.controls,
+            _ => &[],
+        }
     }
 }
 
@@ -97,10 +99,10 @@ impl Engine {
         }
     }
 
-    /// Takes up whether a link can bring a supervisor into a call.
-    pub fn handle_link_capabilities(&mut self, link: &LinkName, supervises: bool) {
+    /// Takes up what a link can do for a supervisor.
+    pub fn handle_link_controls(&mut self, link: &LinkName, controls: &'static [SuperviseAction]) {
         if let Some(link) = self.links.of_name(link) {
-            link.supervises = supervises;
+            link.controls = controls;
         }
     }
 
@@ -144,17 +146,17 @@ impl Engine {
 
     /// What the link of an agent can do for a supervisor.
     pub(super) fn controls(&self, agent: &AgentId) -> Vec<SuperviseAction> {
-        match self.supervising_link(agent) {
-            Some(_) => vec![SuperviseAction::BargeIn, SuperviseAction::Intercept],
-            None => Vec::new(),
-        }
+        let link = self.supervising_link(agent);
+        link.map_or(&[][..], |link| self.links.controls(link)).to_vec()
     }
 
+    /// The link that the agent's events come from or, where that isn't known, the only one that can do anything.
     fn supervising_link(&self, agent: &AgentId) -> Option<&LinkName> {
         if let Some(link) = self.link_of.get(agent) {
-            return Some(link).filter(|link| self.links.supervises(link));
+            return Some(link);
         }
-        let mut able = self.links.by_name.keys().filter(|link| self.links.supervises(link));
+        let links = self.links.by_name.keys();
+        let mut able = links.filter(|link| !self.links.controls(link).is_empty());
         let only = able.next()?;
         able.next().is_none().then_some(only)
     }
@@ -210,8 +212,9 @@ impl Engine {
     /// The command, and the link it goes to.
     fn supervise_command(&self, record: &SuperviseRecord) -> Result<(LinkName, Supervise), String> {
         let id = &record.agent;
-        let Some(link) = self.supervising_link(id) else {
-            return Err("The CTI link can't bring a supervisor into a call.".to_owned());
+        let able = |link: &&LinkName| self.links.controls(link).contains(&record.action);
+        let Some(link) = self.supervising_link(id).filter(able) else {
+            return Err("The CTI link can't bring a supervisor into a call in this way.".to_owned());
         };
         if self.links.commands.len() >= MAX_COMMANDS {
             return Err("Too many requests are under way.".to_owned());

@@ -106,6 +106,8 @@ pub enum Closed {
 
 /// A link over a stream of bytes (TCP or TLS): Cisco CTI Server, CSTA.
 pub trait StreamLink {
+    /// What it can do for a supervisor in an agent's call.
+    fn controls(&self) -> &'static [SuperviseAction];
     /// The connection asked for is open.
     fn handle_connected(&mut self, endpoint: Endpoint, now: Instant);
     /// Bytes came, in whatever portions.
@@ -139,6 +141,8 @@ pub enum StreamOutput {
 
 /// A link over HTTP: BroadWorks Xsi-Events.
 pub trait HttpLink {
+    /// What it can do for a supervisor in an agent's call.
+    fn controls(&self) -> &'static [SuperviseAction];
     /// The status line and headers of an answer came; for a request without `streaming`, with its whole body.
     fn handle_response(&mut self, request: HttpRequestId, status: u16, body: &[u8], now: Instant);
     /// A piece of a streaming answer's body came, in whatever portions.

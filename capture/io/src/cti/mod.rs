@@ -13,7 +13,7 @@ pub mod stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use silentmon_capture_core::link::{HttpLink, LinkCommand, LinkEvent, StreamLink};
+use silentmon_capture_core::link::{HttpLink, LinkCommand, LinkEvent, StreamLink, SuperviseAction};
 use silentmon_capture_core::resolver::risport::RisPort;
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{Extension, LinkName, MediaAddress};
@@ -63,16 +63,7 @@ pub struct CtiSources {
 
 struct Registered {
     commands: mpsc::Sender<LinkCommand>,
-    supervising: Supervising,
-}
-
-/// Whether a link can bring a supervisor into an agent's call (requirements S5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Supervising {
-    /// It can.
-    Possible,
-    /// Its source has no service for that.
-    Impossible,
+    controls: &'static [SuperviseAction],
 }
 
 impl CtiSources {
@@ -98,7 +89,7 @@ impl CtiSources {
 
     /// Starts a link over TCP or TLS. Must be called within a tokio runtime.
     pub fn start_stream(&mut self, name: LinkName, link: Box<dyn StreamLink + Send>, endpoints: Vec<StreamEndpoint>) {
-        let (events, commands) = self.register(name, Supervising::Possible);
+        let (events, commands) = self.register(name, link.controls());
         let shutdown = self.shutdown.clone();
         self.tasks
             .spawn(run_stream_link(link, endpoints, self.clock, events, commands, shutdown));
@@ -106,7 +97,7 @@ impl CtiSources {
 
     /// Starts a link over HTTP. Must be called within a tokio runtime.
     pub fn start_http(&mut self, name: LinkName, link: Box<dyn HttpLink + Send>, endpoints: Vec<HttpEndpoint>) {
-        let (events, commands) = self.register(name, Supervising::Impossible);
+        let (events, commands) = self.register(name, link.controls());
         let shutdown = self.shutdown.clone();
         self.tasks
             .spawn(run_http_link(link, endpoints, self.clock, events, commands, shutdown));
@@ -155,11 +146,11 @@ impl CtiSources {
     fn register(
         &mut self,
         name: LinkName,
-        supervising: Supervising,
+        controls: &'static [SuperviseAction],
     ) -> (mpsc::Sender<LinkEvent>, mpsc::Receiver<LinkCommand>) {
         let (events, mut queue) = mpsc::channel(LINK_QUEUE);
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
-        self.links.insert(name.clone(), Registered { commands, supervising });
+        self.links.insert(name.clone(), Registered { commands, controls });
         let told = self.told.clone();
         self.tasks.spawn(async move {
             while let Some(event) = queue.recv().await {
@@ -172,9 +163,9 @@ impl CtiSources {
         (events, command_queue)
     }
 
-    /// The links there are, and what each can do.
-    pub(crate) fn links(&self) -> impl Iterator<Item = (&LinkName, Supervising)> {
-        self.links.iter().map(|(name, link)| (name, link.supervising))
+    /// The links there are, and what each can do for a supervisor.
+    pub(crate) fn links(&self) -> impl Iterator<Item = (&LinkName, &'static [SuperviseAction])> {
+        self.links.iter().map(|(name, link)| (name, link.controls))
     }
 
     /// What a source tells next. Safe to be given up in a `select`.

@@ -9,6 +9,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use silentmon_capture_core::link::SuperviseAction;
+
 use super::*;
 
 /// Greets with `hello`, tells each number that comes on a line of its own, says `bye` at the end; goes round its
@@ -48,6 +50,10 @@ impl Lines {
 }
 
 impl StreamLink for Lines {
+    fn controls(&self) -> &'static [SuperviseAction] {
+        &[]
+    }
+
     fn handle_connected(&mut self, endpoint: Endpoint, now: Instant) {
         self.outputs
             .push_back(StreamOutput::Send(endpoint, b"hello\n".to_vec()));

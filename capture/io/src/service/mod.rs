@@ -31,7 +31,7 @@ use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
 use self::journal::{JournalThread, Written};
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
-use crate::cti::{CtiSources, Supervising, Told};
+use crate::cti::{CtiSources, Told};
 use crate::feed::{Batch, CaptureEnd, CaptureHandle};
 
 /// Waiting inputs of all connections together before a talkative one has to wait.
@@ -122,10 +122,8 @@ impl Service {
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
         };
-        for (link, supervising) in service.sources.links() {
-            service
-                .engine
-                .handle_link_capabilities(link, supervising == Supervising::Possible);
+        for (link, controls) in service.sources.links() {
+            service.engine.handle_link_controls(link, controls);
         }
         service.change_filter();
         let mut batches = service.capture.batches();

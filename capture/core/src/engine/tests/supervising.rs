@@ -9,7 +9,7 @@ fn able() -> House {
     let mut house = House::new();
     let link = "cisco".into();
     house.link(None);
-    house.engine.handle_link_capabilities(&link, true);
+    house.engine.handle_link_controls(&link, &[SuperviseAction::BargeIn]);
     house.signed_in("4711", "3001", AgentState::Talking);
     house.call("4711", "81", CallEventKind::Established);
     house.media("4711", "81", PHONE);
@@ -49,8 +49,7 @@ fn command(house: &House) -> Option<Supervise> {
 #[test]
 fn a_supervisor_joins_the_call_he_hears_and_goes_on_listening() {
     let mut house = able();
-    let controls = [SuperviseAction::BargeIn, SuperviseAction::Intercept];
-    assert_eq!(house.last_status().controls, controls);
+    assert_eq!(house.last_status().controls, [SuperviseAction::BargeIn]);
     barge_in(&mut house, ANNA);
     let command = command(&house).expect("a command");
     assert_eq!((command.device.as_str(), command.call.as_str()), ("3001", "81"));
@@ -75,7 +74,7 @@ fn a_request_for_anothers_session_is_refused() {
 #[test]
 fn where_the_link_cannot_do_it_the_control_is_absent_and_a_request_refused() {
     let mut house = able();
-    house.engine.handle_link_capabilities(&"cisco".into(), false);
+    house.engine.handle_link_controls(&"cisco".into(), &[]);
     house.call("4711", "81", CallEventKind::Held);
     assert!(house.last_status().controls.is_empty());
     house.call("4711", "81", CallEventKind::Retrieved);

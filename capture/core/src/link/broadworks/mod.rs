@@ -27,7 +27,7 @@ use self::hoteling::Procedure;
 use self::requests::{Purpose, Requests};
 use self::subscription::{Package, Subscription};
 use self::timers::{Timer, Timers};
-use super::{Closed, Endpoint, HttpLink, HttpOutput, HttpRequestId, LinkCommand, LinkEvent};
+use super::{Closed, Endpoint, HttpLink, HttpOutput, HttpRequestId, LinkCommand, LinkEvent, SuperviseAction};
 
 /// See the module.
 #[derive(Debug)]
@@ -251,6 +251,10 @@ impl BroadWorksLink {
 }
 
 impl HttpLink for BroadWorksLink {
+    fn controls(&self) -> &'static [SuperviseAction] {
+        &[]
+    }
+
     fn handle_response(&mut self, request: HttpRequestId, status: u16, body: &[u8], now: Instant) {
         let purpose = match self.requests.purpose(request) {
             // Its body is still to come.

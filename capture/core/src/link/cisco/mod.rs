@@ -33,7 +33,7 @@ use self::normalise::{Normaliser, Outcome};
 use self::requests::Requests;
 pub use self::settings::{Password, Settings, Sides};
 use self::side::{Side, Step};
-use super::{Closed, Endpoint, LinkCommand, LinkEvent, StreamLink, StreamOutput};
+use super::{Closed, Endpoint, LinkCommand, LinkEvent, StreamLink, StreamOutput, SuperviseAction};
 
 /// A link to one CTI Server or a pair of them. It connects by itself and never gives up until it is closed.
 #[derive(Debug)]
@@ -148,6 +148,10 @@ impl CiscoLink {
 }
 
 impl StreamLink for CiscoLink {
+    fn controls(&self) -> &'static [SuperviseAction] {
+        &[SuperviseAction::BargeIn, SuperviseAction::Intercept]
+    }
+
     fn handle_connected(&mut self, endpoint: Endpoint, now: Instant) {
         let invoke_id = self.next_invoke_id();
         let Some(side) = self.sides.get_mut(endpoint.0) else {

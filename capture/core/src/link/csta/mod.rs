@@ -267,6 +267,10 @@ impl CstaLink {
 }
 
 impl StreamLink for CstaLink {
+    fn controls(&self) -> &'static [SuperviseAction] {
+        &[SuperviseAction::BargeIn]
+    }
+
     fn handle_connected(&mut self, endpoint: Endpoint, now: Instant) {
         if endpoint == self.endpoint && self.phase == Phase::Connecting {
             self.open(now);
