@@ -39,7 +39,7 @@ fn a_session_starts_the_script_and_the_counters_say_what_happened() {
         folder.path(),
         "{\"at\":0,\"event\":\"agent_state\",\"agent\":\"4711\",\"state\":\"available\"}\n",
     );
-    let mut simulator = simulate(&script, &["cti-server", "--end-after", "0"])
+    let mut simulator = simulate(&script, &["cti-server", "--end-after", "1"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -71,7 +71,7 @@ fn the_same_script_is_played_by_each_simulator() {
          {\"at\":0,\"fault\":\"close\"}\n",
     );
     for protocol in ["cti-server", "csta", "broadworks"] {
-        let output = simulate(&script, &[protocol, "--start", "immediately", "--end-after", "0"])
+        let output = simulate(&script, &[protocol, "--start", "immediately", "--end-after", "1"])
             .output()
             .expect("a simulator");
         let counters: serde_json::Value = serde_json::from_slice(&output.stdout).expect("counters");

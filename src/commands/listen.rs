@@ -1,6 +1,5 @@
 //! `silentmon listen AGENT`: hears an agent from a terminal, for a while or until it is stopped.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -217,8 +216,8 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
 /// Lines typed at a terminal; none where nobody can type or nothing is to be asked for.
 fn keyboard(wanted: bool) -> mpsc::UnboundedReceiver<String> {
     let (sender, lines) = mpsc::unbounded_channel();
-    if wanted && std::io::stdin().is_terminal() {
-        // The thread waits for the terminal until the program ends.
+    if wanted {
+        // The thread waits for the next line until the program ends.
         std::thread::spawn(move || {
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {

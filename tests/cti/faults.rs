@@ -6,6 +6,7 @@ use super::common::{Service, free_address};
 use super::heard::assert_heard;
 use super::media::{Mirror, Talk, Tone};
 use super::stage::{Place, Source, Stage};
+use super::together;
 
 const TONES: [Tone; 4] = [300, 500, 700, 900];
 const DEVICES: &str = "[devices]\n\"3001\" = \"10.1.1.20\"\n";
@@ -75,6 +76,14 @@ fn seconds_of(line: &str) -> f64 {
 }
 
 #[test]
+fn sound_goes_on_whatever_happens_to_the_source() {
+    together([
+        ("cti-server", sound_goes_on_whatever_happens_to_a_cti_server),
+        ("csta", sound_goes_on_whatever_happens_to_a_csta_switch),
+        ("broadworks", sound_goes_on_whatever_happens_to_broadworks),
+    ]);
+}
+
 fn sound_goes_on_whatever_happens_to_a_cti_server() {
     let faults = r#"
 {"at":7.0,"fault":"down","side":"a","seconds":4,"how":"rst"}
@@ -89,7 +98,6 @@ fn sound_goes_on_whatever_happens_to_a_cti_server() {
     survives("cti-server", &stage, "3001", faults);
 }
 
-#[test]
 fn sound_goes_on_whatever_happens_to_a_csta_switch() {
     let faults = r#"
 {"at":7.0,"fault":"down","seconds":3,"how":"rst"}
@@ -102,7 +110,6 @@ fn sound_goes_on_whatever_happens_to_a_csta_switch() {
     survives("csta", &stage, "3001", faults);
 }
 
-#[test]
 fn sound_goes_on_whatever_happens_to_broadworks() {
     let faults = r#"
 {"at":7.0,"fault":"down","side":"a","seconds":4,"how":"rst"}
@@ -140,18 +147,14 @@ fn closes_a_stuck_call(source: Source, agent: &str, sections: &str) {
 }
 
 #[test]
-fn a_call_that_ended_unseen_is_closed_by_a_cti_servers_snapshot() {
-    closes_a_stuck_call(Source::CtiServer, "3001", "");
-}
-
-#[test]
-fn a_call_that_ended_unseen_is_closed_by_a_csta_snapshot() {
-    closes_a_stuck_call(Source::Csta, "3001", "");
-}
-
-#[test]
-fn a_call_that_ended_unseen_is_closed_by_broadworks_resynchronisation() {
-    closes_a_stuck_call(Source::BroadWorks, "3001@example.com", "");
+fn a_call_that_ended_unseen_is_closed_by_a_snapshot() {
+    together([
+        ("cti-server", || closes_a_stuck_call(Source::CtiServer, "3001", "")),
+        ("csta", || closes_a_stuck_call(Source::Csta, "3001", "")),
+        ("broadworks", || {
+            closes_a_stuck_call(Source::BroadWorks, "3001@example.com", "")
+        }),
+    ]);
 }
 
 const SIGNED_IN: &str = r#"{"at":0.0,"event":"agent_state","agent":"3001","extension":"3001","state":"available"}"#;

@@ -4,6 +4,7 @@ use super::heard::assert_heard;
 use super::lab::Lab;
 use super::media::{Mirror, Talk, Tone};
 use super::stage::{Place, Source, Stage};
+use super::together;
 
 const TONES: [Tone; 10] = [300, 500, 400, 600, 700, 900, 1100, 1300, 1700, 1900];
 /// From the service's start to an open session.
@@ -68,6 +69,23 @@ fn follows(stage: &Stage, mirror: &Mirror, agent: &str) {
 const DEVICES: &str = "[devices]\n\"3001\" = \"10.1.1.20\"\n\"3002\" = \"10.1.1.21\"\n";
 
 #[test]
+fn agents_are_followed_from_call_to_call_on_a_recorded_mirror() {
+    together([
+        ("cti-server", an_agent_of_a_cti_server_is_followed_from_call_to_call),
+        ("csta", an_agent_of_a_csta_switch_is_followed_by_the_device_map),
+        ("broadworks", a_user_of_broadworks_is_followed_by_the_device_map),
+    ]);
+}
+
+#[test]
+fn agents_are_followed_from_call_to_call_on_a_real_interface() {
+    together([
+        ("cti-server", an_agent_of_a_cti_server_is_followed_on_a_real_interface),
+        ("csta", an_agent_of_a_csta_switch_is_followed_on_a_real_interface_by_sip),
+        ("broadworks", a_user_of_broadworks_is_followed_on_a_real_interface),
+    ]);
+}
+
 fn an_agent_of_a_cti_server_is_followed_from_call_to_call() {
     // The agent's phone goes on sending while a call is held: the RTP events alone say what may be heard.
     let mirror = phones()
@@ -76,17 +94,10 @@ fn an_agent_of_a_cti_server_is_followed_from_call_to_call() {
     follows(&Stage::build(Source::CtiServer, Place::File, "", ""), &mirror, "3001");
 }
 
-#[test]
 fn an_agent_of_a_csta_switch_is_followed_by_the_device_map() {
-    let more = "";
-    follows(
-        &Stage::build(Source::Csta, Place::File, more, DEVICES),
-        &phones(),
-        "3001",
-    );
+    follows(&Stage::build(Source::Csta, Place::File, "", DEVICES), &phones(), "3001");
 }
 
-#[test]
 fn a_user_of_broadworks_is_followed_by_the_device_map() {
     follows(
         &Stage::build(Source::BroadWorks, Place::File, "", DEVICES),
@@ -95,7 +106,6 @@ fn a_user_of_broadworks_is_followed_by_the_device_map() {
     );
 }
 
-#[test]
 fn an_agent_of_a_cti_server_is_followed_on_a_real_interface() {
     let Some(lab) = Lab::build() else { return };
     follows(
@@ -105,14 +115,12 @@ fn an_agent_of_a_cti_server_is_followed_on_a_real_interface() {
     );
 }
 
-#[test]
 fn an_agent_of_a_csta_switch_is_followed_on_a_real_interface_by_sip() {
     let Some(lab) = Lab::build() else { return };
     let mirror = super::dialogs::with_sip(phones());
     follows(&Stage::build(Source::Csta, Place::Lab(lab), "", ""), &mirror, "3001");
 }
 
-#[test]
 fn a_user_of_broadworks_is_followed_on_a_real_interface() {
     let Some(lab) = Lab::build() else { return };
     let stage = Stage::build(Source::BroadWorks, Place::Lab(lab), "", DEVICES);

@@ -15,8 +15,19 @@ mod dialogs;
 mod faults;
 mod following;
 mod heard;
+mod joining;
 #[path = "../live/lab.rs"]
 #[allow(dead_code, reason = "the tests of live capture use more of it")]
 mod lab;
 mod media;
 mod stage;
+
+/// Plays that take their time, beside each other; the name of one that fails stands in its message.
+fn together(plays: [(&str, fn()); 3]) {
+    std::thread::scope(|scope| {
+        for (name, play) in plays {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            thread.spawn_scoped(scope, play).expect("a thread starts");
+        }
+    });
+}

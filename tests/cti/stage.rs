@@ -117,8 +117,14 @@ name = "source"
         }
         command.args(more);
         let mut command = self.place.wrap(command);
-        command.stdout(Stdio::null());
+        let requests = std::fs::File::create(self.house.path("requests.jsonl")).expect("creates");
+        command.stdout(requests);
         Service::start(command)
+    }
+
+    /// What the simulator was asked so far, one JSON object a line.
+    pub fn requests(&self) -> String {
+        std::fs::read_to_string(self.house.path("requests.jsonl")).expect("reads")
     }
 
     /// Starts the capture service.

@@ -278,13 +278,13 @@ impl<M: Machine> Hub<M> {
             if matches!(note, Note::SessionOpened(_)) && self.clock.is_none() {
                 self.start_clock();
             }
-            self.counters.send_modify(|counters| counters.note(&note));
-            if let Note::Request(request) = note
-                && self.counters.borrow().requests <= REQUESTS_KEPT
+            if let Note::Request(request) = &note
+                && self.counters.borrow().requests < REQUESTS_KEPT
             {
-                // Nobody may be reading them.
-                let _ = self.requests.send(request);
+                // Before it is counted, so that whoever waits for the count finds it. Nobody may be reading them.
+                let _ = self.requests.send(request.clone());
             }
+            self.counters.send_modify(|counters| counters.note(&note));
         }
     }
 
