@@ -103,7 +103,7 @@ impl CtiSources {
             .spawn(run_http_link(link, endpoints, self.clock, events, commands, shutdown));
     }
 
-    /// Starts to look phones up that [`Self::want_phones`] names. Must be called within a tokio runtime.
+    /// Starts to look up the phones that the service wants. Must be called within a tokio runtime.
     pub fn start_risport(&mut self, risport: RisPort, endpoint: HttpEndpoint) {
         let (wanted, queue) = mpsc::channel(1);
         let (found, mut answers) = mpsc::channel(1);

@@ -1,8 +1,8 @@
 //! The link to a Cisco CTI Server (GED-188): a session with side A or side B, or with both where the version knows a
 //! standby side; what is asked after each connection; and what the events mean.
 //!
-//! [`side`] is one session, [`failover`] decides which side is tried when, [`asking`] rebuilds what is known,
-//! [`normalise`] turns events into [`CtiEvent`](silentmon_proto::cti::CtiEvent)s. Numbers: protocol sheet 1.
+//! `side` is one session, `failover` decides which side is tried when, `asking` rebuilds what is known,
+//! `normalise` turns events into [`CtiEvent`]s. Numbers: protocol sheet 1.
 //!
 //! Calls are named `PERIPHERAL/CALL` in decimal, agents and devices as the CTI Server names them.
 
