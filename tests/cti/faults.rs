@@ -152,7 +152,7 @@ fn a_call_that_ended_unseen_is_closed_by_a_snapshot() {
         ("cti-server", || closes_a_stuck_call(Source::CtiServer, "3001", "")),
         ("csta", || closes_a_stuck_call(Source::Csta, "3001", "")),
         ("broadworks", || {
-            closes_a_stuck_call(Source::BroadWorks, "3001@example.com", "")
+            closes_a_stuck_call(Source::BroadWorks, "3001@example.com", "");
         }),
     ]);
 }
