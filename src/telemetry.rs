@@ -20,6 +20,8 @@ pub fn start(verbosity: u8, quiet: bool) {
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
         .with_target(false)
+        // It would say so on the very stream that failed, and panic: nobody reading the log must not end the service.
+        .log_internal_errors(false)
         .try_init();
     if started.is_err() {
         tracing::debug!("logging was already started");
