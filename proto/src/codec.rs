@@ -49,6 +49,22 @@ impl Codec {
         }
     }
 
+    /// The codec of an encoding name (RFC 3551 section 6) in whatever case, where this program knows it.
+    pub fn from_encoding_name(name: &str) -> Option<Self> {
+        const KNOWN: [Codec; 9] = [
+            Codec::Pcmu,
+            Codec::Pcma,
+            Codec::G722,
+            Codec::G723,
+            Codec::G728,
+            Codec::G729,
+            Codec::Gsm,
+            Codec::Cn,
+            Codec::TelephoneEvent,
+        ];
+        KNOWN.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
+
     /// The encoding name of RFC 3551 or the codec's own RFC.
     pub const fn name(self) -> &'static str {
         match self {

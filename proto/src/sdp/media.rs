@@ -1,6 +1,6 @@
 //! One media description: `m=` and the lines below it.
 
-use super::{Codec, Duration, IpAddr, MOST_FORMATS, PayloadType, SocketAddr, codec_of};
+use super::{Codec, Duration, IpAddr, MOST_FORMATS, PayloadType, SocketAddr};
 
 /// What a medium is (RFC 8866 section 5.14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +206,7 @@ impl RtpMap {
 
     /// The codec, where this program knows it.
     pub fn codec(&self) -> Option<Codec> {
-        codec_of(&self.encoding)
+        Codec::from_encoding_name(&self.encoding)
     }
 }
 

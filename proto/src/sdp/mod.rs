@@ -108,23 +108,5 @@ fn connection_address(value: &str) -> Option<IpAddr> {
     address.split('/').next()?.parse().ok()
 }
 
-/// The codec of an encoding name (RFC 3551 section 6), where this program knows it.
-pub fn codec_of(encoding: &str) -> Option<Codec> {
-    const KNOWN: [Codec; 9] = [
-        Codec::Pcmu,
-        Codec::Pcma,
-        Codec::G722,
-        Codec::G723,
-        Codec::G728,
-        Codec::G729,
-        Codec::Gsm,
-        Codec::Cn,
-        Codec::TelephoneEvent,
-    ];
-    KNOWN
-        .into_iter()
-        .find(|codec| codec.name().eq_ignore_ascii_case(encoding))
-}
-
 #[cfg(test)]
 mod tests;

@@ -154,7 +154,8 @@ impl Announcement {
         let Some((number, encoding)) = map.split_once(' ') else {
             return;
         };
-        let (Ok(number), Some(codec)) = (number.parse(), codec_of(encoding)) else {
+        let name = encoding.split('/').next().unwrap_or(encoding);
+        let (Ok(number), Some(codec)) = (number.parse(), Codec::from_encoding_name(name)) else {
             return;
         };
         if let Some(place) = self.codecs.get_mut(self.known) {
@@ -162,23 +163,6 @@ impl Announcement {
             self.known += 1;
         }
     }
-}
-
-/// The codec of an encoding name with its clock, where this program knows it.
-fn codec_of(encoding: &str) -> Option<Codec> {
-    const KNOWN: [Codec; 9] = [
-        Codec::Pcmu,
-        Codec::Pcma,
-        Codec::G722,
-        Codec::G723,
-        Codec::G728,
-        Codec::G729,
-        Codec::Gsm,
-        Codec::Cn,
-        Codec::TelephoneEvent,
-    ];
-    let name = encoding.split('/').next()?;
-    KNOWN.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
 }
 
 /// `IN IP4 10.1.1.20` or `IN IP6 2001:db8::1`.
