@@ -1,7 +1,8 @@
 //! Audio that waits for the path: a little of it, the oldest shed and counted.
 //!
-//! A little may wait in the QUIC library, where nothing can be taken back; the rest waits here, and is shed once it is
-//! 100 ms and a round trip old. A burst that the path takes within that time loses nothing, however long it is.
+//! A little may wait in the QUIC library, where nothing can be taken back; the rest waits here, and is shed once it has
+//! waited for the path for 100 ms and a round trip. A burst that the path takes within that time loses nothing, however
+//! long it is. Time in which this program didn't get to run is no fault of the path's and doesn't count.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -27,6 +28,8 @@ const HERE_AT_LEAST: usize = 64 << 10;
 const OVERHEAD: usize = size_of::<Bytes>();
 /// How often a path that was full is looked at again.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// A path that wasn't looked at for longer was free meanwhile, for all that is known.
+const ATTENTION: Duration = Duration::from_millis(20);
 
 /// Most bytes that may wait in the library for a connection of so many streams.
 fn inside(streams: usize) -> usize {
@@ -59,11 +62,12 @@ impl Backlog {
         let Ok(mut queue) = self.queue.lock() else {
             return Ok(0);
         };
+        queue.look(now);
         if queue.datagrams.is_empty() && has_room(path, &datagram, streams) {
             path.send(datagram)?;
         } else {
-            queue.push(datagram, now);
-            queue.shed_old(now, LONGEST_WAIT + path.round_trip(), here(streams));
+            queue.push(datagram);
+            queue.shed_old(LONGEST_WAIT + path.round_trip(), here(streams));
             self.filled.notify_one();
         }
         let shed = std::mem::take(&mut queue.shed);
@@ -77,7 +81,8 @@ impl Backlog {
         let Ok(mut queue) = self.queue.lock() else {
             return true;
         };
-        queue.shed_old(now, LONGEST_WAIT + path.round_trip(), here(streams));
+        queue.look(now);
+        queue.shed_old(LONGEST_WAIT + path.round_trip(), here(streams));
         while queue
             .datagrams
             .front()
@@ -141,16 +146,25 @@ impl Path for Connection {
 
 #[derive(Debug, Default)]
 struct Queue {
-    datagrams: VecDeque<(Instant, Bytes)>,
+    /// Each with the time watched when it came.
+    datagrams: VecDeque<(Duration, Bytes)>,
     bytes: usize,
+    /// How long the path was watched so far, and when it was looked at last.
+    watched: Duration,
+    looked: Option<Instant>,
     /// Shed since somebody was told.
     shed: usize,
 }
 
 impl Queue {
-    fn push(&mut self, datagram: Bytes, now: Instant) {
+    fn look(&mut self, now: Instant) {
+        let since = self.looked.replace(now).unwrap_or(now);
+        self.watched += now.saturating_duration_since(since).min(ATTENTION);
+    }
+
+    fn push(&mut self, datagram: Bytes) {
         self.bytes += datagram.len() + OVERHEAD;
-        self.datagrams.push_back((now, datagram));
+        self.datagrams.push_back((self.watched, datagram));
     }
 
     fn pop(&mut self) -> Option<Bytes> {
@@ -160,8 +174,9 @@ impl Queue {
     }
 
     /// Removes from the front what has waited too long or is too much.
-    fn shed_old(&mut self, now: Instant, longest: Duration, most: usize) {
-        let too_old = |since: Instant| now.saturating_duration_since(since) > longest;
+    fn shed_old(&mut self, longest: Duration, most: usize) {
+        let watched = self.watched;
+        let too_old = |since: Duration| watched.saturating_sub(since) > longest;
         while self
             .datagrams
             .front()
@@ -256,6 +271,21 @@ mod tests {
         assert_eq!((kept.first(), kept.last()), (Some(&89), Some(&99)), "the last 100 ms");
         assert_eq!(stuck + shed + kept.len(), 100);
         assert_eq!(backlog.shed(), shed as u64);
+    }
+
+    #[test]
+    fn a_standstill_of_this_program_sheds_nothing() {
+        let (backlog, path, begin) = (Backlog::default(), Slow::default(), Instant::now());
+        for number in 0..20 {
+            assert_eq!(backlog.send(&path, numbered(number), 2, begin), Ok(0));
+        }
+        let mut arrived = path.empty();
+        for millisecond in 900..920 {
+            backlog.drain(&path, 2, begin + Duration::from_millis(millisecond));
+            arrived.extend(path.empty());
+        }
+        assert_eq!(arrived, (0..20).collect::<Vec<u8>>());
+        assert_eq!(backlog.shed(), 0);
     }
 
     #[test]
