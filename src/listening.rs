@@ -13,7 +13,7 @@ use silentmon_playback_io::receiver::{
 };
 use silentmon_playback_io::sink::{SharedPlayer, Sink, SinkEvent};
 use silentmon_proto::ids::Leg;
-use silentmon_proto::relay::{AudioHeader, AudioKind};
+use silentmon_proto::relay::AudioHeader;
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerAddress, Settings};
 use tokio::sync::mpsc;
@@ -158,11 +158,7 @@ impl ReceiverSink for Ear {
             return;
         }
         let mut player = lock(&self.player);
-        player.handle_relay_sequence(header.leg, header.relay_sequence);
-        match header.kind {
-            AudioKind::Rtp => player.handle_packet(now, header.leg, header.captured, rtp),
-            AudioKind::Suppressed => player.handle_suppressed(now, header.leg, header.captured, rtp),
-        }
+        player.handle_packet(now, header, rtp);
     }
 }
 

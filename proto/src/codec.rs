@@ -24,6 +24,25 @@ pub enum Codec {
     G729,
     /// GSM full rate.
     Gsm,
+    /// Opus (RFC 7587); RTP clock 48 kHz whatever it samples at.
+    Opus,
+    /// iLBC (RFC 3952), 20 or 30 ms a frame, which the payload's length tells.
+    Ilbc,
+    /// Linear 16 bit, mono at 8 kHz.
+    #[serde(rename = "L16/8000")]
+    L16At8000,
+    /// Linear 16 bit, mono at 16 kHz.
+    #[serde(rename = "L16/16000")]
+    L16At16000,
+    /// Linear 16 bit, mono at 44.1 kHz.
+    #[serde(rename = "L16/44100")]
+    L16At44100,
+    /// Linear 16 bit, stereo at 44.1 kHz.
+    #[serde(rename = "L16/44100/2")]
+    L16At44100Stereo,
+    /// Linear 16 bit, mono at 48 kHz.
+    #[serde(rename = "L16/48000")]
+    L16At48000,
     /// Comfort noise (RFC 3389): silence, not speech.
     Cn,
     /// Named telephone events (RFC 4733): DTMF, never forwarded.
@@ -34,6 +53,27 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Pcmu,
+        Self::Pcma,
+        Self::G722,
+        Self::G723,
+        Self::G728,
+        Self::G729,
+        Self::Gsm,
+        Self::Opus,
+        Self::Ilbc,
+        Self::L16At8000,
+        Self::L16At16000,
+        Self::L16At44100,
+        Self::L16At44100Stereo,
+        Self::L16At48000,
+        Self::Cn,
+        Self::TelephoneEvent,
+        Self::Unknown,
+    ];
+
     /// The codec of a static payload type (RFC 3551 table 4), `Unknown` for all others.
     pub const fn from_static_payload_type(payload_type: PayloadType) -> Self {
         match payload_type.0 {
@@ -42,6 +82,8 @@ impl Codec {
             4 => Self::G723,
             8 => Self::Pcma,
             9 => Self::G722,
+            10 => Self::L16At44100Stereo,
+            11 => Self::L16At44100,
             13 | 19 => Self::Cn,
             15 => Self::G728,
             18 => Self::G729,
@@ -51,18 +93,38 @@ impl Codec {
 
     /// The codec of an encoding name (RFC 3551 section 6) in whatever case, where this program knows it.
     pub fn from_encoding_name(name: &str) -> Option<Self> {
-        const KNOWN: [Codec; 9] = [
-            Codec::Pcmu,
-            Codec::Pcma,
-            Codec::G722,
-            Codec::G723,
-            Codec::G728,
-            Codec::G729,
-            Codec::Gsm,
-            Codec::Cn,
-            Codec::TelephoneEvent,
-        ];
-        KNOWN.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|codec| codec.name().eq_ignore_ascii_case(name) && *codec != Self::Unknown)
+    }
+
+    /// The codec by its number in an audio datagram (six bits); `Unknown` for numbers of a newer program.
+    pub fn from_number(number: u8) -> Self {
+        let found = Self::ALL.into_iter().find(|codec| codec.number() == number);
+        found.unwrap_or(Self::Unknown)
+    }
+
+    /// Its number in an audio datagram, below 64: the static payload type where it has one.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Pcmu => 0,
+            Self::Gsm => 3,
+            Self::G723 => 4,
+            Self::Pcma => 8,
+            Self::G722 => 9,
+            Self::L16At44100Stereo => 10,
+            Self::L16At44100 => 11,
+            Self::Cn => 13,
+            Self::G728 => 15,
+            Self::G729 => 18,
+            Self::Opus => 40,
+            Self::Ilbc => 41,
+            Self::L16At8000 => 42,
+            Self::L16At16000 => 43,
+            Self::L16At48000 => 44,
+            Self::TelephoneEvent => 62,
+            Self::Unknown => 63,
+        }
     }
 
     /// The encoding name of RFC 3551 or the codec's own RFC.
@@ -75,6 +137,9 @@ impl Codec {
             Self::G728 => "G728",
             Self::G729 => "G729",
             Self::Gsm => "GSM",
+            Self::Opus => "opus",
+            Self::Ilbc => "iLBC",
+            Self::L16At8000 | Self::L16At16000 | Self::L16At44100 | Self::L16At44100Stereo | Self::L16At48000 => "L16",
             Self::Cn => "CN",
             Self::TelephoneEvent => "telephone-event",
             Self::Unknown => "unknown",
@@ -83,7 +148,12 @@ impl Codec {
 
     /// Ticks of the RTP timestamp per second; 8000 where the codec is unknown.
     pub const fn clock_rate(self) -> u32 {
-        8000
+        match self {
+            Self::Opus | Self::L16At48000 => 48_000,
+            Self::L16At44100 | Self::L16At44100Stereo => 44_100,
+            Self::L16At16000 => 16_000,
+            _ => 8000,
+        }
     }
 
     /// Whether this program decodes it.
@@ -100,5 +170,19 @@ impl Codec {
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_codec_has_its_own_number() {
+        for codec in Codec::ALL {
+            assert!(codec.number() < 64);
+            assert_eq!(Codec::from_number(codec.number()), codec);
+        }
+        assert_eq!(Codec::from_number(50), Codec::Unknown);
     }
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::codec::Codec;
 use crate::cti::AgentState;
 use crate::ids::{AgentId, CallId, Extension, Leg, MediaAddress, ServerName, SessionId, TeamName};
 use crate::reason::Reason;
@@ -300,13 +301,18 @@ impl MediaOrigin {
 }
 
 /// What stands before an RTP packet in an audio datagram. 16 bytes, big-endian:
-/// version and kind (4 bits each), leg, channel (2), relay sequence number (4), capture time in nanoseconds (8).
+/// version and kind (4 bits each); codec (6 bits, [`Codec::number`]), sent again, leg (1 bit each); channel (2), relay
+/// sequence number (4), capture time in nanoseconds (8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AudioHeader {
     /// What follows.
     pub kind: AudioKind,
     /// Which side of the call.
     pub leg: Leg,
+    /// Whether the datagram went out before: a repair, or a copy in case the first is lost.
+    pub again: bool,
+    /// What the payload is, by CTI, signalling or the static payload types.
+    pub codec: Codec,
     /// The session, by the number that `MonitorStarted` gave.
     pub channel: u16,
     /// Counts the datagrams of this leg modulo 2^32: a gap was lost on the relay, not in the call.
@@ -331,8 +337,8 @@ pub enum BadAudioDatagram {
     #[error("expected an audio datagram of at least 16 bytes, found {0}")]
     Short(usize),
     /// Another version, kind or leg.
-    #[error("expected version 1, kind 0 or 1, leg 0 or 1, found first bytes {0:02x} {1:02x}")]
-    Foreign(u8, u8),
+    #[error("expected version 1 and kind 0 or 1, found first byte {0:02x}")]
+    Foreign(u8),
 }
 
 impl AudioHeader {
@@ -348,10 +354,11 @@ impl AudioHeader {
         };
         let mut bytes = [0; Self::LEN];
         bytes[0] = Self::VERSION << 4 | kind;
-        bytes[1] = match self.leg {
+        let leg = match self.leg {
             Leg::Agent => 0,
             Leg::Customer => 1,
         };
+        bytes[1] = self.codec.number() << 2 | u8::from(self.again) << 1 | leg;
         bytes[2..4].copy_from_slice(&self.channel.to_be_bytes());
         bytes[4..8].copy_from_slice(&self.relay_sequence.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.captured.as_nanos().to_be_bytes());
@@ -366,23 +373,23 @@ impl AudioHeader {
         let Some((head, rest)) = datagram.split_first_chunk::<{ Self::LEN }>() else {
             return Err(BadAudioDatagram::Short(datagram.len()));
         };
-        let [first, leg, channel @ .., _, _, _, _, _, _, _, _, _, _, _, _] = *head;
-        let foreign = BadAudioDatagram::Foreign(first, leg);
+        let [first, second, channel @ .., _, _, _, _, _, _, _, _, _, _, _, _] = *head;
         let kind = match (first >> 4, first & 0x0f) {
             (Self::VERSION, 0) => AudioKind::Rtp,
             (Self::VERSION, 1) => AudioKind::Suppressed,
-            _ => return Err(foreign),
+            _ => return Err(BadAudioDatagram::Foreign(first)),
         };
-        let leg = match leg {
+        let leg = match second & 1 {
             0 => Leg::Agent,
-            1 => Leg::Customer,
-            _ => return Err(foreign),
+            _ => Leg::Customer,
         };
         let [_, _, _, _, s0, s1, s2, s3, time @ ..] = *head;
         Ok((
             Self {
                 kind,
                 leg,
+                again: second & 2 != 0,
+                codec: Codec::from_number(second >> 2),
                 channel: u16::from_be_bytes(channel),
                 relay_sequence: u32::from_be_bytes([s0, s1, s2, s3]),
                 captured: Instant::from_nanos(u64::from_be_bytes(time)),
@@ -402,6 +409,8 @@ mod tests {
             let header = AudioHeader {
                 kind,
                 leg,
+                again: leg == Leg::Customer,
+                codec: Codec::Opus,
                 channel: 0x0102,
                 relay_sequence: 0xfffe_fdfc,
                 captured: Instant::from_nanos(0x1122_3344_5566_7788),
@@ -415,10 +424,7 @@ mod tests {
     #[test]
     fn refuses_short_and_foreign_datagrams() {
         assert_eq!(AudioHeader::parse(&[0x10; 15]), Err(BadAudioDatagram::Short(15)));
-        assert_eq!(
-            AudioHeader::parse(&[0x20; 16]),
-            Err(BadAudioDatagram::Foreign(0x20, 0x20))
-        );
+        assert_eq!(AudioHeader::parse(&[0x20; 16]), Err(BadAudioDatagram::Foreign(0x20)));
     }
 
     #[test]

@@ -322,6 +322,8 @@ impl LegRelay {
         let header = AudioHeader {
             kind,
             leg,
+            again: false,
+            codec: heard.codec,
             channel,
             relay_sequence: self.next_sequence,
             captured: heard.captured,

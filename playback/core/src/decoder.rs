@@ -17,14 +17,7 @@ impl Decoder {
         match codec {
             Codec::Pcmu => Some(Self::G711(Law::Mu)),
             Codec::Pcma => Some(Self::G711(Law::A)),
-            Codec::G722
-            | Codec::G723
-            | Codec::G728
-            | Codec::G729
-            | Codec::Gsm
-            | Codec::Cn
-            | Codec::TelephoneEvent
-            | Codec::Unknown => None,
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use silentmon_proto::ids;
+use silentmon_proto::relay::{AudioHeader, AudioKind};
 use silentmon_proto::rtp;
 use silentmon_proto::time::Instant;
 
@@ -17,6 +18,15 @@ use crate::units::{count, duration, samples, samples_from_nanos, span};
 
 /// Frames per second handed out.
 pub const SAMPLE_RATE: u32 = 8000;
+
+/// A sample of 16 bit that is one beyond full scale.
+pub const FULL_SCALE: f32 = 32768.0;
+
+/// A sample as 16 bit: those that a decoder gave, and nothing changed, come back exactly.
+#[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
+pub fn to_i16(sample: f32) -> i16 {
+    (sample * FULL_SCALE).round() as i16
+}
 
 /// How long packets wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +61,7 @@ pub struct Player {
     epoch: Option<Instant>,
     /// When the first frame of `tick` plays; `None` before the first.
     tick_at: Option<Instant>,
-    tick: [[i16; 2]; TICK],
+    tick: [[f32; 2]; TICK],
     /// Frames of `tick` handed out.
     taken: usize,
 }
@@ -64,13 +74,21 @@ impl Player {
             clock: ArrivalClock::new(),
             epoch: None,
             tick_at: None,
-            tick: [[0; 2]; TICK],
+            tick: [[0.0; 2]; TICK],
             taken: TICK,
         }
     }
 
-    /// Takes an RTP packet of one leg that came at `now` and passed the capture NIC at `captured`.
-    pub fn handle_packet(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
+    /// Takes an audio datagram of the relay that came at `now`: its header, and the RTP bytes behind it.
+    pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader, bytes: &[u8]) {
+        self.leg(header.leg).handle_relay_sequence(header.relay_sequence);
+        match header.kind {
+            AudioKind::Rtp => self.handle_rtp(now, header.leg, header.captured, bytes),
+            AudioKind::Suppressed => self.handle_suppressed(now, header.leg, header.captured, bytes),
+        }
+    }
+
+    fn handle_rtp(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
         let position = self.position(now, leg);
         let Ok(packet) = rtp::parse(bytes) else {
             return self.leg(leg).count_dropped();
@@ -89,8 +107,8 @@ impl Player {
         target.handle_packet(arrival, &mut self.clock, &packet);
     }
 
-    /// Takes the header of an event packet (RFC 4733) that the capture server kept back: silence, not loss.
-    pub fn handle_suppressed(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
+    /// The header of an event packet (RFC 4733) that the capture server kept back is silence, not loss.
+    fn handle_suppressed(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
         self.epoch.get_or_insert(now);
         match rtp::parse(bytes) {
             Ok(packet) => {
@@ -101,13 +119,9 @@ impl Player {
         }
     }
 
-    /// Takes the relay's own number of a datagram, from which loss on the relay is counted.
-    pub fn handle_relay_sequence(&mut self, leg: ids::Leg, number: u32) {
-        self.leg(leg).handle_relay_sequence(number);
-    }
-
-    /// Writes the next frames, the first of which plays at `now`. To be called every 10 ms or oftener.
-    pub fn pull(&mut self, now: Instant, out: &mut [[i16; 2]]) {
+    /// Writes the next frames (left, right; full scale ±1), the first of which plays at `now`. To be called every 10 ms
+    /// or oftener.
+    pub fn pull(&mut self, now: Instant, out: &mut [[f32; 2]]) {
         self.begin(now);
         let mut at = now;
         let mut rest = out;
@@ -168,7 +182,7 @@ impl Player {
         agent.render(at, &mut left);
         customer.render(at, &mut right);
         for (frame, (left, right)) in self.tick.iter_mut().zip(left.into_iter().zip(right)) {
-            *frame = [left, right];
+            *frame = [left, right].map(|sample| f32::from(sample) / FULL_SCALE);
         }
         self.tick_at = Some(at);
         self.taken = 0;

@@ -49,14 +49,13 @@ fn neither_packets_nor_pulls_allocate_even_under_loss_jitter_and_restarts() {
     sent.retain(|_| dice.roll(20) > 0);
     sent.sort_by_key(|packet| packet.arrives);
     let mut player = Player::new(PlayoutSettings::default());
-    let mut frames = [[0; 2]; 80];
+    let mut frames = [[0.0; 2]; 80];
     let mut waiting = sent.iter().peekable();
     let before = ALLOCATIONS.get();
     let mut now = START;
     while waiting.peek().is_some() {
         while let Some(packet) = waiting.next_if(|packet| packet.arrives <= now) {
-            player.handle_packet(now, Leg::Agent, packet.captured, &packet.rtp);
-            player.handle_relay_sequence(Leg::Agent, 1);
+            player.handle_packet(now, &packet.header(), &packet.rtp);
         }
         player.pull(now, &mut frames);
         now += Duration::from_millis(10);

@@ -10,9 +10,10 @@ mod common;
 use common::{Dice, Phone, START, Sent, decoded, ms, play, play_with, speech, trimmed};
 use proptest::prelude::*;
 use silentmon_playback_core::g711::Law;
-use silentmon_playback_core::player::{Player, PlayoutSettings};
+use silentmon_playback_core::player::{Player, PlayoutSettings, to_i16};
 use silentmon_playback_core::quality::Concealment;
 use silentmon_proto::ids::Leg;
+use silentmon_proto::relay::{AudioHeader, AudioKind};
 
 /// A jitter that delays by up to 40 ms without ever reordering more than the buffer can put right.
 fn jittered(mut sent: Vec<Sent>, most: u64, seed: u64) -> Vec<Sent> {
@@ -219,14 +220,18 @@ fn comfort_noise_and_suppressed_events_are_silence_and_no_loss() {
     phone.payload_type = 101;
     for _ in 0..5 {
         let header = phone.packet(&[]);
-        player.handle_suppressed(START + ms(1600), Leg::Agent, phone.at, &header);
+        let kept_back = AudioHeader {
+            kind: AudioKind::Suppressed,
+            ..common::header(Leg::Agent, phone.at)
+        };
+        player.handle_packet(START + ms(1600), &kept_back, &header);
         phone.sequence += 1;
     }
     phone.payload_type = 0;
     for packet in phone.talk(3, 160) {
-        player.handle_packet(START + ms(1600), Leg::Agent, packet.captured, &packet.rtp);
+        player.handle_packet(START + ms(1600), &packet.header(), &packet.rtp);
     }
-    player.pull(START + ms(1600), &mut [[0; 2]; 3200]);
+    player.pull(START + ms(1600), &mut [[0.0; 2]; 3200]);
 
     assert_eq!(trimmed(&left).len(), 2 * 3200 + 4000);
     let report = player.report(Leg::Agent);
@@ -378,11 +383,11 @@ fn play_on_card(sent: &[Sent], period: u64) -> (Player, Vec<i16>) {
     let mut now = START;
     while waiting.peek().is_some() {
         while let Some(packet) = waiting.next_if(|packet| packet.arrives <= now) {
-            player.handle_packet(packet.arrives, packet.leg, packet.captured, &packet.rtp);
+            player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
         }
-        let mut frames = [[0; 2]; 80];
+        let mut frames = [[0.0; 2]; 80];
         player.pull(now, &mut frames);
-        out.extend(frames.map(|[left, _]| left));
+        out.extend(frames.map(|[left, _]| to_i16(left)));
         now += std::time::Duration::from_nanos(period);
     }
     (player, out)
@@ -420,14 +425,14 @@ fn a_card_that_stopped_for_a_second_is_back_at_the_old_delay() {
     let mut player = Player::new(PlayoutSettings::default());
     play_with(&mut player, agent[..100].to_vec(), ms(2000));
     for packet in &agent[100..150] {
-        player.handle_packet(packet.arrives, Leg::Agent, packet.captured, &packet.rtp);
+        player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
     }
     let mut out = Vec::new();
     for (n, packet) in agent[150..].iter().enumerate() {
-        player.handle_packet(packet.arrives, Leg::Agent, packet.captured, &packet.rtp);
-        let mut frames = [[0; 2]; 160];
+        player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
+        let mut frames = [[0.0; 2]; 160];
         player.pull(START + ms(3000 + 20 * n as u64), &mut frames);
-        out.extend(frames.map(|[left, _]| left));
+        out.extend(frames.map(|[left, _]| to_i16(left)));
     }
     let original = decoded(&agent[200..299]);
     let place = out.windows(160).position(|stretch| stretch == &original[..160]);
@@ -439,7 +444,11 @@ fn a_card_that_stopped_for_a_second_is_back_at_the_old_delay() {
 fn loss_on_the_relay_is_counted_by_its_own_numbers() {
     let mut player = Player::new(PlayoutSettings::default());
     for number in [u32::MAX - 1, u32::MAX, 2, 1, 5, 5] {
-        player.handle_relay_sequence(Leg::Customer, number);
+        let header = AudioHeader {
+            relay_sequence: number,
+            ..common::header(Leg::Customer, START)
+        };
+        player.handle_packet(START, &header, &[]);
     }
     assert_eq!(player.report(Leg::Customer).lost_on_relay, 3);
     assert_eq!(player.report(Leg::Agent).lost_on_relay, 0);
@@ -473,9 +482,9 @@ fn tells_how_much_is_still_to_be_played() {
     let [mut left, _] = play_with(&mut player, agent.clone(), ms(200));
     let rest = player.buffered();
     assert_eq!(rest, ms(60));
-    let mut frames = vec![[0; 2]; 480];
+    let mut frames = vec![[0.0; 2]; 480];
     player.pull(START + ms(200), &mut frames);
-    left.extend(frames.into_iter().map(|[left, _]| left));
+    left.extend(frames.into_iter().map(|[left, _]| to_i16(left)));
     assert_eq!(trimmed(&left), decoded(&agent));
     assert_eq!(player.buffered(), ms(0));
 }
@@ -490,11 +499,11 @@ fn pulls_of_any_size_give_the_same_sound() {
     while left.len() < 12_000 {
         let now = START + std::time::Duration::from_micros(125 * left.len() as u64);
         while let Some(packet) = waiting.next_if(|packet| packet.arrives <= now) {
-            player.handle_packet(now, packet.leg, packet.captured, &packet.rtp);
+            player.handle_packet(now, &packet.header(), &packet.rtp);
         }
-        let mut frames = vec![[0; 2]; *sizes.next().expect("endless")];
+        let mut frames = vec![[0.0; 2]; *sizes.next().expect("endless")];
         player.pull(now, &mut frames);
-        left.extend(frames.into_iter().map(|[left, _]| left));
+        left.extend(frames.into_iter().map(|[left, _]| to_i16(left)));
     }
     assert_eq!(trimmed(&left), decoded(&agent));
 }
@@ -573,8 +582,8 @@ proptest! {
             phone.ssrc = ssrc;
             phone.payload_type = payload_type;
             let captured = START + ms(u64::from(captured) / 1000);
-            player.handle_packet(now, Leg::Customer, captured, &phone.packet(&speech(timestamp, length)));
-            let mut frames = vec![[0; 2]; usize::try_from(wait).expect("short") * 8];
+            player.handle_packet(now, &common::header(Leg::Customer, captured), &phone.packet(&speech(timestamp, length)));
+            let mut frames = vec![[0.0; 2]; usize::try_from(wait).expect("short") * 8];
             player.pull(now, &mut frames);
             prop_assert!(player.buffered() < ms(20_000), "{:?}", player.buffered());
         }

@@ -14,12 +14,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+mod common;
+
 use sha2::{Digest, Sha256};
 use silentmon_playback_core::exact::Timeline;
 use silentmon_playback_core::g711::Law;
-use silentmon_playback_core::player::{Player, PlayoutSettings};
+use silentmon_playback_core::player::{Player, PlayoutSettings, to_i16};
 use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::{Leg, PayloadType, RtpTimestamp, SequenceNumber};
+use silentmon_proto::relay::AudioHeader;
 use silentmon_proto::time::Instant;
 
 fn shared() -> Option<PathBuf> {
@@ -216,16 +219,21 @@ fn the_bare_decode_of_real_captures_has_the_known_hash() {
 fn played(packets: &[Captured]) -> (Player, Vec<i16>) {
     let mut player = Player::new(PlayoutSettings::default());
     let mut out = Vec::new();
-    let mut frames = [[0; 2]; 80];
+    let mut frames = [[0.0; 2]; 80];
     let time = |micros: u64| Instant::from_nanos(micros * 1000);
     let mut now = packets.first().map_or(0, |(at, _)| *at);
     let mut waiting = packets.iter().peekable();
     while waiting.peek().is_some() || !player.buffered().is_zero() {
         while let Some((at, rtp)) = waiting.next_if(|(at, _)| *at <= now) {
-            player.handle_packet(time(*at), Leg::Agent, time(*at), rtp);
+            let codec = Codec::from_static_payload_type(PayloadType(rtp[1] & 0x7f));
+            let header = AudioHeader {
+                codec,
+                ..common::header(Leg::Agent, time(*at))
+            };
+            player.handle_packet(time(*at), &header, rtp);
         }
         player.pull(time(now), &mut frames);
-        out.extend(frames.map(|[left, _]| left));
+        out.extend(frames.map(|[left, _]| to_i16(left)));
         now += 10_000;
     }
     (player, out)

@@ -14,6 +14,7 @@ use silentmon_certs::{
 use silentmon_playback_io::receiver::{
     MonitorRequest, Persistence, Receiver, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, ServerOrder,
 };
+use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
 use silentmon_proto::ids::{AgentId, Leg, ServerName, SessionId};
 use silentmon_proto::reason::{Code, Reason};
@@ -206,6 +207,8 @@ fn audio(channel: u16, relay_sequence: u32, rtp: &[u8]) -> (AudioHeader, Bytes) 
     let header = AudioHeader {
         kind: AudioKind::Rtp,
         leg: Leg::Customer,
+        again: false,
+        codec: Codec::Pcmu,
         channel,
         relay_sequence,
         captured: Instant::from_parts(1, u32::from(channel)),

@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Number;
 use silentmon_capture_core::stream::{Encryption, PayloadKind, Stream};
-use silentmon_playback_core::player::{Player, PlayoutSettings, SAMPLE_RATE};
+use silentmon_playback_core::player::{Player, PlayoutSettings, SAMPLE_RATE, to_i16};
 use silentmon_playback_io::wav::{WavFormat, WavWriter};
+use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::Leg;
 use silentmon_proto::reason::Code;
+use silentmon_proto::relay::{AudioHeader, AudioKind};
 use silentmon_proto::time::Instant;
 
 use super::gather::{Gathered, Gathering};
@@ -172,6 +174,7 @@ fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<[Vec<i16
         now: start,
         legs: [Vec::new(), Vec::new()],
     };
+    let mut numbers = [0; 2];
     let mut now = start;
     for packet in packets {
         now = now.max(packet.captured);
@@ -181,16 +184,32 @@ fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<[Vec<i16
         }
         heard.pull_until(now, &mut player);
         let rtp = gathering.rtp(packet);
-        match packet.kind {
-            PayloadKind::TelephoneEvent(_) => player.handle_suppressed(now, packet.leg, packet.captured, rtp),
-            PayloadKind::Speech(_) | PayloadKind::ComfortNoise | PayloadKind::Unknown => {
-                player.handle_packet(now, packet.leg, packet.captured, rtp);
-            }
-        }
+        player.handle_packet(now, &header(packet, &mut numbers), rtp);
     }
     let end = heard.now + player.buffered();
     heard.pull_until(end, &mut player);
     Ok(heard.legs)
+}
+
+/// What a capture server would have put before a packet.
+fn header(packet: &Gathered, numbers: &mut [u32; 2]) -> AudioHeader {
+    let number = &mut numbers[packet.leg.index()];
+    *number = number.wrapping_add(1);
+    let (kind, codec) = match packet.kind {
+        PayloadKind::TelephoneEvent(_) => (AudioKind::Suppressed, Codec::TelephoneEvent),
+        PayloadKind::Speech(codec) => (AudioKind::Rtp, codec),
+        PayloadKind::ComfortNoise => (AudioKind::Rtp, Codec::Cn),
+        PayloadKind::Unknown => (AudioKind::Rtp, Codec::Unknown),
+    };
+    AudioHeader {
+        kind,
+        leg: packet.leg,
+        again: false,
+        codec,
+        channel: 0,
+        relay_sequence: *number,
+        captured: packet.captured,
+    }
 }
 
 /// What the player handed out so far.
@@ -202,10 +221,10 @@ struct Heard {
 impl Heard {
     fn pull_until(&mut self, end: Instant, player: &mut Player) {
         while self.now + PULL_TIME <= end {
-            let mut frames = [[0; 2]; PULL];
+            let mut frames = [[0.0; 2]; PULL];
             player.pull(self.now, &mut frames);
             for (index, leg) in self.legs.iter_mut().enumerate() {
-                leg.extend(frames.iter().filter_map(|frame| frame.get(index)));
+                leg.extend(frames.iter().filter_map(|frame| frame.get(index)).copied().map(to_i16));
             }
             self.now += PULL_TIME;
         }

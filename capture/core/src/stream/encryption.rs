@@ -73,7 +73,7 @@ impl EncryptionDetector {
         match codec {
             Codec::Pcmu | Codec::Pcma | Codec::G722 => self.handle_samples(codec, payload, ticks),
             Codec::G723 | Codec::G729 | Codec::Gsm => self.handle_frames(codec, payload.len(), ticks),
-            Codec::G728 | Codec::Cn | Codec::TelephoneEvent | Codec::Unknown => {}
+            _ => {}
         }
         self.verdict
     }

@@ -100,9 +100,7 @@ impl SeenPayloadType {
                 TelephoneEvent::parse(payload).map_or(PayloadKind::Unknown, PayloadKind::TelephoneEvent)
             }
             Codec::Unknown => PayloadKind::Unknown,
-            Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::G723 | Codec::G728 | Codec::G729 | Codec::Gsm => {
-                PayloadKind::Speech(codec)
-            }
+            _ => PayloadKind::Speech(codec),
         }
     }
 

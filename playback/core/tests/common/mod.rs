@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use silentmon_playback_core::g711::Law;
-use silentmon_playback_core::player::{Player, PlayoutSettings};
-use silentmon_proto::ids::Leg;
+use silentmon_playback_core::player::{Player, PlayoutSettings, to_i16};
+use silentmon_proto::codec::Codec;
+use silentmon_proto::ids::{Leg, PayloadType};
+use silentmon_proto::relay::{AudioHeader, AudioKind};
 use silentmon_proto::time::Instant;
 
 /// When everything begins.
@@ -23,6 +25,28 @@ pub struct Sent {
     pub arrives: Instant,
     pub leg: Leg,
     pub rtp: Vec<u8>,
+}
+
+/// What stands before a packet of G.711 in an audio datagram.
+pub fn header(leg: Leg, captured: Instant) -> AudioHeader {
+    AudioHeader {
+        kind: AudioKind::Rtp,
+        leg,
+        again: false,
+        codec: Codec::Pcmu,
+        channel: 1,
+        relay_sequence: 0,
+        captured,
+    }
+}
+
+impl Sent {
+    pub fn header(&self) -> AudioHeader {
+        AudioHeader {
+            codec: Codec::from_static_payload_type(PayloadType(self.rtp[1] & 0x7f)),
+            ..header(self.leg, self.captured)
+        }
+    }
 }
 
 /// A phone that counts up.
@@ -117,11 +141,11 @@ pub fn play_with(player: &mut Player, mut sent: Vec<Sent>, length: Duration) -> 
     let mut now = START;
     while now < START + length {
         while let Some(packet) = waiting.next_if(|packet| packet.arrives <= now) {
-            player.handle_packet(packet.arrives, packet.leg, packet.captured, &packet.rtp);
+            player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
         }
-        let mut frames = [[0; 2]; 80];
+        let mut frames = [[0.0; 2]; 80];
         player.pull(now, &mut frames);
-        for [left, right] in frames {
+        for [left, right] in frames.map(|frame| frame.map(to_i16)) {
             out[0].push(left);
             out[1].push(right);
         }

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use silentmon_playback_core::player::SAMPLE_RATE;
+use silentmon_playback_core::player::{SAMPLE_RATE, to_i16};
 use tokio::sync::mpsc;
 
 use super::feeder::{Feeder, Stopping, lock};
@@ -26,7 +26,7 @@ pub(super) struct Pace {
     started: Instant,
     started_at: silentmon_proto::time::Instant,
     frames: u64,
-    tick: [[i16; 2]; TICK],
+    tick: [[f32; 2]; TICK],
 }
 
 impl Pace {
@@ -36,7 +36,7 @@ impl Pace {
             started: Instant::now(),
             started_at: clock::now(),
             frames: 0,
-            tick: [[0; 2]; TICK],
+            tick: [[0.0; 2]; TICK],
         }
     }
 
@@ -54,7 +54,7 @@ impl Pace {
     ///
     /// # Errors
     /// Those of `write`.
-    pub(super) fn run(&mut self, write: impl FnMut(&[[i16; 2]]) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn run(&mut self, write: impl FnMut(&[[f32; 2]]) -> io::Result<()>) -> io::Result<()> {
         let due = frames(self.started.elapsed()).saturating_sub(self.frames);
         self.pull(due - due % TICK as u64, write)
     }
@@ -63,12 +63,12 @@ impl Pace {
     ///
     /// # Errors
     /// Those of `write`.
-    pub(super) fn end(&mut self, write: impl FnMut(&[[i16; 2]]) -> io::Result<()>) -> io::Result<()> {
+    pub(super) fn end(&mut self, write: impl FnMut(&[[f32; 2]]) -> io::Result<()>) -> io::Result<()> {
         let due = frames(self.started.elapsed()).saturating_sub(self.frames);
         self.pull(due, write)
     }
 
-    fn pull(&mut self, mut due: u64, mut write: impl FnMut(&[[i16; 2]]) -> io::Result<()>) -> io::Result<()> {
+    fn pull(&mut self, mut due: u64, mut write: impl FnMut(&[[f32; 2]]) -> io::Result<()>) -> io::Result<()> {
         let mut outcome = Ok(());
         while due > 0 {
             let now = self.started_at + length(self.frames);
@@ -136,7 +136,7 @@ fn write_wav(
 ) -> SinkSummary {
     let mut flushed = Instant::now();
     let summary = run(player, stopping, events, |frames| {
-        file.write(frames.iter().flatten().copied())?;
+        file.write(frames.iter().flatten().copied().map(to_i16))?;
         if flushed.elapsed() >= FLUSH {
             flushed = Instant::now();
             file.flush()?;
@@ -154,13 +154,13 @@ fn run(
     player: SharedPlayer,
     stopping: &Stopping,
     events: &mpsc::Sender<SinkEvent>,
-    mut write: impl FnMut(&[[i16; 2]]) -> io::Result<()>,
+    mut write: impl FnMut(&[[f32; 2]]) -> io::Result<()>,
 ) -> SinkSummary {
     let mut pace = Pace::new(player);
     let mut broken = false;
     loop {
         let last = stopping.is_set();
-        let write = |frames: &[[i16; 2]]| if broken { Ok(()) } else { write(frames) };
+        let write = |frames: &[[f32; 2]]| if broken { Ok(()) } else { write(frames) };
         let outcome = if last { pace.end(write) } else { pace.run(write) };
         if let Err(error) = outcome {
             broken = true;

@@ -38,9 +38,9 @@ impl RateConverter {
     }
 
     /// Converts a tick; full scale is ±1, channels are interleaved.
-    pub(super) fn convert(&mut self, tick: &[[i16; 2]; TICK]) -> Result<&[f32], String> {
+    pub(super) fn convert(&mut self, tick: &[[f32; 2]; TICK]) -> Result<&[f32], String> {
         for (place, &sample) in self.input.iter_mut().zip(tick.iter().flatten()) {
-            *place = f32::from(sample) / 32768.0;
+            *place = sample;
         }
         let Some(resampler) = &mut self.resampler else {
             return Ok(&self.input);
@@ -62,15 +62,15 @@ mod tests {
     use super::*;
 
     #[expect(clippy::cast_possible_truncation, reason = "16,000 at most")]
-    fn tone(n: usize) -> i16 {
-        ((n as f64 * TAU * 440.0 / 8000.0).sin() * 16_000.0) as i16
+    fn tone(n: usize) -> f32 {
+        ((n as f64 * TAU * 440.0 / 8000.0).sin() * 0.488) as f32
     }
 
     #[test]
     fn a_card_of_8_khz_gets_the_samples_as_they_are() {
         let mut resample = RateConverter::new(8000).expect("a rate");
-        let mut tick = [[0; 2]; TICK];
-        tick[3] = [i16::MIN, 16384];
+        let mut tick = [[0.0; 2]; TICK];
+        tick[3] = [-1.0, 0.5];
         let converted = resample.convert(&tick).expect("converts");
         assert_eq!(converted.len(), 2 * TICK);
         assert_eq!(converted[6..8], [-1.0, 0.5]);
@@ -82,7 +82,7 @@ mod tests {
             let mut resample = RateConverter::new(rate).expect("a rate");
             let mut left = Vec::new();
             for tick in 0..100 {
-                let samples = std::array::from_fn(|n| [tone(tick * TICK + n), 0]);
+                let samples = std::array::from_fn(|n| [tone(tick * TICK + n), 0.0]);
                 let converted = resample.convert(&samples).expect("converts");
                 left.extend(converted.chunks_exact(2).map(|frame| {
                     assert!(frame[1].abs() < 1e-6);

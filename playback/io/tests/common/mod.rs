@@ -11,7 +11,9 @@ use silentmon_playback_core::g711::Law;
 use silentmon_playback_core::player::{Player, PlayoutSettings};
 use silentmon_playback_io::clock;
 use silentmon_playback_io::sink::SharedPlayer;
+use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::Leg;
+use silentmon_proto::relay::{AudioHeader, AudioKind};
 
 /// A player with so much patience that a machine under load makes no difference.
 pub fn patient_player() -> SharedPlayer {
@@ -46,6 +48,15 @@ pub fn play_tone(player: &SharedPlayer, packets: usize) {
         rtp.extend_from_slice(&7_u32.to_be_bytes());
         rtp.extend((n * 160..(n + 1) * 160).map(tone));
         let mut player = player.lock().expect("no thread died");
-        player.handle_packet(clock::now(), Leg::Agent, captured, &rtp);
+        let header = AudioHeader {
+            kind: AudioKind::Rtp,
+            leg: Leg::Agent,
+            again: false,
+            codec: Codec::Pcmu,
+            channel: 1,
+            relay_sequence: u32::try_from(n).expect("few packets"),
+            captured,
+        };
+        player.handle_packet(clock::now(), &header, &rtp);
     }
 }

@@ -109,7 +109,7 @@ impl CardStream {
         let longest = self.health.longest.load(Ordering::Relaxed);
         let target = longest.max(frames_in(PERIOD, self.sample_rate)) + frames_in(RESERVE, self.sample_rate);
         while self.waiting() < target as usize {
-            let mut tick = [[0; 2]; TICK];
+            let mut tick = [[0.0; 2]; TICK];
             lock(player).pull(clock::now(), &mut tick);
             self.frames += TICK as u64;
             for frame in self.converter.convert(&tick)?.chunks_exact(2) {

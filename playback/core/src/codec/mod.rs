@@ -1,0 +1,61 @@
+//! From payload to samples: one file a codec, all behind [`Decoder`].
+
+use std::fmt::Debug;
+
+use thiserror::Error;
+
+/// A payload that its codec can't read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("expected {expected}, found {found} bytes")]
+pub struct BadPayload {
+    /// What the codec takes, in words.
+    pub expected: &'static str,
+    /// Length of the payload.
+    pub found: usize,
+}
+
+/// What a decoder made of a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// The samples were recovered from redundancy in the packet after the gap: as good as decoded.
+    Recovered,
+    /// The codec made the samples up from its own state.
+    Concealed,
+    /// The codec can't; the caller conceals from what was heard. The samples were left alone.
+    Open,
+}
+
+/// Decodes one stream. Samples are mono (channels are averaged) at full scale ±1.
+///
+/// A decoder with a memory is handed the payloads of its stream in order, each once.
+pub trait Decoder: Debug + Send {
+    /// Samples per second that it gives.
+    fn sample_rate(&self) -> u32;
+
+    /// Samples that a payload holds, without decoding it.
+    ///
+    /// # Errors
+    /// Where it is no payload of this codec.
+    fn samples(&self, payload: &[u8]) -> Result<usize, BadPayload>;
+
+    /// Decodes a payload into exactly [`samples`](Self::samples) places; allocates nothing.
+    ///
+    /// # Errors
+    /// Where it is no payload of this codec; `out` is then silent.
+    fn decode(&mut self, payload: &[u8], out: &mut [f32]) -> Result<(), BadPayload>;
+
+    /// Fills a gap of as many samples as `out` has. `next` is the payload just after it, if it has come: it is only
+    /// looked at for redundancy, and is decoded by `decode` afterwards.
+    fn fill_gap(&mut self, next: Option<&[u8]>, out: &mut [f32]) -> Gap {
+        let _ = (next, out);
+        Gap::Open
+    }
+
+    /// Whether payloads may be decoded in any order, because nothing is remembered from one to the next.
+    fn is_stateless(&self) -> bool {
+        false
+    }
+
+    /// Forgets all payloads before: the stream begins anew.
+    fn reset(&mut self);
+}
