@@ -8,6 +8,7 @@ pub mod exact;
 pub mod g711;
 pub mod player;
 pub mod quality;
+pub mod repair;
 pub mod report;
 pub mod sequence;
 
