@@ -160,6 +160,20 @@ impl ReceiverSink for Ear {
         let mut player = lock(&self.player);
         player.handle_packet(now, header, rtp);
     }
+
+    fn patience(&mut self, request: RequestId, leg: Leg) -> Duration {
+        if request.0 == self.heard.load(Ordering::Acquire) {
+            lock(&self.player).patience(leg)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn expect_repairs(&mut self, request: RequestId, within: Option<Duration>) {
+        if request.0 == self.heard.load(Ordering::Acquire) {
+            lock(&self.player).expect_repairs(within);
+        }
+    }
 }
 
 /// A thread that panicked while it held the player left it as it was: playing on is right.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
-use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_capture_core::policy::{Copies, Disclosure, HeardCalls, Policy, Recording, Who};
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
 use silentmon_proto::relay::MediaOrigin;
 
@@ -188,6 +188,8 @@ pub struct PolicySection {
     pub acd_only: bool,
     /// Whether `listen --output wav:` may be used.
     pub recording: Recording,
+    /// Whether packets may be sent twice over a path that loses much.
+    pub copies: Copies,
     /// Standard RTP receivers that may get plain RTP.
     pub rtp_receivers: Vec<IpAddr>,
 }
@@ -291,6 +293,7 @@ impl CaptureConfig {
                 HeardCalls::All
             },
             recording: self.policy.recording,
+            copies: self.policy.copies,
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
             supervisors: self.supervisors.clone(),
@@ -337,6 +340,7 @@ impl Default for PolicySection {
             who: Who::default(),
             acd_only: true,
             recording: Recording::default(),
+            copies: Copies::default(),
             rtp_receivers: Vec::new(),
         }
     }

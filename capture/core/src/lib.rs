@@ -1,13 +1,14 @@
 //! The deciding half of the capture server, sans-IO: who is monitored, whose packets matter, what is sent to whom.
 //!
 //! A packet's way: [`filter`] (is it wanted?), [`stream`] (is it RTP, new, in clear?), [`engine`] (who hears it?),
-//! [`session`] (what goes out?).
+//! [`session`] (what goes out?), [`resend`] (what goes out again?).
 
 pub mod directory;
 pub mod engine;
 pub mod filter;
 pub mod link;
 pub mod policy;
+pub mod resend;
 pub mod resolver;
 pub mod session;
 pub mod stream;

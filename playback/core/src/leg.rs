@@ -87,12 +87,16 @@ struct Counters {
     undecodable: u64,
     suppressed: u64,
     resyncs: u64,
+    repaired: u64,
+    repaired_late: u64,
 }
 
 /// One leg of a session.
 #[derive(Debug)]
 pub(crate) struct Leg {
     settings: PlayoutSettings,
+    /// The delay that repairs on the relay need.
+    repaired_within: Duration,
     pub(crate) playout: Playout,
     stream: Option<Stream>,
     /// The SSRC heard before.
@@ -108,6 +112,7 @@ impl Leg {
     pub(crate) fn new(settings: PlayoutSettings) -> Self {
         Self {
             settings,
+            repaired_within: Duration::ZERO,
             playout: Playout::new(settings),
             stream: None,
             previous: None,
@@ -119,8 +124,29 @@ impl Leg {
         }
     }
 
-    pub(crate) fn handle_relay_sequence(&mut self, number: u32) {
-        self.relay.record(number, 0);
+    /// Answers whether the number hadn't come before.
+    pub(crate) fn handle_relay_sequence(&mut self, number: u32) -> bool {
+        match self.relay.record(number, 0).order {
+            Order::Newest | Order::Reordered | Order::Restarted => true,
+            Order::Duplicate | Order::Suspect => false,
+        }
+    }
+
+    pub(crate) const fn late_packets(&self) -> u64 {
+        self.counters.late
+    }
+
+    pub(crate) const fn count_repair(&mut self, in_time: bool) {
+        if in_time {
+            self.counters.repaired += 1;
+        } else {
+            self.counters.repaired_late += 1;
+        }
+    }
+
+    /// Streams that begin from now on wait at least so long.
+    pub(crate) fn expect_repairs(&mut self, within: Duration) {
+        self.repaired_within = within;
     }
 
     pub(crate) const fn count_dropped(&mut self) {
@@ -264,7 +290,8 @@ impl Leg {
     /// The place at which a packet captured now is to be played.
     fn due(&self, arrival: Arrival, clock: &ArrivalClock) -> i64 {
         let wait = difference(clock.local(arrival.captured), arrival.now);
-        arrival.position + samples_from_nanos(wait) + samples(self.settings.delay)
+        let delay = self.settings.delay.max(self.repaired_within.min(self.settings.max_delay));
+        arrival.position + samples_from_nanos(wait) + samples(delay)
     }
 
     fn keep(&mut self, arrival: Arrival, placing: Placing, excess: i64) {
@@ -327,7 +354,8 @@ impl Leg {
             received: counters.received,
             duplicates: counters.duplicates,
             lost: self.numbers.lost(),
-            lost_on_relay: self.relay.lost(),
+            lost_on_relay: self.relay.lost() + self.counters.repaired_late,
+            repaired: self.counters.repaired,
             late: counters.late,
             dropped: counters.dropped,
             undecodable: counters.undecodable,

@@ -56,6 +56,7 @@ impl Default for PlayoutSettings {
 #[derive(Debug)]
 pub struct Player {
     legs: [Leg; 2],
+    patience: Duration,
     clock: ArrivalClock,
     /// When the player was first spoken to.
     epoch: Option<Instant>,
@@ -71,6 +72,7 @@ impl Player {
     pub fn new(settings: PlayoutSettings) -> Self {
         Self {
             legs: [Leg::new(settings), Leg::new(settings)],
+            patience: settings.delay,
             clock: ArrivalClock::new(),
             epoch: None,
             tick_at: None,
@@ -81,10 +83,27 @@ impl Player {
 
     /// Takes an audio datagram of the relay that came at `now`: its header, and the RTP bytes behind it.
     pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader, bytes: &[u8]) {
-        self.leg(header.leg).handle_relay_sequence(header.relay_sequence);
+        let repairs = self.leg(header.leg).handle_relay_sequence(header.relay_sequence) && header.again;
+        let late = self.leg(header.leg).late_packets();
         match header.kind {
             AudioKind::Rtp => self.handle_rtp(now, header.leg, header.captured, bytes),
             AudioKind::Suppressed => self.handle_suppressed(now, header.leg, header.captured, bytes),
+        }
+        if repairs {
+            let leg = self.leg(header.leg);
+            leg.count_repair(leg.late_packets() == late);
+        }
+    }
+
+    /// How long after its fastest possible arrival a packet of this leg can still be played.
+    pub const fn patience(&self, _leg: ids::Leg) -> Duration {
+        self.patience
+    }
+
+    /// Lets streams that begin from now on wait at least so long, so that what the relay lost can come again.
+    pub fn expect_repairs(&mut self, within: Option<Duration>) {
+        for leg in &mut self.legs {
+            leg.expect_repairs(within.unwrap_or_default());
         }
     }
 

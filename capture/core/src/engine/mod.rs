@@ -2,13 +2,14 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `rows` lists agents, `links` looks after CTI
-//! links, `media` routes packets, `diagnosis` says why there is sound or none. An event costs what its agent has, not
+//! links, `media` routes packets, `repairs` sends them again, `diagnosis` says why there is sound or none. An event costs what its agent has, not
 //! what the house has.
 
 mod control;
 mod diagnosis;
 mod links;
 mod media;
+mod repairs;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,8 @@ pub struct Engine {
     capture: CaptureHealth,
     drops_counted: u64,
     next_channel: u16,
+    channels: HashMap<u16, SessionId>,
+    foreign_requests: u64,
     next_tick: Instant,
     changed_agents: BTreeSet<AgentId>,
     told_rows: BTreeMap<AgentId, AgentRow>,
@@ -148,6 +151,11 @@ pub enum Transmit {
 pub enum EngineEvent {
     /// The set of monitored or watched addresses changed: make a new filter.
     FilterChanged,
+    /// A connection must carry more or less audio than before ([`Engine::streams_over`]).
+    DemandChanged {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// A session started.
     SessionStarted(SessionRecord),
     /// A session ended, and why.
@@ -192,6 +200,7 @@ impl EngineEvent {
             | Self::SessionRefused { .. }
             | Self::SuperviseRequested(_) => true,
             Self::FilterChanged
+            | Self::DemandChanged { .. }
             | Self::Command { .. }
             | Self::Resynchronised(_)
             | Self::Released(_)
@@ -239,6 +248,8 @@ impl Engine {
             capture: CaptureHealth::default(),
             drops_counted: 0,
             next_channel: 0,
+            channels: HashMap::default(),
+            foreign_requests: 0,
             next_tick: now + TICK,
             changed_agents: BTreeSet::new(),
             told_rows: BTreeMap::new(),
@@ -313,6 +324,7 @@ impl Engine {
         self.count_losses();
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.refresh_session(id, now);
+            self.fit_streams(id, now);
             if let Some(reason) = self.is_over(id, now) {
                 self.stop_session(id, &reason, now);
             }
@@ -372,14 +384,6 @@ impl Engine {
     /// How many sessions run.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
-    }
-
-    /// How many sessions are heard over a connection.
-    pub fn sessions_over(&self, connection: ConnectionId) -> usize {
-        self.sessions
-            .values()
-            .filter(|session| session.connection() == Some(connection))
-            .count()
     }
 
     fn count_losses(&mut self) {

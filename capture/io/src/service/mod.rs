@@ -212,6 +212,11 @@ impl Service {
             ConnectionInput::Message { id, message } => {
                 self.engine.handle_message(id, message, SessionId(fresh_id()), now);
             }
+            ConnectionInput::Repair {
+                id,
+                request,
+                round_trip,
+            } => self.engine.handle_repair_request(id, &request, round_trip, now),
             ConnectionInput::Closed { id } => {
                 self.connections.remove(&id);
                 self.engine.handle_disconnected(id, now);
@@ -288,6 +293,7 @@ impl Service {
             log_event(&event);
             match event {
                 EngineEvent::Command { link, command } => self.command(&link, command, now),
+                EngineEvent::DemandChanged { connection } => self.fit_path(connection),
                 audited if audited.is_audited() => self.journal.record(audited, now),
                 _ => {}
             }
@@ -344,8 +350,14 @@ impl Service {
 
     /// Lets each connection carry what its sessions need.
     fn fit_paths(&self) {
-        for (&id, output) in &self.connections {
-            output.set_sessions(self.engine.sessions_over(id));
+        for &id in self.connections.keys() {
+            self.fit_path(id);
+        }
+    }
+
+    fn fit_path(&self, connection: ConnectionId) {
+        if let Some(output) = self.connections.get(&connection) {
+            output.set_streams(self.engine.streams_over(connection));
         }
     }
 
@@ -437,6 +449,9 @@ fn log_link(LinkUpdate { link, down }: &LinkUpdate) {
 fn log_event(event: &EngineEvent) {
     match event {
         EngineEvent::FilterChanged => tracing::trace!("the filter changes"),
+        EngineEvent::DemandChanged { connection } => {
+            tracing::debug!(connection = connection.0, "a connection must carry more or less audio");
+        }
         EngineEvent::SessionStarted(record) => tracing::info!(session = %record.session, "a session started"),
         EngineEvent::SessionStopped(record, reason) => {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");

@@ -15,13 +15,14 @@ use silentmon_proto::time::Instant;
 mod following;
 mod links;
 mod listening;
+mod repairing;
 mod resolving;
 mod sessions;
 mod signalling;
 mod supervising;
 
 use super::*;
-use crate::policy::{Disclosure, HeardCalls, Recording, Who};
+use crate::policy::{Copies, Disclosure, HeardCalls, Recording, Who};
 
 const ANNA: ConnectionId = ConnectionId(1);
 const BERT: ConnectionId = ConnectionId(2);
@@ -50,6 +51,7 @@ impl House {
             who: Who::AnySupervisor,
             calls: HeardCalls::AcdOnly,
             recording: Recording::Refused,
+            copies: Copies::Allowed,
             rtp_receivers: vec![[127, 0, 0, 1].into()],
             teams: BTreeMap::new(),
             supervisors: BTreeMap::new(),
