@@ -4,15 +4,16 @@
 //! socket, file or thread. [`exact::Timeline`] is the other way to decode: bare, for comparison with other decoders.
 
 pub mod codec;
+pub mod conceal;
 pub mod exact;
 pub mod g711;
 pub mod player;
 pub mod quality;
 pub mod report;
 pub mod sequence;
+pub mod stretch;
 
 mod buffer;
-mod conceal;
 mod decoder;
 mod leg;
 mod playout;

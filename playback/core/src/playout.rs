@@ -66,6 +66,9 @@ pub(crate) struct Playout {
     /// Generation and sequence number of the packet played last.
     last: Option<(u32, i64)>,
     concealer: Concealer,
+    /// A tick at full scale ±1, and whether the last one was made up.
+    scaled: [f32; TICK],
+    gap: bool,
     /// Silence played since nothing waited.
     starved: u64,
     /// Whether the last tick was quiet.
@@ -90,7 +93,9 @@ impl Playout {
             frame: Vec::with_capacity(crate::buffer::MAX_PAYLOAD),
             frame_at: 0,
             last: None,
-            concealer: Concealer::new(),
+            concealer: Concealer::new(8000),
+            scaled: [0.0; TICK],
+            gap: false,
             starved: 0,
             quiet: true,
             concealment: settings.concealment,
@@ -255,14 +260,14 @@ impl Playout {
                 if let Some(decoded) = self.frame.get(from..from + length) {
                     stretch.copy_from_slice(decoded);
                 }
-                self.concealer.played(stretch);
+                self.remember(stretch);
                 self.audible += length as u64;
                 self.first_audio.get_or_insert(at);
             }
             Next::Gap { lost: true, .. } => {
                 self.concealed += length as u64;
                 if self.starved == 0 && self.concealment == Concealment::Concealed {
-                    self.concealer.conceal(stretch);
+                    self.conceal(stretch);
                 } else {
                     self.silence(stretch);
                 }
@@ -275,8 +280,29 @@ impl Playout {
         }
     }
 
+    fn remember(&mut self, stretch: &mut [i16]) {
+        let scaled = &mut self.scaled[..stretch.len()];
+        for (scaled, &sample) in scaled.iter_mut().zip(stretch.iter()) {
+            *scaled = f32::from(sample) / 32768.0;
+        }
+        if std::mem::take(&mut self.gap) {
+            self.concealer.resume(scaled);
+            unscale(scaled, stretch);
+        } else {
+            self.concealer.heard(scaled);
+        }
+    }
+
+    fn conceal(&mut self, stretch: &mut [i16]) {
+        let scaled = &mut self.scaled[..stretch.len()];
+        self.concealer.conceal(None, scaled);
+        unscale(scaled, stretch);
+        self.gap = true;
+    }
+
     fn silence(&mut self, stretch: &mut [i16]) {
         stretch.fill(0);
+        self.gap = false;
         self.concealer.silent(stretch.len());
     }
 
@@ -302,5 +328,11 @@ impl Playout {
         }
         let overdue = count(self.cursor - head.at) as u64;
         overdue.min(self.starved)
+    }
+}
+
+fn unscale(scaled: &[f32], samples: &mut [i16]) {
+    for (&scaled, sample) in scaled.iter().zip(samples) {
+        *sample = crate::player::to_i16(scaled);
     }
 }
