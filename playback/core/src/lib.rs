@@ -7,9 +7,11 @@ pub mod codec;
 pub mod conceal;
 pub mod exact;
 pub mod g711;
+pub mod mix;
 pub mod player;
 pub mod quality;
 pub mod report;
+pub mod resample;
 pub mod sequence;
 pub mod stretch;
 
