@@ -13,11 +13,11 @@ pub mod quality;
 pub mod report;
 pub mod resample;
 pub mod sequence;
+pub mod settings;
 pub mod stretch;
 
-mod buffer;
 mod decoder;
+mod delay;
 mod leg;
-mod playout;
-mod schedule;
+mod stream;
 mod units;
