@@ -4,6 +4,7 @@
 //! socket, file or thread. [`exact::Timeline`] is the other way to decode: bare, for comparison with other decoders.
 
 pub mod codec;
+pub mod conceal;
 pub mod exact;
 pub mod g711;
 pub mod mix;
@@ -13,11 +14,11 @@ pub mod repair;
 pub mod report;
 pub mod resample;
 pub mod sequence;
+pub mod settings;
+pub mod stretch;
 
-mod buffer;
-mod conceal;
 mod decoder;
+mod delay;
 mod leg;
-mod playout;
-mod schedule;
+mod stream;
 mod units;
