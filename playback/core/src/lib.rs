@@ -16,6 +16,7 @@ pub mod stretch;
 mod buffer;
 mod decoder;
 mod leg;
+mod pitch;
 mod playout;
 mod schedule;
 mod units;
