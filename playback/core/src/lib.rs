@@ -20,5 +20,6 @@ pub mod stretch;
 mod decoder;
 mod delay;
 mod leg;
+mod pitch;
 mod stream;
 mod units;
