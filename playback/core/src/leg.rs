@@ -121,6 +121,7 @@ impl Leg {
 
     pub(crate) fn handle_relay_sequence(&mut self, number: u32) {
         self.relay.record(number, 0);
+        self.playout.note_relay_losses(self.relay.lost());
     }
 
     pub(crate) const fn count_dropped(&mut self) {
@@ -339,6 +340,9 @@ impl Leg {
             level_dbfs: self.playout.level.dbfs(),
             delay: self.playout.delays.report(),
             concealment: self.settings.concealment,
+            packet_time: self.playout.packet_time(),
+            copy: self.playout.fates.copy(),
+            heard: self.playout.fates.heard(),
         }
     }
 }

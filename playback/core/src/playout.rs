@@ -8,11 +8,11 @@ use silentmon_proto::time::Instant;
 use crate::buffer::{JitterBuffer, Waiting};
 use crate::conceal::Concealer;
 use crate::player::PlayoutSettings;
-use crate::quality::Concealment;
+use crate::quality::{Concealment, CopyMeter, PacketFate};
 use crate::report::{DelayHistogram, Level, mean_square};
 use crate::schedule::WindowedMinimum;
 use crate::sequence::SequenceWindow;
-use crate::units::{count, samples, span};
+use crate::units::{count, duration, samples, span};
 
 /// Samples rendered at once: 10 ms.
 pub(crate) const TICK: usize = 80;
@@ -26,6 +26,8 @@ const TOLERANCE: i64 = 480;
 const CORRECTED: i64 = TICK_SPAN;
 /// Most quiet ticks skipped at once.
 const MOST_SKIPPED: usize = 8;
+/// Packets in a row whose fates are told; more missing is a pause.
+const MOST_FATES: i64 = 3000;
 /// How long the fastest packets are watched before the delay is corrected.
 const SLACK_WINDOW: Duration = Duration::from_secs(5);
 
@@ -53,6 +55,13 @@ pub(crate) struct Playout {
     pub(crate) buffer: JitterBuffer,
     pub(crate) delays: DelayHistogram,
     pub(crate) level: Level,
+    /// What became of the packets whose time is over.
+    pub(crate) fates: CopyMeter,
+    /// Packets lost on the relay, and those of them whose fate was told.
+    relay_lost: u64,
+    relay_told: u64,
+    /// Packets that came late, and whose fate is yet to be told.
+    late: u64,
     /// Samples that had to be made up.
     pub(crate) concealed: u64,
     /// Decoded samples played.
@@ -83,6 +92,10 @@ impl Playout {
             buffer: JitterBuffer::new(),
             delays: DelayHistogram::new(),
             level: Level::default(),
+            fates: CopyMeter::default(),
+            relay_lost: 0,
+            relay_told: 0,
+            late: 0,
             concealed: 0,
             audible: 0,
             first_audio: None,
@@ -153,7 +166,10 @@ impl Playout {
     /// Takes note of a packet that came too late, of which so many samples are missing.
     pub(crate) fn missed(&mut self, generation: u32, sequence: i64, samples: u64) {
         let passed = self.last.is_some_and(|(g, last)| g == generation && sequence < last);
-        if !passed {
+        if passed {
+            self.fates.came_late();
+        } else {
+            self.late += 1;
             self.concealed += samples;
             self.starved = self.starved.saturating_sub(samples);
         }
@@ -286,6 +302,7 @@ impl Playout {
             return;
         };
         self.concealed += self.missing_before(&head, numbers);
+        self.tell_fates(&head, numbers);
         self.starved = 0;
         self.last = Some((head.generation, head.sequence));
         self.frame.clear();
@@ -293,6 +310,37 @@ impl Playout {
         head.decoder.decode_into(&head.payload, &mut self.frame);
         self.delays.record(at.saturating_since(head.captured));
         self.buffer.recycle(head.payload);
+    }
+
+    /// Learns how many packets the relay has lost so far.
+    pub(crate) const fn note_relay_losses(&mut self, lost: u64) {
+        self.relay_lost = lost;
+    }
+
+    /// How much sound a packet holds, by the one played last.
+    pub(crate) fn packet_time(&self) -> Duration {
+        duration(self.frame.len() as u64)
+    }
+
+    /// Tells what became of the packets between the one played before and this one, and of this one.
+    fn tell_fates(&mut self, head: &Waiting, numbers: &SequenceWindow) {
+        let before = self.last.filter(|&(generation, _)| generation == head.generation);
+        let first = before.map_or(head.sequence, |(_, sequence)| sequence + 1);
+        for number in first.max(head.sequence - MOST_FATES)..head.sequence {
+            let (came, late) = (numbers.has(number), self.late > 0);
+            let lost_on_relay = !came && self.relay_told < self.relay_lost;
+            self.late -= u64::from(came && late);
+            self.relay_told += u64::from(lost_on_relay);
+            let fate = match (came, late) {
+                (true, true) => PacketFate::Late,
+                // Kept-back events are never opened.
+                (true, false) => PacketFate::Played,
+                (false, _) if lost_on_relay => PacketFate::LostOnRelay,
+                (false, _) => PacketFate::LostBeforeRelay,
+            };
+            self.fates.fate(fate);
+        }
+        self.fates.fate(PacketFate::Played);
     }
 
     /// Samples of the silence before a packet that should have been sound.
