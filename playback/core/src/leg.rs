@@ -8,6 +8,7 @@ use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
 use crate::delay::target::Target;
+use crate::quality::FateJudge;
 use crate::report::{DelayHistogram, LegReport, Level};
 use crate::sequence::{Order, SequenceWindow};
 use crate::settings::PlayoutSettings;
@@ -51,6 +52,7 @@ pub(crate) struct Leg {
     extra: f64,
     codec: Option<Codec>,
     counters: Counters,
+    fates: FateJudge,
     level: Level,
     delays: DelayHistogram,
     first_audio: Option<Instant>,
@@ -72,6 +74,7 @@ impl Leg {
             extra: 0.0,
             codec: None,
             counters: Counters::default(),
+            fates: FateJudge::default(),
             level: Level::new(settings.sample_rate),
             delays: DelayHistogram::new(),
             first_audio: None,
@@ -117,6 +120,7 @@ impl Leg {
         if self.stream().is_active() && self.stream().ssrc == packet.ssrc {
             let numbered = self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
             if matches!(numbered.order, Order::Newest | Order::Reordered) {
+                self.fates.came(numbered, false, self.relay.lost());
                 self.stream_mut().handle_silence(incoming(packet, numbered));
             }
         }
@@ -142,6 +146,7 @@ impl Leg {
         self.newest = Some(arrival);
         let incoming = incoming(packet, numbered);
         if !codec.is_speech() {
+            self.fates.came(numbered, false, self.relay.lost());
             if !another {
                 self.stream_mut().handle_silence(incoming);
             }
@@ -163,6 +168,8 @@ impl Leg {
             let stream = &mut self.streams[self.current];
             outcome = stream.handle_sound(arrival, packet, &mut self.target);
         }
+        let late = matches!(outcome, Outcome::Late | Outcome::Dropped);
+        self.fates.came(packet.numbered, late, self.relay.lost());
         match outcome {
             Outcome::Taken => {
                 let delay = self.stream().delay(arrival.output);
@@ -259,6 +266,7 @@ impl Leg {
 
     pub(crate) fn report(&self) -> LegReport {
         let counters = &self.counters;
+        let fates = self.fates.meter(self.relay.lost());
         let [first, second] = &self.streams;
         let sum = |of: fn(&Stream) -> u64| Duration::from_nanos(of(first) + of(second));
         LegReport {
@@ -282,6 +290,9 @@ impl Leg {
             level_dbfs: self.level.dbfs(),
             delay: self.delays.report(),
             concealment: self.settings.concealment,
+            packet_time: duration(self.stream().packet_time()),
+            copy: fates.copy(),
+            heard: fates.heard(),
         }
     }
 }

@@ -275,6 +275,11 @@ impl Stream {
         (self.rate / FADES_PER_SECOND) as usize
     }
 
+    /// How much sound the newest packet holds, in seconds.
+    pub(crate) fn packet_time(&self) -> f64 {
+        self.spans.newest().map_or(0.0, |span| self.seconds(span.end - span.start))
+    }
+
     /// The place, in seconds, of the sample that the next output frame is made of.
     fn playing_at(&self) -> f64 {
         self.seconds(self.cursor - span(self.pending.len())) - self.resampler.held() / f64::from(self.rate)
