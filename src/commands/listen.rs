@@ -122,7 +122,7 @@ impl Destination {
     fn kind(&self) -> OutputKind {
         match self {
             Self::Here(Output::Wav(_)) => OutputKind::Record,
-            Self::Here(Output::Default | Output::Device(_) | Output::Null) => OutputKind::Play,
+            Self::Here(Output::Default | Output::Device(_) | Output::Browser | Output::Null) => OutputKind::Play,
             Self::PlainRtp(receiver) => OutputKind::PlainRtp { receiver: *receiver },
         }
     }
@@ -130,7 +130,7 @@ impl Destination {
     const fn usual_delay(&self) -> Duration {
         match self {
             Self::Here(Output::Wav(_)) => Duration::from_millis(500),
-            Self::Here(Output::Default | Output::Device(_) | Output::Null) | Self::PlainRtp(_) => {
+            Self::Here(Output::Default | Output::Device(_) | Output::Browser | Output::Null) | Self::PlainRtp(_) => {
                 Duration::from_millis(60)
             }
         }
