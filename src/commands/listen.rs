@@ -150,7 +150,7 @@ impl Destination {
     fn kind(&self) -> OutputKind {
         match self {
             Self::Here(Output::Wav(_)) => OutputKind::Record,
-            Self::Here(Output::Default | Output::Device(_) | Output::Null) => OutputKind::Play,
+            Self::Here(Output::Default | Output::Device(_) | Output::Browser | Output::Null) => OutputKind::Play,
             Self::PlainRtp(receiver) => OutputKind::PlainRtp { receiver: *receiver },
         }
     }
@@ -163,7 +163,7 @@ impl Destination {
                 min_delay: Duration::from_millis(500),
                 ..PlayoutSettings::default()
             },
-            Self::Here(Output::Default | Output::Device(_) | Output::Null) | Self::PlainRtp(_) => {
+            Self::Here(Output::Default | Output::Device(_) | Output::Browser | Output::Null) | Self::PlainRtp(_) => {
                 PlayoutSettings::default()
             }
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
-use silentmon_playback_io::sink::{Output, Sink, SinkEvent};
+use silentmon_playback_io::sink::{BrowserSound, Output, Sink, SinkEvent};
 use silentmon_proto::ids::AgentId;
 use silentmon_proto::relay::{AgentRow, OutputKind};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -59,7 +59,11 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     let (mut desk, api) = Desk::new(listener, output, wish_sender);
     local_api::serve(&config.listen, local_api::make_token(&config.token)?, api, stop.clone()).await?;
     if let Some(agent) = config.agent {
-        desk.fulfil(Wish::Listen { agent, purpose: None });
+        desk.fulfil(Wish::Listen {
+            agent,
+            purpose: None,
+            output: None,
+        });
     }
     telemetry::ready();
     loop {
@@ -81,6 +85,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
 struct Desk {
     listener: Listener,
     output: Output,
+    sound: BrowserSound,
     sink: Option<Sink>,
     session: Option<RequestId>,
     /// Wishes to join a call that wait for their answer, by number.
@@ -100,17 +105,20 @@ impl Desk {
             session: None,
             controls: Vec::new(),
         };
+        let sound = BrowserSound::default();
         let (status, status_receiver) = watch::channel(idle);
         let (agents, agents_receiver) = watch::channel(Vec::new());
         let api = LocalApi {
             wishes,
             status: status_receiver,
             agents: agents_receiver,
+            sound: sound.clone(),
         };
         (
             Self {
                 listener,
                 output,
+                sound,
                 sink: None,
                 session: None,
                 supervising: BTreeMap::new(),
@@ -124,9 +132,10 @@ impl Desk {
 
     fn fulfil(&mut self, wish: Wish) {
         match wish {
-            Wish::Listen { agent, purpose } => {
+            Wish::Listen { agent, purpose, output } => {
                 self.stop();
-                self.start(agent, purpose);
+                let output = output.unwrap_or_else(|| self.output.clone());
+                self.start(agent, purpose, &output);
             }
             Wish::Stop => self.stop(),
             Wish::Supervise(supervise) => self.supervise(supervise),
@@ -149,8 +158,13 @@ impl Desk {
         self.listener.supervise(session, wish);
     }
 
-    fn start(&mut self, agent: AgentId, purpose: Option<String>) {
-        match Sink::open(&self.output, self.listener.player()) {
+    fn start(&mut self, agent: AgentId, purpose: Option<String>, output: &Output) {
+        let player = self.listener.player();
+        let sink = match output {
+            Output::Browser => Sink::open_for_browsers(&self.sound, player),
+            output => Sink::open(output, player),
+        };
+        match sink {
             Ok(sink) => self.sink = Some(sink),
             Err(error) => {
                 let reason = error.reason();
@@ -159,9 +173,9 @@ impl Desk {
                 return;
             }
         }
-        let output = match self.output {
+        let output = match output {
             Output::Wav(_) => OutputKind::Record,
-            Output::Default | Output::Device(_) | Output::Null => OutputKind::Play,
+            Output::Default | Output::Device(_) | Output::Browser | Output::Null => OutputKind::Play,
         };
         let wish = MonitorRequest {
             agent: agent.clone(),

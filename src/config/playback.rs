@@ -35,7 +35,7 @@ pub struct PlaybackSection {
     /// Its revocation list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crl: Option<PathBuf>,
-    /// Where the sound goes: `default`, a device's name, `wav:FILE` or `null`.
+    /// Where the sound goes: `default`, a device's name, `browser`, `wav:FILE` or `null`.
     #[serde(default = "default_output")]
     pub output: String,
     /// What the delay aims at: `low`, `balanced` or `smooth`.

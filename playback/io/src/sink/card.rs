@@ -1,7 +1,10 @@
 //! A sound card through cpal. The card's clock is the master: its callback takes frames from a lock-free ring, and this
-//! thread fills the ring from the player as fast as it empties. Where the card is lost the player is pulled by the
+//! thread pulls them from the player just before they are needed. Where the card is lost the player is pulled by the
 //! system's clock until a card is back.
 
+mod ahead;
+mod callback;
+mod lead;
 mod stream;
 
 use std::sync::mpsc as std_mpsc;
@@ -13,11 +16,10 @@ use tokio::sync::mpsc;
 
 use super::feeder::{Feeder, Stopping};
 use super::paced::Pace;
-use super::{SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
+use super::priority::{self, Scheduling};
+use super::{OutputDelay, SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
 use stream::CardStream;
 
-/// How often the ring is looked after.
-const ROUND: Duration = Duration::from_millis(3);
 /// How often a lost card is sought, and the default card looked at.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -38,11 +40,19 @@ pub(super) fn start(
     wanted: Option<String>,
     player: SharedPlayer,
     events: mpsc::Sender<SinkEvent>,
+    delay: OutputDelay,
 ) -> Result<Feeder, SinkError> {
     let (answer, opened) = std_mpsc::sync_channel(1);
     // Opened on the thread that keeps it: not every system lets a stream change its thread.
     let feeder = Feeder::start(move |stopping| {
-        let keeper = Keeper::new(wanted, player, events);
+        let keeper = Keeper {
+            wanted,
+            player,
+            events,
+            delay,
+            scheduling: priority::promote(),
+            summary: SinkSummary::default(),
+        };
         match keeper.open() {
             Ok(stream) => {
                 let _ = answer.send(Ok(()));
@@ -66,13 +76,15 @@ struct Keeper {
     wanted: Option<String>,
     player: SharedPlayer,
     events: mpsc::Sender<SinkEvent>,
+    delay: OutputDelay,
+    scheduling: Scheduling,
     summary: SinkSummary,
 }
 
 /// What the sound goes to at the moment.
 enum Playing {
     Card {
-        stream: CardStream,
+        stream: Box<CardStream>,
         looked: Instant,
     },
     /// No card: by the system's clock.
@@ -82,23 +94,26 @@ enum Playing {
     },
 }
 
-impl Keeper {
-    fn new(wanted: Option<String>, player: SharedPlayer, events: mpsc::Sender<SinkEvent>) -> Self {
-        Self {
-            wanted,
-            player,
-            events,
-            summary: SinkSummary::default(),
+impl Playing {
+    /// Time until there is something to do.
+    fn wait(&self) -> Duration {
+        match self {
+            Self::Card { stream, .. } => stream.wait(),
+            Self::Nowhere { pace, .. } => pace.wait(),
         }
     }
+}
 
-    fn open(&self) -> Result<CardStream, SinkError> {
+impl Keeper {
+    fn open(&self) -> Result<Box<CardStream>, SinkError> {
         let device = self.find()?;
         let name = identifier(&device).unwrap_or_else(|| device.to_string());
-        CardStream::open(&device, name, &self.player).map_err(|cause| SinkError::Card {
-            card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
-            cause,
-        })
+        CardStream::open(&device, &name, self.scheduling)
+            .map(Box::new)
+            .map_err(|cause| SinkError::Card {
+                card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
+                cause,
+            })
     }
 
     fn find(&self) -> Result<Device, SinkError> {
@@ -125,7 +140,7 @@ impl Keeper {
         })
     }
 
-    fn run(mut self, stream: CardStream, stopping: &Stopping) -> SinkSummary {
+    fn run(mut self, stream: Box<CardStream>, stopping: &Stopping) -> SinkSummary {
         tell(
             &self.events,
             SinkEvent::Opened {
@@ -142,7 +157,7 @@ impl Keeper {
                 Playing::Card { stream, looked } => self.feed(stream, looked),
                 Playing::Nowhere { pace, tried } => self.seek(pace, tried),
             };
-            stopping.rest(ROUND);
+            stopping.rest(playing.wait());
         }
         match playing {
             Playing::Card { stream, .. } => self.account(&stream),
@@ -151,7 +166,7 @@ impl Keeper {
         self.summary
     }
 
-    fn feed(&mut self, mut stream: CardStream, looked: Instant) -> Playing {
+    fn feed(&mut self, mut stream: Box<CardStream>, looked: Instant) -> Playing {
         if let Err(cause) = stream.feed(&self.player) {
             // Not sought at once: a card that dies as soon as it is opened would be opened all the time.
             let pace = self.lose(stream, cause);
@@ -160,6 +175,7 @@ impl Keeper {
                 tried: Instant::now(),
             };
         }
+        self.delay.set(stream.ahead());
         if looked.elapsed() < RETRY {
             return Playing::Card { stream, looked };
         }
@@ -185,9 +201,10 @@ impl Keeper {
             .is_some_and(|name| name != stream.name())
     }
 
-    fn lose(&mut self, stream: CardStream, cause: String) -> Pace {
+    fn lose(&mut self, stream: Box<CardStream>, cause: String) -> Pace {
         self.account(&stream);
         self.summary.losses += 1;
+        self.delay.set(Duration::ZERO);
         let name = stream.name().to_owned();
         drop(stream);
         tell(&self.events, SinkEvent::Lost { name, cause });

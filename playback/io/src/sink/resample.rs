@@ -4,8 +4,8 @@ use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Async, FixedAsync, PolynomialDegree, Resampler};
 use silentmon_playback_core::player::SAMPLE_RATE;
 
-/// Frames taken at once: 10 ms.
-pub(super) const TICK: usize = 80;
+/// Frames taken at once: 2.5 ms, so that little is taken before it is needed.
+pub(super) const TICK: usize = 20;
 
 /// Turns ticks of 8 kHz into frames of the card's rate.
 pub(super) struct RateConverter {
@@ -81,7 +81,7 @@ mod tests {
         for rate in [11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000] {
             let mut resample = RateConverter::new(rate).expect("a rate");
             let mut left = Vec::new();
-            for tick in 0..100 {
+            for tick in 0..400 {
                 let samples = std::array::from_fn(|n| [tone(tick * TICK + n), 0.0]);
                 let converted = resample.convert(&samples).expect("converts");
                 left.extend(converted.chunks_exact(2).map(|frame| {
