@@ -45,11 +45,23 @@ TRUE_TIME = ("dup5", "reorder5", "drift+1000", "drift-1000", "hold_ssrc")
 TRUE_MOS, TRUE_DURATION = 4.30, 3.0
 BACK_WITHIN, BACK_TO = 10.0, 10.0  # seconds, ms
 TROUBLE_ENDS = 40.0
+# A run: starting, the reference, and what is still heard after it.
+RUN_SECONDS = 6.3 + 70 + 3.5
 
 
 def load(folder):
     """{condition: {player: figures}} of a working folder."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.path.glob("results/*.json"))}
+
+
+def processor_time(folder):
+    """Mean share of a core that each player takes over all its runs, in per cent; programs that carry the sound included."""
+    shares = {}
+    for path in folder.path.glob("out/*/run.json"):
+        for player, seconds in json.loads(path.read_text()).get("cpu", {}).items():
+            shares.setdefault(player, []).append(seconds / RUN_SECONDS * 100)
+    rows = [[TITLES.get(player, player), f"{sum(each) / len(each):.1f} %"] for player, each in sorted(shares.items())]
+    return table(["player", "of one core"], rows)
 
 
 def ordered(results):
