@@ -57,7 +57,8 @@ def load(folder):
 def processor_time(folder):
     """Mean share of a core that each player takes over all its runs, in per cent; programs that carry the sound included."""
     shares = {}
-    for path in folder.path.glob("out/*/run.json"):
+    runs = [path for path in folder.path.glob("out/*/run.json") if path.parent.name in ISSUE and path.parent.name != "hold_ssrc"]
+    for path in runs:
         for player, seconds in json.loads(path.read_text()).get("cpu", {}).items():
             shares.setdefault(player, []).append(seconds / RUN_SECONDS * 100)
     rows = [[TITLES.get(player, player), f"{sum(each) / len(each):.1f} %"] for player, each in sorted(shares.items())]
@@ -66,7 +67,12 @@ def processor_time(folder):
 
 def ordered(results):
     known = [condition for condition in ISSUE if condition in results]
-    return known + [condition for condition in results if condition not in ISSUE and not condition.endswith("_30min")]
+    return known + [condition for condition in results if condition not in ISSUE and not is_long(condition)]
+
+
+def is_long(condition):
+    """Half an hour, possibly with a sound card that is so many ppm fast: `NAME_30min@PPM`."""
+    return condition.split("@")[0].endswith("_30min")
 
 
 def heard(figures):
@@ -201,7 +207,7 @@ def keep(results, path):
     with path.open("w", newline="") as file:
         lines = csv.writer(file, delimiter="\t", lineterminator="\n")
         lines.writerow(["condition", "player", *COLUMNS, "written"])
-        for condition in [*ordered(results), *(name for name in results if name.endswith("_30min"))]:
+        for condition in [*ordered(results), *filter(is_long, results)]:
             for player, figures in results[condition].items():
                 if not figures.get("quoted"):
                     values = [figures.get(column) for column in COLUMNS]

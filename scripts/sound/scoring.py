@@ -22,7 +22,7 @@ import score  # noqa: E402
 # Not among the figures shown here, and a quarter of the work.
 score.stoi = lambda *_: 0.0
 # Of these it matters how the delay goes on.
-WITH_CURVE = ("step150", "spike", "stall", "spike_ends", "stall_ends", "drift")
+WITH_CURVE = ("step150", "spike", "stall", "spike_ends", "stall_ends", "drift", "clean_30min")
 LONG = "_30min"
 # Seconds after which a file is complete: until then somebody may be playing.
 STILL = 5
