@@ -19,5 +19,6 @@ pub mod stretch;
 mod decoder;
 mod delay;
 mod leg;
+mod pitch;
 mod stream;
 mod units;
