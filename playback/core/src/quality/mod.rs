@@ -4,5 +4,5 @@
 
 mod fate;
 
-pub use fate::{CopyMeter, PacketFate};
+pub use fate::{FateMeter, PacketFate};
 pub use silentmon_proto::quality::{Concealment, Figures, Impairment, LossCounts};
