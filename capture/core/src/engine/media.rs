@@ -109,15 +109,11 @@ impl Engine {
         let Arrival::Rtp(arrival) = self.streams.handle_datagram(datagram, Evidence::Announced) else {
             return;
         };
-        let lost = self
-            .streams
-            .stream(arrival.stream)
-            .map_or(0, |stream| stream.sequence().lost());
         let listeners = self.routes.listeners(datagram.source, datagram.destination);
         for leg in Leg::BOTH {
             for id in listeners.of(leg) {
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    deliver(session, leg, datagram.captured, lost, &arrival, &mut self.transmits);
+                    deliver(session, leg, datagram.captured, &arrival, &mut self.transmits);
                 }
             }
         }
@@ -190,7 +186,6 @@ fn deliver(
     session: &mut MonitorSession,
     leg: Leg,
     captured: Instant,
-    lost: u64,
     arrival: &RtpArrival<'_>,
     transmits: &mut std::collections::VecDeque<Transmit>,
 ) {
@@ -204,7 +199,7 @@ fn deliver(
         rtp: arrival.packet.bytes,
         codec: codec(arrival.kind),
         clearance: clearance(arrival),
-        lost,
+        number: arrival.extended_sequence,
     };
     let (id, connection, output) = (session.id, session.connection(), session.output);
     session.handle_packet(leg, &heard, |(header, bytes)| {

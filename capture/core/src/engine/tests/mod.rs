@@ -15,6 +15,7 @@ use silentmon_proto::time::Instant;
 mod following;
 mod links;
 mod listening;
+mod losing;
 mod resolving;
 mod sessions;
 mod signalling;
