@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, CallId, Leg, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId, SupervisorName};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, OutputKind, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
@@ -99,6 +99,8 @@ pub struct Heard<'a> {
     pub rtp: &'a [u8],
     /// What its payload is.
     pub codec: Codec,
+    /// The payload type that says so.
+    pub payload_type: PayloadType,
     /// Whether it may be heard.
     pub clearance: Clearance,
     /// Packets of the stream missing so far.
@@ -127,13 +129,14 @@ struct LegRelay {
     losses_counted: BTreeMap<StreamId, u64>,
     last_sent: Option<Instant>,
     last_encrypted: Option<Instant>,
-    last_codec: Option<Codec>,
+    last_codec: Option<(Codec, PayloadType)>,
 }
 
 #[derive(Debug)]
 struct HeldPacket {
     captured: Instant,
     codec: Codec,
+    payload_type: PayloadType,
     rtp: Vec<u8>,
     lost: u64,
 }
@@ -145,8 +148,8 @@ pub struct LegHealth {
     pub audible: bool,
     /// Encrypted packets came lately.
     pub encrypted: bool,
-    /// The codec heard last.
-    pub codec: Option<Codec>,
+    /// The codec heard last, and its payload type.
+    pub codec: Option<(Codec, PayloadType)>,
 }
 
 impl MonitorSession {
@@ -204,7 +207,9 @@ impl MonitorSession {
         let channel = self.channel;
         let relay = &mut self.legs[leg.index()];
         relay.losses_counted.entry(heard.stream).or_insert(heard.lost);
-        relay.last_codec = Some(heard.codec).filter(|codec| codec.is_speech()).or(relay.last_codec);
+        if heard.codec.is_speech() {
+            relay.last_codec = Some((heard.codec, heard.payload_type));
+        }
         match heard.clearance {
             Clearance::Pending => relay.hold(heard),
             Clearance::Encrypted => {
@@ -259,7 +264,7 @@ impl MonitorSession {
     /// What was captured and sent of each leg: agent, customer.
     pub fn leg_status(&self) -> [LegStatus; 2] {
         self.legs.each_ref().map(|leg| LegStatus {
-            codec: leg.last_codec.map(|codec| codec.name().to_owned()),
+            codec: leg.last_codec.map(|(codec, _)| codec.name().to_owned()),
             ..leg.status.clone()
         })
     }
@@ -302,6 +307,7 @@ impl LegRelay {
         queue.push_back(HeldPacket {
             captured: heard.captured,
             codec: heard.codec,
+            payload_type: heard.payload_type,
             rtp: heard.rtp.to_vec(),
             lost: heard.lost,
         });
@@ -342,6 +348,7 @@ impl HeldPacket {
             captured: self.captured,
             rtp: &self.rtp,
             codec: self.codec,
+            payload_type: self.payload_type,
             clearance: Clearance::Clear,
             lost: self.lost,
         }
