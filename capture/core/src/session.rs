@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, CallId, Leg, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId, SupervisorName};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, OutputKind, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
@@ -100,6 +100,8 @@ pub struct Heard<'a> {
     pub rtp: &'a [u8],
     /// What its payload is.
     pub codec: Codec,
+    /// The payload type that says so.
+    pub payload_type: PayloadType,
     /// Whether it may be heard.
     pub clearance: Clearance,
     /// Its extended sequence number.
@@ -128,13 +130,14 @@ struct LegRelay {
     watch: LegWatch,
     last_sent: Option<Instant>,
     last_encrypted: Option<Instant>,
-    last_codec: Option<Codec>,
+    last_codec: Option<(Codec, PayloadType)>,
 }
 
 #[derive(Debug)]
 struct HeldPacket {
     captured: Instant,
     codec: Codec,
+    payload_type: PayloadType,
     rtp: Vec<u8>,
     number: u64,
 }
@@ -146,8 +149,8 @@ pub struct LegHealth {
     pub audible: bool,
     /// Encrypted packets came lately.
     pub encrypted: bool,
-    /// The codec heard last.
-    pub codec: Option<Codec>,
+    /// The codec heard last, and its payload type.
+    pub codec: Option<(Codec, PayloadType)>,
 }
 
 impl MonitorSession {
@@ -205,7 +208,9 @@ impl MonitorSession {
         let channel = self.channel;
         let relay = &mut self.legs[leg.index()];
         relay.watch.handle(heard.stream, heard.number, heard.captured);
-        relay.last_codec = Some(heard.codec).filter(|codec| codec.is_speech()).or(relay.last_codec);
+        if heard.codec.is_speech() {
+            relay.last_codec = Some((heard.codec, heard.payload_type));
+        }
         match heard.clearance {
             Clearance::Pending => relay.hold(heard),
             Clearance::Encrypted => {
@@ -259,11 +264,12 @@ impl MonitorSession {
     pub fn leg_status(&self) -> [LegStatus; 2] {
         self.legs.each_ref().map(|leg| {
             let (lost_in_call, lost_in_mirror) = leg.watch.lost();
+            let codec = leg.last_codec.map(|(codec, _)| codec);
             LegStatus {
-                codec: leg.last_codec.map(|codec| codec.name().to_owned()),
+                codec: codec.map(|codec| codec.name().to_owned()),
                 lost_in_call,
                 lost_in_mirror,
-                quality: leg.watch.quality(leg.last_codec),
+                quality: leg.watch.quality(codec),
                 ..leg.status.clone()
             }
         })
@@ -295,6 +301,7 @@ impl LegRelay {
         queue.push_back(HeldPacket {
             captured: heard.captured,
             codec: heard.codec,
+            payload_type: heard.payload_type,
             rtp: heard.rtp.to_vec(),
             number: heard.number,
         });
@@ -335,6 +342,7 @@ impl HeldPacket {
             captured: self.captured,
             rtp: &self.rtp,
             codec: self.codec,
+            payload_type: self.payload_type,
             clearance: Clearance::Clear,
             number: self.number,
         }
