@@ -34,7 +34,7 @@ pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
     let server = &args.server;
     let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), Duration::from_millis(60))?;
+        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), PlayoutSettings::default())?;
         list(listener, args).await
     })?;
     Ok(ExitCode::SUCCESS)

@@ -8,9 +8,9 @@ use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
 use crate::delay::target::Target;
-use crate::quality::FateJudge;
+use crate::quality::{FateMeter, PacketFate};
 use crate::report::{DelayHistogram, LegReport, Level};
-use crate::sequence::{Order, SequenceWindow};
+use crate::sequence::{Numbered, Order, SequenceWindow};
 use crate::settings::PlayoutSettings;
 use crate::stream::{Arrival, CHUNKS_PER_SECOND, Incoming, Outcome, Phase, Stream};
 use crate::units::duration;
@@ -46,13 +46,15 @@ pub(crate) struct Leg {
     previous: Option<Ssrc>,
     numbers: SequenceWindow,
     relay: SequenceWindow,
+    /// The relay's number of the packet at hand.
+    relay_sequence: u32,
+    fates: FateMeter,
     target: Target,
     /// The newest packet's arrival.
     newest: Option<Arrival>,
     extra: f64,
     codec: Option<Codec>,
     counters: Counters,
-    fates: FateJudge,
     level: Level,
     delays: DelayHistogram,
     first_audio: Option<Instant>,
@@ -69,12 +71,13 @@ impl Leg {
             previous: None,
             numbers: SequenceWindow::rtp(),
             relay: SequenceWindow::relay(),
+            relay_sequence: 0,
+            fates: FateMeter::default(),
             target: Target::new(settings),
             newest: None,
             extra: 0.0,
             codec: None,
             counters: Counters::default(),
-            fates: FateJudge::default(),
             level: Level::new(settings.sample_rate),
             delays: DelayHistogram::new(),
             first_audio: None,
@@ -92,6 +95,7 @@ impl Leg {
 
     /// Answers whether the number hadn't come before.
     pub(crate) fn handle_relay_sequence(&mut self, number: u32) -> bool {
+        self.relay_sequence = number;
         match self.relay.record(number, 0).order {
             Order::Newest | Order::Reordered | Order::Restarted => true,
             Order::Duplicate | Order::Suspect => false,
@@ -110,6 +114,11 @@ impl Leg {
         }
     }
 
+    fn tell_fate(&mut self, numbered: Numbered, fate: PacketFate) {
+        self.fates
+            .handle(numbered.run, numbered.extended, self.relay_sequence, fate);
+    }
+
     pub(crate) const fn count_dropped(&mut self) {
         self.counters.dropped += 1;
     }
@@ -120,7 +129,7 @@ impl Leg {
         if self.stream().is_active() && self.stream().ssrc == packet.ssrc {
             let numbered = self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
             if matches!(numbered.order, Order::Newest | Order::Reordered) {
-                self.fates.came(numbered, false, self.relay.lost());
+                self.tell_fate(numbered, PacketFate::Played);
                 self.stream_mut().handle_silence(incoming(packet, numbered));
             }
         }
@@ -146,7 +155,7 @@ impl Leg {
         self.newest = Some(arrival);
         let incoming = incoming(packet, numbered);
         if !codec.is_speech() {
-            self.fates.came(numbered, false, self.relay.lost());
+            self.tell_fate(numbered, PacketFate::Played);
             if !another {
                 self.stream_mut().handle_silence(incoming);
             }
@@ -155,6 +164,7 @@ impl Leg {
         let begins = another || numbered.order == Order::Restarted || !self.stream_mut().adopts(codec);
         if begins && !self.begin(arrival, codec, packet.ssrc) {
             self.counters.undecodable += 1;
+            self.tell_fate(numbered, PacketFate::Played);
             return;
         }
         self.codec = Some(codec);
@@ -168,8 +178,11 @@ impl Leg {
             let stream = &mut self.streams[self.current];
             outcome = stream.handle_sound(arrival, packet, &mut self.target);
         }
-        let late = matches!(outcome, Outcome::Late | Outcome::Dropped);
-        self.fates.came(packet.numbered, late, self.relay.lost());
+        let fate = match outcome {
+            Outcome::Taken | Outcome::Undecodable => PacketFate::Played,
+            Outcome::Late | Outcome::Dropped | Outcome::Jump => PacketFate::Late,
+        };
+        self.tell_fate(packet.numbered, fate);
         match outcome {
             Outcome::Taken => {
                 let delay = self.stream().delay(arrival.output);
@@ -183,7 +196,9 @@ impl Leg {
 
     /// Whether a packet comes from the stream before the present one, too soon for it to have come back.
     fn is_straggler(&self, arrival: Arrival, ssrc: Ssrc) -> bool {
-        let since = self.newest.map_or(f64::INFINITY, |newest| arrival.captured - newest.captured);
+        let since = self
+            .newest
+            .map_or(f64::INFINITY, |newest| arrival.captured - newest.captured);
         self.previous == Some(ssrc) && since < STALE
     }
 
@@ -266,7 +281,6 @@ impl Leg {
 
     pub(crate) fn report(&self) -> LegReport {
         let counters = &self.counters;
-        let fates = self.fates.meter(self.relay.lost());
         let [first, second] = &self.streams;
         let sum = |of: fn(&Stream) -> u64| Duration::from_nanos(of(first) + of(second));
         LegReport {
@@ -290,14 +304,14 @@ impl Leg {
             level_dbfs: self.level.dbfs(),
             delay: self.delays.report(),
             concealment: self.settings.concealment,
-            packet_time: duration(self.stream().packet_time()),
-            copy: fates.copy(),
-            heard: fates.heard(),
+            packet_time: duration(self.target.packet()),
+            copy: self.fates.copy(),
+            heard: self.fates.heard(),
         }
     }
 }
 
-fn incoming<'a>(packet: &Packet<'a>, numbered: crate::sequence::Numbered) -> Incoming<'a> {
+fn incoming<'a>(packet: &Packet<'a>, numbered: Numbered) -> Incoming<'a> {
     Incoming {
         timestamp: packet.timestamp.0,
         marker: packet.marker,

@@ -17,7 +17,6 @@ pub mod sequence;
 pub mod settings;
 pub mod stretch;
 
-mod decoder;
 mod delay;
 mod leg;
 mod pitch;

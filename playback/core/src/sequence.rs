@@ -165,11 +165,6 @@ impl SequenceWindow {
         earlier < highest - WINDOW_SPAN || (earlier + 1..later).any(|number| self.tag(number).is_none())
     }
 
-    /// Whether a number of the present run was seen, as far back as duplicates are recognised.
-    pub fn has(&self, extended: i64) -> bool {
-        self.tag(extended).is_some()
-    }
-
     fn tag(&self, extended: i64) -> Option<u32> {
         self.seen.get(slot(extended)).copied().flatten()
     }

@@ -7,8 +7,10 @@ mod burst;
 mod call;
 mod e_model;
 mod figures;
+mod histogram;
 
 pub use burst::{BurstMeter, GMIN, LossCounts};
 pub use call::{CallQuality, Reported};
 pub use e_model::{Concealment, Impairment, PacketLoss, Rating, Scale, Verdict, delay_impairment};
 pub use figures::{BurstFigures, Figures};
+pub use histogram::{DELAY_BOUNDS, Histogram, MOS_BOUNDS};

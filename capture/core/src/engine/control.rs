@@ -126,6 +126,7 @@ impl Engine {
         let admitted = rules.authorise(&supervisor, &wanted.agent, &self.directory);
         if let Err(reason) = admitted.and_then(|()| rules.admit_output(wanted.output)) {
             let agent = wanted.agent;
+            self.past.refused += 1;
             self.events.push_back(EngineEvent::SessionRefused {
                 supervisor,
                 agent,
@@ -206,6 +207,7 @@ impl Engine {
         let channel = self.free_channel();
         self.channels.insert(channel, id);
         let session = MonitorSession::new(id, channel, supervisor, from, wanted, now);
+        self.past.started += 1;
         self.events.push_back(EngineEvent::SessionStarted(record(&session)));
         self.sessions_on.entry(session.agent.clone()).or_default().push(id);
         self.sessions.insert(id, session);
@@ -235,10 +237,16 @@ impl Engine {
     }
 
     pub(super) fn stop_session(&mut self, id: SessionId, reason: &Reason, now: Instant) {
+        let dropped = self.capture.dropped > self.drops_counted;
+        let evidence = self.evidence(dropped, now);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.judge_losses(&evidence, &self.streams, true, now);
+        }
         let status = self.status(id, now);
         let Some(session) = self.forget_session(id) else {
             return;
         };
+        self.past.take(&session);
         if let (Some(connection), Some(status)) = (session.connection(), status) {
             self.send(
                 connection,

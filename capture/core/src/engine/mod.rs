@@ -2,11 +2,13 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `rows` lists agents, `links` looks after CTI
-//! links, `media` routes packets, `repairs` sends them again, `diagnosis` says why there is sound or none. An event costs what its agent has, not
+//! links, `media` routes packets, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
+//! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
 mod control;
 mod diagnosis;
+mod figures;
 mod links;
 mod media;
 mod repairs;
@@ -25,6 +27,7 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
+use crate::attribution::Evidence;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
 use crate::filter::{MediaFilter, MediaPath};
 use crate::link::LinkCommand;
@@ -32,6 +35,8 @@ use crate::policy::Policy;
 use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
 use crate::stream::StreamTable;
 
+use self::figures::Past;
+pub use self::figures::{EngineFigures, LegFigures};
 use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
@@ -81,6 +86,7 @@ pub struct Engine {
     seen: HashMap<IpAddr, Seen>,
     capture: CaptureHealth,
     drops_counted: u64,
+    past: Past,
     next_channel: u16,
     channels: HashMap<u16, SessionId>,
     foreign_requests: u64,
@@ -247,6 +253,7 @@ impl Engine {
             seen: HashMap::default(),
             capture: CaptureHealth::default(),
             drops_counted: 0,
+            past: Past::default(),
             next_channel: 0,
             channels: HashMap::default(),
             foreign_requests: 0,
@@ -321,7 +328,7 @@ impl Engine {
         self.directory.handle_timeout(now);
         self.expire_commands(now);
         self.drop_outdated_media(now);
-        self.count_losses();
+        self.judge_losses(now);
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.refresh_session(id, now);
             self.fit_streams(id, now);
@@ -386,13 +393,31 @@ impl Engine {
         self.sessions.len()
     }
 
-    fn count_losses(&mut self) {
-        let capture_lost = self.capture.dropped > self.drops_counted;
+    /// How many sessions are heard over a connection.
+    pub fn sessions_over(&self, connection: ConnectionId) -> usize {
+        self.sessions
+            .values()
+            .filter(|session| session.connection() == Some(connection))
+            .count()
+    }
+
+    /// Finds out where what is missing was lost, once all sessions have shown what they miss.
+    fn judge_losses(&mut self, now: Instant) {
+        let dropped = self.capture.dropped > self.drops_counted;
         self.drops_counted = self.capture.dropped;
+        let evidence = self.evidence(dropped, now);
         for session in self.sessions.values_mut() {
-            let lost = |stream| self.streams.stream(stream).map(|stream| stream.sequence().lost());
-            session.count_losses(capture_lost, lost);
+            session.judge_losses(&evidence, &self.streams, false, now);
         }
+    }
+
+    fn evidence(&mut self, dropped: bool, now: Instant) -> Evidence {
+        let mut evidence = Evidence::default();
+        for session in self.sessions.values_mut() {
+            session.testify(&mut evidence, dropped, now);
+        }
+        evidence.complete();
+        evidence
     }
 
     fn sessions_on(&self, agent: &AgentId) -> Vec<SessionId> {

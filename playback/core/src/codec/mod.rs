@@ -8,6 +8,7 @@ use thiserror::Error;
 pub mod comfort_noise;
 pub mod g711;
 pub mod g722;
+pub mod gsm;
 pub mod l16;
 pub mod opus;
 
@@ -20,6 +21,7 @@ pub fn decoder(codec: Codec) -> Option<Box<dyn Decoder>> {
         Codec::Pcmu => Box::new(g711::G711::new(Law::Mu)),
         Codec::Pcma => Box::new(g711::G711::new(Law::A)),
         Codec::G722 => Box::new(g722::G722::new(g722::Mode::Sound64)),
+        Codec::Gsm => Box::new(gsm::Gsm::new()),
         Codec::Opus => Box::new(opus::Opus::new()?),
         Codec::L16At8000 | Codec::L16At16000 | Codec::L16At44100 | Codec::L16At48000 => {
             Box::new(l16::L16::mono(codec.clock_rate()))
@@ -28,7 +30,6 @@ pub fn decoder(codec: Codec) -> Option<Box<dyn Decoder>> {
         Codec::G723
         | Codec::G728
         | Codec::G729
-        | Codec::Gsm
         | Codec::Ilbc
         | Codec::Cn
         | Codec::TelephoneEvent

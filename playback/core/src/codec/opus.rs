@@ -70,13 +70,13 @@ impl Decoder for Opus {
         if body.is_empty() {
             return Gap::Concealed;
         }
-        let redundant = next.filter(|payload| carries_redundancy(payload));
-        let recovered = redundant.is_some_and(|payload| samples(payload).is_some_and(|frame| frame >= body.len()));
+        let redundant = next.filter(|payload| repeated(payload).is_some());
+        let recovered = odd == 0 && redundant.and_then(repeated) == Some(body.len());
         let filled = redundant
             .and_then(|payload| self.decode_exactly(Some(payload), body, true))
             .or_else(|| self.decode_exactly(None, body, false));
         match filled {
-            Some(()) if recovered && odd == 0 => Gap::Recovered,
+            Some(()) if recovered => Gap::Recovered,
             Some(()) => Gap::Concealed,
             None => Gap::Open,
         }
@@ -86,6 +86,11 @@ impl Decoder for Opus {
         // Only a decoder that isn't one could refuse.
         let _ = self.inner.reset_state();
     }
+}
+
+/// Which libopus decodes.
+pub fn version() -> &'static str {
+    audiopus::version()
 }
 
 fn refused(payload: &[u8]) -> BadPayload {
@@ -100,26 +105,19 @@ fn samples(payload: &[u8]) -> Option<usize> {
     audiopus::packet::nb_samples(packet, SampleRate::Hz48000).ok()
 }
 
-/// Whether a packet repeats the frame before it (LBRR flag, RFC 6716 sections 4.2.3 and 4.2.4). The flags are the
-/// first bits of the first frame: voice activity of each SILK frame, then LBRR, for each channel.
-pub fn carries_redundancy(payload: &[u8]) -> bool {
-    let Some(&toc) = payload.first() else {
-        return false;
-    };
-    let is_celt_only = toc & 0x80 != 0;
-    let Some(length) = frame_length(toc).filter(|_| !is_celt_only) else {
-        return false;
-    };
-    let Some(&flags) = first_frame(toc, payload).and_then(<[u8]>::first) else {
-        return false;
-    };
+/// Samples of the frame before it that a packet repeats, if it does (LBRR flag, RFC 6716 sections 4.2.3 and 4.2.4). The
+/// flags are the first bits of the first frame: voice activity of each SILK frame, then LBRR, for each channel.
+pub fn repeated(payload: &[u8]) -> Option<usize> {
+    let toc = *payload.first()?;
+    let length = frame_length(toc)?;
+    let flags = *first_frame(toc, payload)?.first()?;
     let frames = (length / SILK_FRAME).max(1);
-    let is_set = |channel: usize| flags >> (7 - frames).saturating_sub(channel * (frames + 1)) & 1 == 1;
+    let is_set = |channel: usize| flags >> (7 - frames - channel * (frames + 1)) & 1 == 1;
     let is_stereo = toc & 0x04 != 0;
-    is_set(0) || (is_stereo && is_set(1))
+    (is_set(0) || (is_stereo && is_set(1))).then_some(length)
 }
 
-/// Samples of a frame at 48 kHz in SILK and hybrid modes (RFC 6716 table 2).
+/// Samples of a frame at 48 kHz in SILK and hybrid modes (RFC 6716 table 2); CELT alone has no redundancy.
 fn frame_length(toc: u8) -> Option<usize> {
     let configuration = toc >> 3;
     match configuration {

@@ -3,8 +3,6 @@
 //! The arithmetic (E-model, bursts) is that of [`silentmon_proto::quality`].
 
 mod fate;
-mod judge;
 
-pub use fate::{CopyMeter, PacketFate};
-pub use judge::FateJudge;
+pub use fate::{FateMeter, PacketFate};
 pub use silentmon_proto::quality::{Concealment, Figures, Impairment, LossCounts};
