@@ -221,3 +221,6 @@ impl Concealer {
         self.history[length - samples.len()..].copy_from_slice(samples);
     }
 }
+
+#[cfg(test)]
+mod tests;
