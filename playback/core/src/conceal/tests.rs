@@ -120,6 +120,26 @@ fn a_long_gap_fades_slowly_to_silence() {
 }
 
 #[test]
+fn where_a_voice_has_faded_its_background_goes_on() {
+    let mut noise = ComfortNoise::new(8000, 9);
+    noise.describe(&[60]);
+    let mut concealer = Concealer::new(8000);
+    for tick in 0..800 {
+        let mut heard = if tick % 100 < 80 {
+            voice(8000, tick * 40..tick * 40 + 40)
+        } else {
+            vec![0.0; 40]
+        };
+        noise.add(true, &mut heard);
+        concealer.heard(&heard);
+    }
+    let mut gap = [0.0; 8000];
+    concealer.conceal(None, &mut gap);
+    let decibels = 20.0 * loudness(&gap[4000..]).log10();
+    assert!((-68.0..-60.0).contains(&decibels), "{decibels}");
+}
+
+#[test]
 fn there_is_no_click_where_a_packet_ends_early_in_its_period() {
     let (mut concealer, heard) = after_voice(8000);
     let steepest = |sound: &[f32]| {
