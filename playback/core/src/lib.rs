@@ -16,7 +16,6 @@ pub mod sequence;
 pub mod settings;
 pub mod stretch;
 
-mod decoder;
 mod delay;
 mod leg;
 mod stream;
