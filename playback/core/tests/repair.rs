@@ -151,7 +151,7 @@ proptest! {
                 relay_sequence: number.wrapping_sub(100),
                 captured: Instant::from_parts(900, 0) + Duration::from_millis(20 * u64::from(number)),
             };
-            repair.handle_packet(now, &header);
+            let _ = repair.handle_packet(now, &header);
             let end = now + Duration::from_millis(pause);
             let mut rounds = 0;
             while let Some(due) = repair.poll_timeout().filter(|due| *due <= end) {

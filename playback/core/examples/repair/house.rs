@@ -376,7 +376,7 @@ impl House {
         match self.strategy {
             Strategy::Nothing | Strategy::Copies(_) => {}
             Strategy::Requests | Strategy::Chosen => {
-                self.repair.handle_packet(self.now, header);
+                let _ = self.repair.handle_packet(self.now, header);
                 self.wake();
             }
         }

@@ -19,7 +19,7 @@ use silentmon_proto::time::Instant;
 pub use choice::{Path, Plan, choose};
 use meter::LossMeter;
 use round_trip::RoundTrip;
-use watch::{Timing, Watch};
+use watch::{Taken, Timing, Watch};
 
 /// How often the plan is looked over.
 const CHOICE: Duration = Duration::from_millis(250);
@@ -108,18 +108,23 @@ impl Repair {
         }
     }
 
-    /// Takes note of an audio datagram of this session that came at `now`.
-    pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader) {
+    /// Takes note of an audio datagram of this session that came at `now`. Answers whether it is of use: what was sent
+    /// again and had come before isn't.
+    pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader) -> bool {
         self.last_packet = Some(now);
         let copies = self.plan.copy_distance > 0;
         let watch = &mut self.legs[header.leg.index()];
         if header.again && !watch.is_asked(header.relay_sequence) {
             self.copies_awaited = None;
         }
-        let answered = watch.handle_packet(now, header, &mut self.meter);
-        // A copy may come instead of the answer, and tells nothing of the round trip.
-        if let Some(asked) = answered.filter(|_| !copies) {
-            self.round_trip.measure(now.saturating_since(asked));
+        match watch.handle_packet(now, header, &mut self.meter) {
+            Taken::Known => !header.again,
+            Taken::New(Some(asked)) if !copies => {
+                self.round_trip.measure(now.saturating_since(asked));
+                true
+            }
+            // A copy may come instead of the answer, and tells nothing of the round trip.
+            Taken::New(_) => true,
         }
     }
 
