@@ -19,6 +19,9 @@ use crate::units::{count, duration, samples, samples_from_nanos, span};
 /// Frames per second handed out.
 pub const SAMPLE_RATE: u32 = 8000;
 
+/// Length of the usual packet: a packet is missed when the one after it comes.
+const USUAL_PACKET: Duration = Duration::from_millis(20);
+
 /// A sample of 16 bit that is one beyond full scale.
 pub const FULL_SCALE: f32 = 32768.0;
 
@@ -72,7 +75,7 @@ impl Player {
     pub fn new(settings: PlayoutSettings) -> Self {
         Self {
             legs: [Leg::new(settings), Leg::new(settings)],
-            patience: settings.delay,
+            patience: settings.delay.saturating_sub(USUAL_PACKET),
             clock: ArrivalClock::new(),
             epoch: None,
             tick_at: None,
@@ -95,15 +98,15 @@ impl Player {
         }
     }
 
-    /// How long after its fastest possible arrival a packet of this leg can still be played.
+    /// How long a packet of this leg that is missing now may still take to be played.
     pub const fn patience(&self, _leg: ids::Leg) -> Duration {
         self.patience
     }
 
-    /// Lets streams that begin from now on wait at least so long, so that what the relay lost can come again.
+    /// Lets streams that begin from now on wait so long for a packet that is missing, because it may come again.
     pub fn expect_repairs(&mut self, within: Option<Duration>) {
         for leg in &mut self.legs {
-            leg.expect_repairs(within.unwrap_or_default());
+            leg.expect_repairs(within.map_or(Duration::ZERO, |within| within + USUAL_PACKET));
         }
     }
 

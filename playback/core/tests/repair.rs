@@ -126,7 +126,10 @@ fn what_is_lost_late_or_repaired_is_counted_once() {
         (repaired, lost, late) = (repaired + report.repaired, lost + report.lost, late + report.late);
     }
     let (never, again) = house.totals();
-    assert!((again.saturating_sub(late)..=again).contains(&repaired), "{repaired} {again} {late}");
+    assert!(
+        (again.saturating_sub(late)..=again).contains(&repaired),
+        "{repaired} {again} {late}"
+    );
     assert!((never..=never + late).contains(&lost), "{never} {lost} {late}");
 }
 

@@ -71,7 +71,7 @@ struct Newest {
 #[derive(Debug)]
 pub(super) struct Watch {
     /// How long after its fastest possible arrival a packet can still be played.
-    pub(super) patience: Duration,
+    patience: Duration,
     numbers: SequenceWindow,
     newest: Option<Newest>,
     missing: VecDeque<Missing>,
@@ -107,6 +107,19 @@ impl Watch {
             overdue: LEAST_WAIT,
             report: RepairReport::default(),
         }
+    }
+
+    /// Takes how long a packet may still take when its successor comes without it.
+    pub(super) fn handle_patience(&mut self, patience: Duration) {
+        self.patience = if patience.is_zero() {
+            patience
+        } else {
+            self.interval + patience
+        };
+    }
+
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     pub(super) const fn interval(&self) -> Duration {
