@@ -59,9 +59,9 @@ pub struct LegSummary {
     pub lost_in_call: u64,
     /// Packets lost by the mirror or the capture server.
     pub lost_in_mirror: u64,
-    /// Packets lost between capture server and here, and not sent again in time.
+    /// Packets lost between capture server and here.
     pub lost_on_relay: u64,
-    /// Packets lost between capture server and here, and sent again in time.
+    /// Of those, packets sent again in time.
     pub repaired: u64,
     /// Packets that came too late to be played.
     pub late: u64,
@@ -120,7 +120,7 @@ impl Summary {
         let leg = |name: &str, leg: &LegSummary| {
             let mos = leg.mos.map_or_else(|| "-".to_owned(), |mos| format!("{mos:.1}"));
             format!(
-                "  {name:<9}{:>6} packets; lost {} in the call, {} in the mirror, {} on the relay ({} more \
+                "  {name:<9}{:>6} packets; lost {} in the call, {} in the mirror, {} on the relay ({} of them \
                  repaired); {} late; MOS {mos}",
                 leg.received, leg.lost_in_call, leg.lost_in_mirror, leg.lost_on_relay, leg.repaired, leg.late
             )
@@ -150,7 +150,7 @@ fn leg(report: &LegReport, status: &LegStatus) -> LegSummary {
         received: report.received,
         lost_in_call: status.lost_in_call,
         lost_in_mirror: status.lost_in_mirror,
-        lost_on_relay: report.lost_on_relay,
+        lost_on_relay: report.lost_on_relay + report.repaired,
         repaired: report.repaired,
         late: report.late,
         concealed_ms: milliseconds(report.concealed),

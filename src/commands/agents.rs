@@ -1,9 +1,9 @@
 //! `silentmon agents`: who is there, and whether he can be heard.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
+use silentmon_playback_core::player::PlayoutSettings;
 use silentmon_playback_io::receiver::{Persistence, ReceiverEvent};
 use silentmon_proto::relay::AgentRow;
 use tokio_util::sync::CancellationToken;

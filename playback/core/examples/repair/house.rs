@@ -262,7 +262,10 @@ impl House {
 
     /// How long the player waits now.
     pub fn patience(&self) -> Duration {
-        let wanted = self.repair.delay_wanted().unwrap_or_default();
+        let wanted = self
+            .repair
+            .delay_wanted()
+            .map_or(Duration::ZERO, |wanted| wanted + INTERVAL);
         wanted.max(self.usual_patience).min(self.longest_patience)
     }
 
@@ -376,7 +379,7 @@ impl House {
         match self.strategy {
             Strategy::Nothing | Strategy::Copies(_) => {}
             Strategy::Requests | Strategy::Chosen => {
-                self.repair.handle_packet(self.now, header);
+                let _ = self.repair.handle_packet(self.now, header);
                 self.wake();
             }
         }
@@ -387,7 +390,8 @@ impl House {
             return;
         }
         for leg in Leg::BOTH {
-            self.repair.handle_patience(leg, self.patience());
+            self.repair
+                .handle_patience(leg, self.patience().saturating_sub(INTERVAL));
         }
         self.repair.handle_timeout(self.now);
         while let Some(request) = self.repair.poll_transmit() {

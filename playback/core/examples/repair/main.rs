@@ -28,23 +28,28 @@ const STRATEGIES: [(&str, Strategy); 6] = [
     ("copies 8", Strategy::Copies(8)),
     ("chosen", Strategy::Chosen),
 ];
-const SPAN: Duration = Duration::from_mins(10);
+/// Unless the first argument gives other minutes.
+const MINUTES: u64 = 10;
 /// The listener has learnt the path by then.
 const LEARNT: Duration = Duration::from_secs(10);
 
 fn main() {
-    println!("Missing after {LEARNT:?} of {SPAN:?}, extra bytes, and the player's delay in ms beyond the path's own.\n");
+    let minutes = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let span = Duration::from_mins(minutes.unwrap_or(MINUTES));
+    println!(
+        "Missing after {LEARNT:?} of {span:?}, extra bytes, and the player's delay in ms beyond the path's own.\n"
+    );
     let names: Vec<_> = STRATEGIES.iter().map(|(name, _)| *name).collect();
     println!("| losses | round trip | {} | plan |", names.join(" | "));
     println!("|---|---|{}---|", "---|".repeat(names.len()));
     for (name, losses) in CONDITIONS {
         for round_trip in ROUND_TRIPS {
-            row(name, losses, round_trip);
+            row(name, losses, round_trip, span);
         }
     }
 }
 
-fn row(name: &str, losses: Losses, round_trip: u64) {
+fn row(name: &str, losses: Losses, round_trip: u64, span: Duration) {
     let path = PathModel {
         losses,
         round_trip: Duration::from_millis(round_trip),
@@ -57,7 +62,7 @@ fn row(name: &str, losses: Losses, round_trip: u64) {
         if let Strategy::Copies(distance) = strategy {
             house.usual_patience = Duration::from_millis(20) * u32::from(distance) + Duration::from_millis(7);
         }
-        house.run(SPAN);
+        house.run(span);
         plan = Some(house.repair.plan());
         let missing = 100.0 * house.missing_after(LEARNT);
         let (extra, delay) = (100.0 * house.extra(), house.patience().as_millis());

@@ -4,8 +4,8 @@
 const WEIGHT: f64 = 1.0 / 2000.0;
 /// Packets to be seen before one loss is a large share.
 const FEWEST: f64 = 200.0;
-/// Bursts of losses of late that make a path one that loses: a single one, however long, is an accident.
-const LOSSY: f64 = 1.5;
+/// Bursts of losses of late that make a path one that loses: one on each leg, however long, is an accident.
+const LOSSY: f64 = 2.5;
 /// Share below which losses go unnoticed.
 const UNNOTICED: f64 = 0.001;
 
@@ -45,6 +45,8 @@ impl LossMeter {
 
 #[cfg(test)]
 mod tests {
+    use silentmon_proto::ids::Leg;
+
     use super::*;
 
     #[test]
@@ -59,10 +61,12 @@ mod tests {
     }
 
     #[test]
-    fn one_outage_is_an_accident_and_two_are_a_path_that_loses() {
+    fn one_outage_of_both_legs_is_an_accident_and_more_is_a_path_that_loses() {
         let mut meter = LossMeter::default();
-        for number in 0..20 {
-            meter.record(true, number > 0);
+        for _ in Leg::BOTH {
+            for number in 0..20 {
+                meter.record(true, number > 0);
+            }
         }
         assert!(!meter.is_lossy());
         meter.record(false, true);

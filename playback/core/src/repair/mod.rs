@@ -19,7 +19,7 @@ use silentmon_proto::time::Instant;
 pub use choice::{Path, Plan, choose};
 use meter::LossMeter;
 use round_trip::RoundTrip;
-use watch::{Timing, Watch};
+use watch::{Taken, Timing, Watch};
 
 /// How often the plan is looked over.
 const CHOICE: Duration = Duration::from_millis(250);
@@ -108,18 +108,23 @@ impl Repair {
         }
     }
 
-    /// Takes note of an audio datagram of this session that came at `now`.
-    pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader) {
+    /// Takes note of an audio datagram of this session that came at `now`. Answers whether it is of use: what was sent
+    /// again and had come before isn't.
+    pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader) -> bool {
         self.last_packet = Some(now);
         let copies = self.plan.copy_distance > 0;
         let watch = &mut self.legs[header.leg.index()];
         if header.again && !watch.is_asked(header.relay_sequence) {
             self.copies_awaited = None;
         }
-        let answered = watch.handle_packet(now, header, &mut self.meter);
-        // A copy may come instead of the answer, and tells nothing of the round trip.
-        if let Some(asked) = answered.filter(|_| !copies) {
-            self.round_trip.measure(now.saturating_since(asked));
+        match watch.handle_packet(now, header, &mut self.meter) {
+            Taken::Known => !header.again,
+            Taken::New(Some(asked)) if !copies => {
+                self.round_trip.measure(now.saturating_since(asked));
+                true
+            }
+            // A copy may come instead of the answer, and tells nothing of the round trip.
+            Taken::New(_) => true,
         }
     }
 
@@ -128,9 +133,10 @@ impl Repair {
         self.round_trip.handle_estimate(round_trip);
     }
 
-    /// Takes how long after its fastest possible arrival a packet of this leg can still be played.
+    /// Takes how long a packet of this leg may still take to be played when its successor comes without it. With none at
+    /// all nothing is asked for.
     pub fn handle_patience(&mut self, leg: Leg, patience: Duration) {
-        self.legs[leg.index()].patience = patience;
+        self.legs[leg.index()].handle_patience(patience);
     }
 
     /// Asks for what is missing, and looks the plan over.
@@ -178,9 +184,11 @@ impl Repair {
         self.requests.pop_front()
     }
 
-    /// How long packets ought to wait to be played, so that what is lost can come again; `None` while nothing is lost.
+    /// How long a packet ought to be waited for when its successor came without it, so that it can come again; `None`
+    /// while nothing is lost.
     pub fn delay_wanted(&self) -> Option<Duration> {
-        Some(self.delay).filter(|delay| !delay.is_zero())
+        let shows = self.legs.iter().map(Watch::interval).max().unwrap_or_default();
+        Some(self.delay.saturating_sub(shows)).filter(|_| !self.delay.is_zero())
     }
 
     /// What is done about losses.
@@ -297,7 +305,7 @@ impl Repair {
     /// Where the player doesn't wait as long as it was asked to, it has a reason.
     fn learn_reach(&mut self, now: Instant) {
         self.reach = self.reach.filter(|(_, until)| now < *until);
-        let patience = self.legs.iter().map(|watch| watch.patience).max().unwrap_or_default();
+        let patience = self.legs.iter().map(Watch::patience).max().unwrap_or_default();
         let settled = self
             .delay_since
             .is_some_and(|since| now.saturating_since(since) >= SETTLED);

@@ -7,6 +7,8 @@ const SLACK: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RoundTrip {
+    /// The connection's.
+    estimate: Duration,
     smoothed: Duration,
     variation: Duration,
     measured: bool,
@@ -15,6 +17,7 @@ pub(super) struct RoundTrip {
 impl RoundTrip {
     pub(super) const fn new(estimate: Duration) -> Self {
         Self {
+            estimate,
             smoothed: estimate,
             variation: Duration::ZERO,
             measured: false,
@@ -23,6 +26,7 @@ impl RoundTrip {
 
     /// Takes the connection's estimate, which counts until an answer was measured.
     pub(super) fn handle_estimate(&mut self, estimate: Duration) {
+        self.estimate = estimate;
         if !self.measured {
             self.smoothed = estimate;
         }
@@ -33,11 +37,7 @@ impl RoundTrip {
             self.variation = (self.variation * 3 + sample.abs_diff(self.smoothed)) / 4;
             self.smoothed = (self.smoothed * 7 + sample) / 8;
         } else {
-            *self = Self {
-                smoothed: sample,
-                variation: sample / 8,
-                measured: true,
-            };
+            (self.smoothed, self.variation, self.measured) = (sample, sample / 8, true);
         }
     }
 
@@ -52,6 +52,6 @@ impl RoundTrip {
 
     /// After this an answer or its request was lost.
     pub(super) fn answered_within(&self) -> Duration {
-        self.smoothed + self.margin()
+        (self.smoothed + self.margin()).max(self.estimate)
     }
 }

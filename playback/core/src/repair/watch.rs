@@ -39,6 +39,15 @@ pub(super) struct Timing {
     pub(super) copy_distance: u8,
 }
 
+/// What a packet that came is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It hadn't come before; when it was asked for, where it is the answer to the only request.
+    New(Option<Instant>),
+    /// It came before.
+    Known,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Missing {
     number: i64,
@@ -62,7 +71,7 @@ struct Newest {
 #[derive(Debug)]
 pub(super) struct Watch {
     /// How long after its fastest possible arrival a packet can still be played.
-    pub(super) patience: Duration,
+    patience: Duration,
     numbers: SequenceWindow,
     newest: Option<Newest>,
     missing: VecDeque<Missing>,
@@ -100,6 +109,19 @@ impl Watch {
         }
     }
 
+    /// Takes how long a packet may still take when its successor comes without it.
+    pub(super) fn handle_patience(&mut self, patience: Duration) {
+        self.patience = if patience.is_zero() {
+            patience
+        } else {
+            self.interval + patience
+        };
+    }
+
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
     pub(super) const fn interval(&self) -> Duration {
         self.interval
     }
@@ -122,13 +144,8 @@ impl Watch {
         self.missing.iter().any(asked)
     }
 
-    /// Takes a packet. Answers when it was asked for, where it is the answer to the only request.
-    pub(super) fn handle_packet(
-        &mut self,
-        now: Instant,
-        header: &AudioHeader,
-        meter: &mut LossMeter,
-    ) -> Option<Instant> {
+    /// Takes a packet. Answers what it is.
+    pub(super) fn handle_packet(&mut self, now: Instant, header: &AudioHeader, meter: &mut LossMeter) -> Taken {
         if !header.again {
             self.transit.observe(now, header.captured);
         }
@@ -139,15 +156,16 @@ impl Watch {
                 self.missing.clear();
                 (self.newest, self.guessed_to, self.given_up) = (None, 0, 0);
             }
-            Order::Reordered => return self.fill(now, numbered.extended, header.again),
-            Order::Duplicate | Order::Suspect => return None,
+            Order::Reordered => return Taken::New(self.fill(now, numbered.extended, header.again)),
+            Order::Suspect => return Taken::New(None),
+            Order::Duplicate => return Taken::Known,
         }
         let answered = self.fill(now, numbered.extended, header.again);
         self.advance(now, numbered.extended, header, meter);
-        answered
+        Taken::New(answered)
     }
 
-    /// A number that was missing came.
+    /// A number that hadn't come yet. Answers when it was asked for, where it is the answer to the only request.
     fn fill(&mut self, now: Instant, number: i64, again: bool) -> Option<Instant> {
         self.note_arrival(number, again);
         let place = self

@@ -32,14 +32,14 @@ pub trait ReceiverSink: Send {
     /// [`AudioHeader::kind`] says that the payload was kept back.
     fn packet(&mut self, now: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]);
 
-    /// How long after its fastest possible arrival a packet of this leg can still be played. What would take longer
-    /// isn't asked for again; by default nothing is.
+    /// How long a packet of this leg that is missing now, because its successor came, may still take to be played. What
+    /// would take longer isn't asked for again; by default nothing is.
     fn patience(&mut self, _request: RequestId, _leg: Leg) -> Duration {
         Duration::ZERO
     }
 
-    /// The relay loses packets, and what is lost comes again within this time after its fastest possible arrival: it is
-    /// worth waiting for. `None` when it no longer loses any. By default nothing comes of it.
+    /// The relay loses packets, and what is lost comes again within this time after its successor: it is worth waiting
+    /// for. `None` when it no longer loses any. By default nothing comes of it.
     fn expect_repairs(&mut self, _request: RequestId, _within: Option<Duration>) {}
 }
 

@@ -28,22 +28,20 @@ struct Session {
 }
 
 impl Repairs {
-    /// Takes note of an audio datagram.
+    /// Takes note of an audio datagram. Answers whether it is of use: what was sent again and had come before isn't.
     pub(super) fn handle_packet(
         &mut self,
         now: Instant,
         request: RequestId,
         header: &AudioHeader,
         round_trip: impl FnOnce() -> Duration,
-    ) {
+    ) -> bool {
         let session = self.sessions.entry(request).or_insert_with(|| Session {
             channel: header.channel,
             repair: Repair::new(header.channel, round_trip()),
             wanted: None,
         });
-        if session.channel == header.channel {
-            session.repair.handle_packet(now, header);
-        }
+        session.channel != header.channel || session.repair.handle_packet(now, header)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next.

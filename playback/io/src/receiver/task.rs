@@ -144,11 +144,7 @@ impl Receiver {
             packets: self.statistics.packets.load(Ordering::Relaxed),
             malformed: self.statistics.malformed.load(Ordering::Relaxed),
             unclaimed: self.statistics.unclaimed.load(Ordering::Relaxed),
-            repairs: *self
-                .statistics
-                .repairs
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
+            repairs: *self.statistics.repairs.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -270,7 +266,8 @@ impl Task {
         let now = clock::now();
         while let Some(event) = self.machine.poll_event() {
             let mut started = false;
-            if let ReceiverEvent::MonitorStarted { request, .. } | ReceiverEvent::MonitorStopped { request, .. } = event {
+            if let ReceiverEvent::MonitorStarted { request, .. } | ReceiverEvent::MonitorStopped { request, .. } = event
+            {
                 started = matches!(event, ReceiverEvent::MonitorStarted { .. });
                 self.repairs.forget(request, self.sink.as_mut());
             }
@@ -351,8 +348,9 @@ impl Task {
         self.statistics.packets.fetch_add(1, Ordering::Relaxed);
         let channel = self.channel.as_ref();
         let round_trip = || channel.map_or(Duration::ZERO, |channel| channel.connection.statistics().round_trip);
-        self.repairs.handle_packet(now, request, header, round_trip);
-        self.sink.packet(now, request, header, rtp);
+        if self.repairs.handle_packet(now, request, header, round_trip) {
+            self.sink.packet(now, request, header, rtp);
+        }
     }
 
     /// Requests are small and may be lost like any datagram; what isn't answered is asked for anew.
@@ -364,15 +362,14 @@ impl Task {
         let round_trip = channel.connection.statistics().round_trip;
         self.repairs.handle_timeout(now, round_trip, self.sink.as_mut());
         while let Some(request) = self.repairs.poll_transmit() {
-            if let Err(error) = channel.connection.send_datagram(Bytes::copy_from_slice(&request.to_bytes())) {
+            if let Err(error) = channel
+                .connection
+                .send_datagram(Bytes::copy_from_slice(&request.to_bytes()))
+            {
                 tracing::debug!(%error, "a repair request was not sent");
             }
         }
-        *self
-            .statistics
-            .repairs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = self.repairs.report();
+        *self.statistics.repairs.lock().unwrap_or_else(PoisonError::into_inner) = self.repairs.report();
     }
 
     /// Datagrams may overtake the control message that announces them.
