@@ -17,6 +17,7 @@ use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
 use crate::local_api::{self, LocalApi, PlaybackStatus, Supervise, Wish};
+use crate::sound::{Sound, SoundChange, SoundReport};
 use crate::{shutdown, telemetry, tls};
 
 /// Wishes of local programs that may wait.
@@ -59,6 +60,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     listener.watch_agents();
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (mut desk, api) = Desk::new(listener, output, wish_sender);
+    desk.set_sound(config.sound());
     local_api::serve(&config.listen, local_api::make_token(&config.token)?, api, stop.clone()).await?;
     if let Some(agent) = config.agent {
         desk.fulfil(Wish::Listen { agent, purpose: None });
@@ -83,6 +85,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
 struct Desk {
     listener: Listener,
     output: Output,
+    sound: Sound,
     sink: Option<Sink>,
     session: Option<RequestId>,
     /// Wishes to join a call that wait for their answer, by number.
@@ -113,6 +116,7 @@ impl Desk {
             Self {
                 listener,
                 output,
+                sound: Sound::default(),
                 sink: None,
                 session: None,
                 supervising: BTreeMap::new(),
@@ -132,7 +136,28 @@ impl Desk {
             }
             Wish::Stop => self.stop(),
             Wish::Supervise(supervise) => self.supervise(supervise),
+            Wish::Sound { change, answer } => {
+                // Whoever asked has gone away where this fails.
+                let _ = answer.send(self.change_sound(change));
+            }
         }
+    }
+
+    fn change_sound(&mut self, change: SoundChange) -> SoundReport {
+        let mut sound = self.sound.clone();
+        sound.change(change);
+        if sound != self.sound {
+            self.set_sound(sound);
+        }
+        SoundReport {
+            sound: self.sound.clone(),
+            levels: self.listener.levels(),
+        }
+    }
+
+    fn set_sound(&mut self, sound: Sound) {
+        self.listener.set_mix(sound.mix());
+        self.sound = sound;
     }
 
     fn supervise(&mut self, supervise: Supervise) {

@@ -10,6 +10,7 @@ use silentmon_proto::rtp;
 use silentmon_proto::time::Instant;
 
 use crate::leg::{Arrival, Leg};
+use crate::mix::{Levels, MixSettings, Mixer};
 use crate::playout::TICK;
 use crate::quality::Concealment;
 use crate::report::LegReport;
@@ -57,6 +58,7 @@ impl Default for PlayoutSettings {
 pub struct Player {
     legs: [Leg; 2],
     clock: ArrivalClock,
+    mixer: Mixer,
     /// When the player was first spoken to.
     epoch: Option<Instant>,
     /// When the first frame of `tick` plays; `None` before the first.
@@ -72,11 +74,22 @@ impl Player {
         Self {
             legs: [Leg::new(settings), Leg::new(settings)],
             clock: ArrivalClock::new(),
+            mixer: Mixer::new(SAMPLE_RATE),
             epoch: None,
             tick_at: None,
             tick: [[0.0; 2]; TICK],
             taken: TICK,
         }
+    }
+
+    /// Changes how the legs are mixed.
+    pub fn set_mix(&mut self, settings: MixSettings) {
+        self.mixer.set(settings);
+    }
+
+    /// How loud both legs are.
+    pub fn levels(&self) -> Levels {
+        self.mixer.levels()
     }
 
     /// Takes an audio datagram of the relay that came at `now`: its header, and the RTP bytes behind it.
@@ -181,9 +194,8 @@ impl Player {
         let mut right = [0; TICK];
         agent.render(at, &mut left);
         customer.render(at, &mut right);
-        for (frame, (left, right)) in self.tick.iter_mut().zip(left.into_iter().zip(right)) {
-            *frame = [left, right].map(|sample| f32::from(sample) / FULL_SCALE);
-        }
+        let [left, right] = [left, right].map(|leg| leg.map(|sample| f32::from(sample) / FULL_SCALE));
+        self.mixer.mix(&left, &right, &mut self.tick);
         self.tick_at = Some(at);
         self.taken = 0;
     }
