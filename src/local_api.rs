@@ -25,6 +25,8 @@ use silentmon_proto::relay::{AgentRow, SuperviseAction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::sound::{SoundChange, SoundReport};
+
 /// What a local program wants of the playback service.
 #[derive(Debug)]
 pub enum Wish {
@@ -41,6 +43,13 @@ pub enum Wish {
     Stop,
     /// Be brought into the call that is listened to.
     Supervise(Supervise),
+    /// Hear both sides differently.
+    Sound {
+        /// What changes; nothing, to ask how it is.
+        change: SoundChange,
+        /// Where the answer goes.
+        answer: oneshot::Sender<SoundReport>,
+    },
 }
 
 /// See [`Wish::Supervise`].
@@ -168,6 +177,7 @@ fn routes(token: String, api: LocalApi) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/agents", get(agents))
         .route("/v1/listen", post(listen).delete(stop))
+        .route("/v1/sound", get(sound).patch(change_sound))
         .route("/v1/sessions/{id}/supervise", post(supervise))
         .with_state(api)
         .layer(middleware::from_fn_with_state(guard, admit));
@@ -266,6 +276,22 @@ fn live_output(text: &str) -> Result<Output, String> {
 
 async fn stop(State(api): State<LocalApi>) -> StatusCode {
     wish(&api, Wish::Stop).await
+}
+
+async fn sound(State(api): State<LocalApi>) -> Response {
+    change_sound(State(api), Json(SoundChange::default())).await
+}
+
+/// Answers with the settings as they are then.
+async fn change_sound(State(api): State<LocalApi>, Json(change): Json<SoundChange>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    if api.wishes.send(Wish::Sound { change, answer }).await.is_err() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    match answered.await {
+        Ok(report) => Json(report).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 /// Answers once the CTI link did: 200, or 409 with why not.

@@ -7,6 +7,8 @@ mod commands;
 mod config;
 mod exit;
 #[cfg(feature = "playback")]
+mod keyboard;
+#[cfg(feature = "playback")]
 mod listening;
 #[cfg(feature = "playback")]
 mod local_api;
@@ -17,6 +19,8 @@ mod server_api;
 mod shutdown;
 #[cfg(feature = "capture")]
 mod sources;
+#[cfg(feature = "playback")]
+mod sound;
 #[cfg(feature = "playback")]
 mod summary;
 mod telemetry;

@@ -144,3 +144,55 @@ fn a_sound_card_that_is_not_there_is_said() {
     let status = desk.wait(|status| !status["reason"].is_null());
     assert_eq!(status["reason"]["code"], "SM-4001", "{status}");
 }
+
+#[test]
+fn the_sound_is_changed_while_it_is_heard() {
+    let house = House::build();
+    let (server, _capture) = capture(&house);
+    let desk = Desk::start(&house, server, "null");
+    let sound = |method: &str, body: &str| {
+        let (code, answer) = desk.ask(method, "/v1/sound", &desk.token, body);
+        (
+            code,
+            serde_json::from_str::<serde_json::Value>(&answer).unwrap_or(answer.into()),
+        )
+    };
+    let (code, first) = sound("GET", "");
+    assert_eq!(
+        (code, &first["volume_db"], &first["mute"]),
+        (200, &0.0.into(), &serde_json::json!([]))
+    );
+    desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
+    desk.wait(|status| status["reason"]["code"] == "SM-0000");
+
+    let (code, changed) = sound("PATCH", "{\"volume_db\":-6,\"balance\":20,\"mute\":[\"customer\"]}");
+    assert_eq!(code, 200, "{changed}");
+    let expected = serde_json::json!({
+        "volume_db": -6.0, "balance": 20, "mute": ["customer"], "mono": false, "auto_level": false,
+        "suppress_dtmf": false, "levels": changed["levels"],
+    });
+    assert_eq!(changed, expected);
+    let loud = |sound: &serde_json::Value| sound["levels"]["customer"]["peak_dbfs"].as_f64() > Some(-60.0);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !loud(&sound("GET", "").1) {
+        assert!(Instant::now() < deadline, "a muted side still shows its level");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    for (wrong, expected) in [
+        ("{\"volume_db\":60}", "expected a volume of -60 to 20 dB, found 60"),
+        (
+            "{\"balance\":101}",
+            "expected a balance of -100 (agent) to 100 (customer), found 101",
+        ),
+        ("{\"mute\":[\"caller\"]}", "expected `agent` or `customer`"),
+        ("{\"loudness\":1}", "expected one of `volume_db`"),
+    ] {
+        let (code, answer) = sound("PATCH", wrong);
+        assert_eq!(code, 422, "{answer}");
+        assert!(answer.to_string().contains(expected), "{answer}");
+    }
+    // The settings last for the next session.
+    desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
+    assert_eq!(sound("GET", "").1["mute"], serde_json::json!(["customer"]));
+}

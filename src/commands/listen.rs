@@ -14,14 +14,14 @@ use silentmon_proto::ids::{AgentId, CallId, ServerName};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{LegStatus, OutputKind, PLAIN_RTP_PORT, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
+use crate::sound::{Sound, SoundArgs};
 use crate::summary::{Heard, Summary};
-use crate::{output, shutdown, tls};
+use crate::{keyboard, output, shutdown, tls};
 
 /// How often all servers are tried before the command gives up.
 const ROUNDS: u32 = 2;
@@ -51,6 +51,8 @@ pub struct ListenArgs {
     /// Your own phone: with it, b and Enter joins the agent's call, i and Enter takes it over, where the server can.
     #[arg(long, value_name = "EXT")]
     supervisor_device: Option<String>,
+    #[command(flatten)]
+    sound: SoundArgs,
     /// A JSON summary at the end.
     #[arg(long)]
     json: bool,
@@ -106,7 +108,8 @@ pub fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new()?;
     let summary = runtime.block_on(async {
         let playout = args.delay.settings(destination.usual_playout());
-        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), playout)?;
+        let mut listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), playout)?;
+        listener.set_mix(args.sound.sound().mix());
         listen(listener, args, destination).await
     })?;
     output::status("");
@@ -214,7 +217,8 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
     };
     let mut session = Session::new(agent, listener.start(wish), args.supervisor_device.is_some());
     let mut end = End::NotYetKnown;
-    let mut keyboard = keyboard(args.supervisor_device.is_some());
+    let mut keyboard = keyboard::lines(args.supervisor_device.is_some() || keyboard::is_attended());
+    let mut sound = args.sound.sound();
     let mut wishes = 0;
     while !session.over {
         let event = tokio::select! {
@@ -223,6 +227,9 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
                 let device = args.supervisor_device.as_deref().unwrap_or_default();
                 if let Some(wish) = session.wish(&line, device, wishes) {
                     listener.supervise(session.request, wish);
+                } else if press(&mut sound, &line) {
+                    listener.set_mix(sound.mix());
+                    output::status(&format!("Agent {}: {sound}", session.agent));
                 }
                 continue;
             }
@@ -246,20 +253,15 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
     finish(listener, session, sink).await
 }
 
-/// Lines typed at a terminal; none where nobody can type or nothing is to be asked for.
-fn keyboard(wanted: bool) -> mpsc::UnboundedReceiver<String> {
-    let (sender, lines) = mpsc::unbounded_channel();
-    if wanted {
-        // The thread waits for the next line until the program ends.
-        std::thread::spawn(move || {
-            for line in std::io::stdin().lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+/// Changes the sound by each key of a line; says whether any of them does.
+fn press(sound: &mut Sound, line: &str) -> bool {
+    let before = sound.clone();
+    for key in line.chars() {
+        if let Some(change) = sound.key(key) {
+            sound.change(change);
+        }
     }
-    lines
+    *sound != before
 }
 
 /// Ends the session at the server too, so that its last sums are known.

@@ -16,6 +16,7 @@ use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
 use crate::local_api::{self, LocalApi, PlaybackStatus, Supervise, Wish};
+use crate::sound::{Sound, SoundChange, SoundReport};
 use crate::{shutdown, telemetry, tls};
 
 /// Wishes of local programs that may wait.
@@ -57,6 +58,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     listener.watch_agents();
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (mut desk, api) = Desk::new(listener, output, wish_sender);
+    desk.set_sound(config.sound());
     local_api::serve(&config.listen, local_api::make_token(&config.token)?, api, stop.clone()).await?;
     if let Some(agent) = config.agent {
         desk.fulfil(Wish::Listen {
@@ -85,7 +87,9 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
 struct Desk {
     listener: Listener,
     output: Output,
-    sound: BrowserSound,
+    /// Where sound for browsers goes.
+    browsers: BrowserSound,
+    sound: Sound,
     sink: Option<Sink>,
     session: Option<RequestId>,
     /// Wishes to join a call that wait for their answer, by number.
@@ -105,20 +109,21 @@ impl Desk {
             session: None,
             controls: Vec::new(),
         };
-        let sound = BrowserSound::default();
+        let browsers = BrowserSound::default();
         let (status, status_receiver) = watch::channel(idle);
         let (agents, agents_receiver) = watch::channel(Vec::new());
         let api = LocalApi {
             wishes,
             status: status_receiver,
             agents: agents_receiver,
-            sound: sound.clone(),
+            sound: browsers.clone(),
         };
         (
             Self {
                 listener,
                 output,
-                sound,
+                browsers,
+                sound: Sound::default(),
                 sink: None,
                 session: None,
                 supervising: BTreeMap::new(),
@@ -139,7 +144,28 @@ impl Desk {
             }
             Wish::Stop => self.stop(),
             Wish::Supervise(supervise) => self.supervise(supervise),
+            Wish::Sound { change, answer } => {
+                // Whoever asked has gone away where this fails.
+                let _ = answer.send(self.change_sound(change));
+            }
         }
+    }
+
+    fn change_sound(&mut self, change: SoundChange) -> SoundReport {
+        let mut sound = self.sound.clone();
+        sound.change(change);
+        if sound != self.sound {
+            self.set_sound(sound);
+        }
+        SoundReport {
+            sound: self.sound.clone(),
+            levels: self.listener.levels(),
+        }
+    }
+
+    fn set_sound(&mut self, sound: Sound) {
+        self.listener.set_mix(sound.mix());
+        self.sound = sound;
     }
 
     fn supervise(&mut self, supervise: Supervise) {
@@ -161,7 +187,7 @@ impl Desk {
     fn start(&mut self, agent: AgentId, purpose: Option<String>, output: &Output) {
         let player = self.listener.player();
         let sink = match output {
-            Output::Browser => Sink::open_for_browsers(&self.sound, player),
+            Output::Browser => Sink::open_for_browsers(&self.browsers, player),
             output => Sink::open(output, player),
         };
         match sink {
