@@ -43,7 +43,7 @@ impl Listener {
         servers: &[String],
         tls: ClientTls,
         persistence: Persistence,
-        delay: Duration,
+        playout: PlayoutSettings,
     ) -> anyhow::Result<Self> {
         let servers = servers
             .iter()
@@ -55,12 +55,6 @@ impl Listener {
             persistence,
             software: SOFTWARE.to_owned(),
             transport: Settings::client(),
-        };
-        let defaults = PlayoutSettings::default();
-        let playout = PlayoutSettings {
-            delay,
-            max_delay: defaults.max_delay.max(2 * delay),
-            ..defaults
         };
         let player = Arc::new(Mutex::new(Player::new(playout)));
         let heard = Arc::new(AtomicU32::new(NONE));

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use silentmon_playback_core::player::{PlayoutSettings, Preset};
 use silentmon_playback_core::report::LegReport;
 use silentmon_playback_io::clock;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
@@ -45,15 +46,44 @@ pub struct ListenArgs {
     /// Why, for the server's audit.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// How long packets wait so that late ones can be played: 60, or 500 where a file is written, which nobody hears live.
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=2000))]
-    delay_ms: Option<u64>,
+    #[command(flatten)]
+    delay: DelayArgs,
     /// Your own phone: with it, b and Enter joins the agent's call, i and Enter takes it over, where the server can.
     #[arg(long, value_name = "EXT")]
     supervisor_device: Option<String>,
     /// A JSON summary at the end.
     #[arg(long)]
     json: bool,
+}
+
+/// How long packets wait.
+#[derive(Debug, Args)]
+struct DelayArgs {
+    /// low: as little delay as possible; balanced; smooth: late packets are waited for. For files smooth, else balanced.
+    #[arg(long, value_name = "PRESET", value_parser = preset)]
+    preset: Option<Preset>,
+    /// Packets wait at least so long, whatever the preset: 0, or 500 where a file is written, which nobody hears live.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=2000))]
+    min_delay_ms: Option<u64>,
+    /// Packets wait no longer, even if they are lost for that [default: 1000].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(20..=2000))]
+    max_delay_ms: Option<u64>,
+}
+
+impl DelayArgs {
+    fn settings(&self, usual: PlayoutSettings) -> PlayoutSettings {
+        let min_delay = self.min_delay_ms.map_or(usual.min_delay, Duration::from_millis);
+        PlayoutSettings {
+            preset: self.preset.unwrap_or(usual.preset),
+            min_delay,
+            max_delay: self.max_delay_ms.map_or(usual.max_delay.max(min_delay), Duration::from_millis),
+            ..usual
+        }
+    }
+}
+
+fn preset(text: &str) -> Result<Preset, String> {
+    Preset::from_name(text).ok_or_else(|| "expected low, balanced or smooth".to_owned())
 }
 
 /// A positive number of seconds.
@@ -75,10 +105,8 @@ pub fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let summary = runtime.block_on(async {
-        let delay = args
-            .delay_ms
-            .map_or_else(|| destination.usual_delay(), Duration::from_millis);
-        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), delay)?;
+        let playout = args.delay.settings(destination.usual_playout());
+        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), playout)?;
         listen(listener, args, destination).await
     })?;
     output::status("");
@@ -127,11 +155,16 @@ impl Destination {
         }
     }
 
-    const fn usual_delay(&self) -> Duration {
+    /// Nobody hears a file live: there packets may take their time.
+    fn usual_playout(&self) -> PlayoutSettings {
         match self {
-            Self::Here(Output::Wav(_)) => Duration::from_millis(500),
+            Self::Here(Output::Wav(_)) => PlayoutSettings {
+                preset: Preset::Smooth,
+                min_delay: Duration::from_millis(500),
+                ..PlayoutSettings::default()
+            },
             Self::Here(Output::Default | Output::Device(_) | Output::Browser | Output::Null) | Self::PlainRtp(_) => {
-                Duration::from_millis(60)
+                PlayoutSettings::default()
             }
         }
     }

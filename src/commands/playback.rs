@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
@@ -54,8 +53,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
         .output
         .parse()
         .map_err(|error| Failure::error(ExitKind::BadConfig, format!("playback.output: {error}")))?;
-    let delay = Duration::from_millis(config.delay_ms);
-    let listener = Listener::connect(&config.servers, tls, Persistence::Forever, delay)?;
+    let listener = Listener::connect(&config.servers, tls, Persistence::Forever, config.playout())?;
     listener.watch_agents();
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (mut desk, api) = Desk::new(listener, output, wish_sender);

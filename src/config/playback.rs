@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use silentmon_playback_core::player::{PlayoutSettings, Preset};
 use silentmon_proto::ids::AgentId;
 
 use super::{Complaint, Schema, absolute};
@@ -36,9 +38,15 @@ pub struct PlaybackSection {
     /// Where the sound goes: `default`, a device's name, `browser`, `wav:FILE` or `null`.
     #[serde(default = "default_output")]
     pub output: String,
-    /// How long packets wait so that late ones can be played, in milliseconds.
-    #[serde(default = "default_delay")]
-    pub delay_ms: u64,
+    /// What the delay aims at: `low`, `balanced` or `smooth`.
+    #[serde(default)]
+    pub preset: Preset,
+    /// Packets wait at least so long, whatever the preset, in milliseconds.
+    #[serde(default)]
+    pub min_delay_ms: u64,
+    /// Packets wait no longer, in milliseconds.
+    #[serde(default = "default_max_delay")]
+    pub max_delay_ms: u64,
     /// Where the local interface listens; loopback only.
     #[serde(default = "default_listen")]
     pub listen: Vec<SocketAddr>,
@@ -62,8 +70,20 @@ fn default_output() -> String {
     "default".to_owned()
 }
 
-const fn default_delay() -> u64 {
-    60
+const fn default_max_delay() -> u64 {
+    1000
+}
+
+impl PlaybackSection {
+    /// How the player is to play.
+    pub fn playout(&self) -> PlayoutSettings {
+        PlayoutSettings {
+            preset: self.preset,
+            min_delay: Duration::from_millis(self.min_delay_ms),
+            max_delay: Duration::from_millis(self.max_delay_ms),
+            ..PlayoutSettings::default()
+        }
+    }
 }
 
 fn default_listen() -> Vec<SocketAddr> {
@@ -106,10 +126,20 @@ impl Schema for PlaybackConfig {
                 expected,
             });
         }
-        if !(10..=2000).contains(&self.playback.delay_ms) {
-            let expected = format!("expected 10 to 2000 milliseconds, found {}", self.playback.delay_ms);
+        if !(20..=2000).contains(&self.playback.max_delay_ms) {
+            let expected = format!("expected 20 to 2000 milliseconds, found {}", self.playback.max_delay_ms);
             return Err(Complaint {
-                key: "playback.delay_ms",
+                key: "playback.max_delay_ms",
+                expected,
+            });
+        }
+        if self.playback.min_delay_ms > self.playback.max_delay_ms {
+            let expected = format!(
+                "expected no more than max_delay_ms ({}), found {}",
+                self.playback.max_delay_ms, self.playback.min_delay_ms
+            );
+            return Err(Complaint {
+                key: "playback.min_delay_ms",
                 expected,
             });
         }

@@ -1,8 +1,4 @@
-//! The receiving side of a leg: recognises streams and their restarts, removes duplicates, and gives every packet its
-//! place on the time line.
-//!
-//! A stream keeps the place its first packet got (capture time + delay); each other packet follows by its timestamp, so
-//! that nothing is stretched. Only where timestamps and capture times disagree for good does the time line begin anew.
+//! One leg of a session: recognises its streams and their restarts, removes duplicates, and lets one stream follow another.
 
 use std::time::Duration;
 
@@ -11,72 +7,19 @@ use silentmon_proto::ids::Ssrc;
 use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
-use crate::buffer::Waiting;
-use crate::decoder::Decoder;
-use crate::player::PlayoutSettings;
-use crate::playout::{Playout, TICK};
-use crate::report::LegReport;
-use crate::schedule::{ArrivalClock, difference};
-use crate::sequence::{Numbered, Order, SequenceWindow, TimestampUnwrapper};
-use crate::units::{duration, samples, samples_from_nanos, span};
+use crate::delay::target::Target;
+use crate::report::{DelayHistogram, LegReport, Level};
+use crate::sequence::{Order, SequenceWindow};
+use crate::settings::PlayoutSettings;
+use crate::stream::{Arrival, CHUNKS_PER_SECOND, Incoming, Outcome, Phase, Stream};
+use crate::units::duration;
 
-/// A timestamp so far in the past is a jump, not a delay.
-const JUMP: Duration = Duration::from_secs(1);
-/// After a pause this long a stream that comes late is taken up at once.
-const PAUSE: Duration = Duration::from_millis(500);
-/// A stream late for this long won't become punctual again.
-const LATE: Duration = Duration::from_millis(200);
-/// A stream that another replaced is believed again after this silence of the other.
-const STALE: Duration = Duration::from_millis(500);
-/// A new stream is joined to the end of the old one where they overlap by no more.
-const JOIN: Duration = Duration::from_millis(100);
-
-/// A packet's arrival.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Arrival {
-    pub(crate) now: Instant,
-    pub(crate) captured: Instant,
-    /// The place on the leg's time line that plays at `now`.
-    pub(crate) position: i64,
-}
-
-/// The stream heard now.
-#[derive(Debug)]
-struct Stream {
-    ssrc: Ssrc,
-    timestamps: TimestampUnwrapper,
-    /// Place of timestamp 0; `None` before the first packet of sound.
-    mapping: Option<i64>,
-    /// Number of the packet that gave the mapping; older ones don't fit it.
-    mapped_at: i64,
-    /// Capture time and end (timestamp) of the newest packet.
-    captured: Instant,
-    end: i64,
-    late_since: Option<Instant>,
-}
-
-impl Stream {
-    fn new(ssrc: Ssrc, captured: Instant) -> Self {
-        Self {
-            ssrc,
-            timestamps: TimestampUnwrapper::default(),
-            mapping: None,
-            mapped_at: 0,
-            captured,
-            end: 0,
-            late_since: None,
-        }
-    }
-}
-
-/// A decodable packet on its way to its place.
-#[derive(Debug, Clone, Copy)]
-struct Placing {
-    timestamp: i64,
-    sequence: i64,
-    samples: i64,
-    newest: bool,
-}
+/// A stream that another replaced is believed again after this silence of the other, in seconds.
+const STALE: f64 = 0.5;
+/// A new stream is joined to the end of the old one where that is so near to the time that is best for it, in seconds.
+const JOIN: f64 = 0.1;
+/// A leg from which nothing came for so long has no say in the delay, in seconds.
+const QUIET: f64 = 5.0;
 
 #[derive(Debug, Default)]
 struct Counters {
@@ -86,37 +29,60 @@ struct Counters {
     dropped: u64,
     undecodable: u64,
     suppressed: u64,
-    resyncs: u64,
+    streams: u64,
 }
 
 /// One leg of a session.
 #[derive(Debug)]
 pub(crate) struct Leg {
     settings: PlayoutSettings,
-    pub(crate) playout: Playout,
-    stream: Option<Stream>,
+    streams: [Stream; 2],
+    /// Which of the two is heard; the other may still play what it has.
+    current: usize,
     /// The SSRC heard before.
     previous: Option<Ssrc>,
     numbers: SequenceWindow,
     relay: SequenceWindow,
-    generation: u32,
+    target: Target,
+    /// The newest packet's arrival.
+    newest: Option<Arrival>,
+    extra: f64,
     codec: Option<Codec>,
     counters: Counters,
+    level: Level,
+    delays: DelayHistogram,
+    first_audio: Option<Instant>,
+    ending: Box<[f32]>,
 }
 
 impl Leg {
-    pub(crate) fn new(settings: PlayoutSettings) -> Self {
+    pub(crate) fn new(settings: &PlayoutSettings) -> Self {
+        let chunk = settings.sample_rate.div_ceil(CHUNKS_PER_SECOND) as usize;
         Self {
-            settings,
-            playout: Playout::new(settings),
-            stream: None,
+            settings: *settings,
+            streams: [Stream::new(settings), Stream::new(settings)],
+            current: 0,
             previous: None,
             numbers: SequenceWindow::rtp(),
             relay: SequenceWindow::relay(),
-            generation: 0,
+            target: Target::new(settings),
+            newest: None,
+            extra: 0.0,
             codec: None,
             counters: Counters::default(),
+            level: Level::new(settings.sample_rate),
+            delays: DelayHistogram::new(),
+            first_audio: None,
+            ending: vec![0.0; chunk].into_boxed_slice(),
         }
+    }
+
+    fn stream(&self) -> &Stream {
+        &self.streams[self.current]
+    }
+
+    fn stream_mut(&mut self) -> &mut Stream {
+        &mut self.streams[self.current]
     }
 
     pub(crate) fn handle_relay_sequence(&mut self, number: u32) {
@@ -127,201 +93,156 @@ impl Leg {
         self.counters.dropped += 1;
     }
 
-    pub(crate) fn render(&mut self, at: Instant, out: &mut [i16; TICK]) {
-        self.playout.render(at, &self.numbers, out);
-    }
-
     /// Takes note of an event packet that was kept back: its number isn't missing, and its time is silent.
     pub(crate) fn handle_suppressed(&mut self, packet: &Packet<'_>) {
         self.counters.suppressed += 1;
-        if self.stream.as_ref().is_some_and(|stream| stream.ssrc == packet.ssrc) {
-            self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
+        if self.stream().is_active() && self.stream().ssrc == packet.ssrc {
+            let numbered = self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
+            if matches!(numbered.order, Order::Newest | Order::Reordered) {
+                self.stream_mut().handle_silence(incoming(packet, numbered));
+            }
         }
     }
 
-    pub(crate) fn handle_packet(&mut self, arrival: Arrival, clock: &mut ArrivalClock, packet: &Packet<'_>) {
-        if !self.follow(packet.ssrc, arrival.captured) {
+    pub(crate) fn handle_packet(&mut self, arrival: Arrival, codec: Codec, packet: &Packet<'_>) {
+        let known = self.counters.streams > 0;
+        if known && self.stream().ssrc != packet.ssrc && self.is_straggler(arrival, packet.ssrc) {
             self.counters.late += 1;
             return;
         }
-        let numbered = self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
-        match numbered.order {
-            Order::Newest | Order::Reordered => {}
-            Order::Duplicate => return self.counters.duplicates += 1,
-            Order::Suspect => return self.counters.dropped += 1,
-            Order::Restarted => self.forget_mapping(),
-        }
-        self.counters.received += 1;
-        let codec = Codec::from_static_payload_type(packet.payload_type);
-        let Some(decoder) = Decoder::of(codec) else {
-            self.counters.undecodable += u64::from(codec.is_speech());
-            return;
-        };
-        self.codec = Some(codec);
-        self.schedule(arrival, clock, packet, decoder, numbered);
-    }
-
-    /// Whether the packet's stream is to be heard; another SSRC replaces the present one, but a straggler of the one
-    /// before doesn't.
-    fn follow(&mut self, ssrc: Ssrc, captured: Instant) -> bool {
-        if let Some(stream) = &self.stream {
-            if stream.ssrc == ssrc {
-                return true;
-            }
-            if self.previous == Some(ssrc) && captured.saturating_since(stream.captured) < STALE {
-                return false;
-            }
-            self.previous = Some(stream.ssrc);
+        let another = !known || self.stream().ssrc != packet.ssrc;
+        if another {
             self.numbers.restart();
         }
-        self.stream = Some(Stream::new(ssrc, captured));
-        true
-    }
-
-    fn forget_mapping(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            stream.mapping = None;
+        let numbered = self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
+        match numbered.order {
+            Order::Newest | Order::Reordered | Order::Restarted => {}
+            Order::Duplicate => return self.counters.duplicates += 1,
+            Order::Suspect => return self.count_dropped(),
         }
-    }
-
-    fn schedule(
-        &mut self,
-        arrival: Arrival,
-        clock: &mut ArrivalClock,
-        packet: &Packet<'_>,
-        decoder: Decoder,
-        numbered: Numbered,
-    ) {
-        let length = decoder.samples(packet.payload);
-        let Some(stream) = &mut self.stream else {
-            return;
-        };
-        let placing = Placing {
-            timestamp: stream.timestamps.unwrap(packet.timestamp.0),
-            sequence: numbered.extended,
-            samples: span(length),
-            newest: numbered.order != Order::Reordered,
-        };
-        let captured = clock.local(arrival.captured);
-        let Some(at) = self.place(arrival, clock, placing) else {
-            return self.miss(placing);
-        };
-        let Some(payload) = self.playout.buffer.store(packet.payload) else {
-            return self.count_dropped();
-        };
-        self.playout.buffer.insert(Waiting {
-            at,
-            samples: length,
-            generation: self.generation,
-            sequence: numbered.extended,
-            run: numbered.run,
-            captured,
-            decoder,
-            payload,
-        });
-    }
-
-    fn miss(&mut self, placing: Placing) {
-        self.counters.late += 1;
-        self.playout
-            .missed(self.generation, placing.sequence, placing.samples.unsigned_abs());
-    }
-
-    /// The packet's place on the time line; `None` where its time is over.
-    fn place(&mut self, arrival: Arrival, clock: &mut ArrivalClock, placing: Placing) -> Option<i64> {
-        let due = self.due(arrival, clock);
-        let stream = self.stream.as_mut()?;
-        let Some(mapping) = stream.mapping else {
-            return Some(self.anchor(arrival, placing, due));
-        };
-        let at = placing.timestamp + mapping;
-        let late = at + placing.samples <= self.playout.cursor();
-        let mut excess = at - due;
-        let ceiling = samples(self.settings.max_delay.saturating_sub(self.settings.delay));
-        if !placing.newest {
-            // What is older than the mapping may belong to the time line before.
-            let fits = placing.sequence > stream.mapped_at || excess.abs() <= ceiling;
-            return (!late && fits).then_some(at);
-        }
-        let paused = arrival.captured.saturating_since(stream.captured) >= PAUSE;
-        if excess > ceiling {
-            if placing.timestamp != stream.end {
-                return Some(self.anchor(arrival, placing, due));
+        self.counters.received += 1;
+        self.newest = Some(arrival);
+        let incoming = incoming(packet, numbered);
+        if !codec.is_speech() {
+            if !another {
+                self.stream_mut().handle_silence(incoming);
             }
-            self.playout.cut(excess);
-            excess = 0;
-        } else if excess < -samples(JUMP) || (late && paused) {
-            return Some(self.anchor(arrival, placing, due));
-        } else if self.playout.is_starved() && (1..=ceiling).contains(&(self.playout.cursor() - at)) {
-            return self.hold(arrival, clock, placing);
-        } else if late {
-            return self.late(arrival, clock, placing);
+            return;
         }
-        self.keep(arrival, placing, excess);
-        Some(at)
+        let begins = another || numbered.order == Order::Restarted || !self.stream_mut().adopts(codec);
+        if begins && !self.begin(arrival, codec, packet.ssrc) {
+            self.counters.undecodable += 1;
+            return;
+        }
+        self.codec = Some(codec);
+        self.deliver(arrival, codec, packet.ssrc, incoming);
     }
 
-    /// The place at which a packet captured now is to be played.
-    fn due(&self, arrival: Arrival, clock: &ArrivalClock) -> i64 {
-        let wait = difference(clock.local(arrival.captured), arrival.now);
-        arrival.position + samples_from_nanos(wait) + samples(self.settings.delay)
-    }
-
-    fn keep(&mut self, arrival: Arrival, placing: Placing, excess: i64) {
-        self.playout.watch(arrival.now, excess);
-        if let Some(stream) = &mut self.stream {
-            stream.captured = arrival.captured;
-            stream.end = placing.timestamp + placing.samples;
-            stream.late_since = None;
+    fn deliver(&mut self, arrival: Arrival, codec: Codec, ssrc: Ssrc, packet: Incoming<'_>) {
+        let stream = &mut self.streams[self.current];
+        let mut outcome = stream.handle_sound(arrival, packet, &mut self.target);
+        if outcome == Outcome::Jump && self.begin(arrival, codec, ssrc) {
+            let stream = &mut self.streams[self.current];
+            outcome = stream.handle_sound(arrival, packet, &mut self.target);
+        }
+        match outcome {
+            Outcome::Taken => {
+                let delay = self.stream().delay(arrival.output);
+                self.delays.record(duration(delay));
+            }
+            Outcome::Late => self.counters.late += 1,
+            Outcome::Dropped | Outcome::Jump => self.counters.dropped += 1,
+            Outcome::Undecodable => self.counters.undecodable += 1,
         }
     }
 
-    /// Takes up the sound where it broke off: nothing was played since, so that nothing need be dropped.
-    fn hold(&mut self, arrival: Arrival, clock: &mut ArrivalClock, placing: Placing) -> Option<i64> {
-        clock.restart(arrival.now, arrival.captured);
-        let due = self.due(arrival, clock);
-        let at = self.playout.hold();
-        self.stream.as_mut()?.mapping = Some(at - placing.timestamp);
-        self.keep(arrival, placing, at - due);
-        Some(at)
+    /// Whether a packet comes from the stream before the present one, too soon for it to have come back.
+    fn is_straggler(&self, arrival: Arrival, ssrc: Ssrc) -> bool {
+        let since = self.newest.map_or(f64::INFINITY, |newest| arrival.captured - newest.captured);
+        self.previous == Some(ssrc) && since < STALE
     }
 
-    /// A packet that is late: one more, or one too many.
-    fn late(&mut self, arrival: Arrival, clock: &mut ArrivalClock, placing: Placing) -> Option<i64> {
-        let stream = self.stream.as_mut()?;
-        stream.captured = arrival.captured;
-        stream.end = placing.timestamp + placing.samples;
-        let since = *stream.late_since.get_or_insert(arrival.now);
-        if arrival.now.saturating_since(since) < LATE {
-            return None;
+    /// Lets a new stream take over. The one before plays what it has; the new one follows it without a seam where they meet.
+    fn begin(&mut self, arrival: Arrival, codec: Codec, ssrc: Ssrc) -> bool {
+        let remaining = self.stream().buffered();
+        let follows = self.stream().phase == Phase::Playing;
+        let old = self.stream().ssrc;
+        if self.counters.streams > 0 && old != ssrc {
+            self.previous = Some(old);
         }
-        clock.restart(arrival.now, arrival.captured);
-        let due = self.due(arrival, clock);
-        Some(self.anchor(arrival, placing, due))
+        let best = self.target.delay() + self.extra - (arrival.output - arrival.at);
+        let joins = follows && remaining > 0.0 && (remaining - best.max(0.0)).abs() < JOIN;
+        self.stream_mut().end();
+        self.current = 1 - self.current;
+        self.counters.streams += 1;
+        let extra = self.extra;
+        let stream = self.stream_mut();
+        stream.ssrc = ssrc;
+        stream.join_after(joins.then_some(remaining));
+        stream.wait_for_other_leg(extra);
+        stream.begin(ssrc, codec)
     }
 
-    /// Begins the time line anew: this packet is played when it is due, but not before what already waits.
-    fn anchor(&mut self, arrival: Arrival, placing: Placing, due: i64) -> i64 {
-        let end = self.playout.end();
-        let mut at = due.max(self.playout.cursor());
-        if at < end && end - at <= samples(JOIN) {
-            at = end;
+    /// The next frames, at most a chunk; `output` and `at` are when the first of them plays.
+    pub(crate) fn render(&mut self, output: f64, at: Instant, out: &mut [f32]) {
+        let [first, second] = &mut self.streams;
+        let (current, other) = if self.current == 0 {
+            (first, second)
         } else {
-            self.playout.buffer.truncate(at);
+            (second, first)
+        };
+        current.render(output, out);
+        if other.phase == Phase::Ending
+            && let Some(ending) = self.ending.get_mut(..out.len())
+        {
+            other.render(output, ending);
+            let cut = current.phase == Phase::Playing && other.phase == Phase::Ending;
+            add(ending, cut, out);
+            if cut {
+                other.phase = Phase::Idle;
+            }
         }
-        self.counters.resyncs += u64::from(self.generation > 0);
-        self.generation = self.generation.wrapping_add(1);
-        self.playout.forget();
-        if let Some(stream) = &mut self.stream {
-            stream.mapping = Some(at - placing.timestamp);
-            stream.mapped_at = placing.sequence;
+        if current.heard && self.first_audio.is_none() {
+            self.first_audio = Some(at);
         }
-        self.keep(arrival, placing, at - due);
-        at
+        self.level.observe(out);
+    }
+
+    /// How long it takes from capture to ear, as this leg alone would have it; `None` where nothing comes.
+    pub(crate) fn needs(&self, now: f64) -> Option<f64> {
+        let newest = self.newest.filter(|newest| now - newest.at < QUIET)?;
+        let stream = self.stream();
+        stream
+            .is_active()
+            .then(|| stream.path(newest.at, newest.captured) + self.target.delay())
+    }
+
+    /// Sets by how much longer this leg waits because the other one has to.
+    pub(crate) fn wait_for_other_leg(&mut self, extra: f64) {
+        self.extra = extra;
+        self.stream_mut().wait_for_other_leg(extra);
+    }
+
+    pub(crate) fn expect_repairs(&mut self, within: Option<Duration>) {
+        self.target.expect_repairs(within.map(|within| within.as_secs_f64()));
+    }
+
+    /// How long a packet that is missing now may take to be played.
+    pub(crate) fn patience(&self, output: f64) -> Duration {
+        if !self.stream().is_active() {
+            return duration(self.target.delay());
+        }
+        duration(self.stream().delay(output) - self.target.packet())
+    }
+
+    pub(crate) fn buffered(&self) -> f64 {
+        self.streams.iter().map(Stream::buffered).fold(0.0, f64::max)
     }
 
     pub(crate) fn report(&self) -> LegReport {
         let counters = &self.counters;
+        let [first, second] = &self.streams;
+        let sum = |of: fn(&Stream) -> u64| Duration::from_nanos(of(first) + of(second));
         LegReport {
             codec: self.codec,
             received: counters.received,
@@ -332,13 +253,34 @@ impl Leg {
             dropped: counters.dropped,
             undecodable: counters.undecodable,
             suppressed: counters.suppressed,
-            resyncs: counters.resyncs,
-            concealed: duration(self.playout.concealed),
-            audible: duration(self.playout.audible),
-            first_audio: self.playout.first_audio,
-            level_dbfs: self.playout.level.dbfs(),
-            delay: self.playout.delays.report(),
+            resyncs: counters.streams.saturating_sub(1),
+            concealed: sum(|stream| stream.played.concealed),
+            audible: sum(|stream| stream.played.sound),
+            shortened: sum(|stream| stream.played.shortened),
+            lengthened: sum(|stream| stream.played.lengthened),
+            target: duration(self.target.delay() + self.extra),
+            first_audio: self.first_audio,
+            level_dbfs: self.level.dbfs(),
+            delay: self.delays.report(),
             concealment: self.settings.concealment,
         }
+    }
+}
+
+fn incoming<'a>(packet: &Packet<'a>, numbered: crate::sequence::Numbered) -> Incoming<'a> {
+    Incoming {
+        timestamp: packet.timestamp.0,
+        marker: packet.marker,
+        numbered,
+        payload: packet.payload,
+    }
+}
+
+/// Adds what an ending stream still has, fading it out where it is to be cut.
+fn add(ending: &[f32], cut: bool, out: &mut [f32]) {
+    let length = out.len().max(1) as f32;
+    for (place, (sample, ending)) in out.iter_mut().zip(ending).enumerate() {
+        let volume = if cut { 1.0 - place as f32 / length } else { 1.0 };
+        *sample += ending * volume;
     }
 }

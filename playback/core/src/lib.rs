@@ -4,17 +4,20 @@
 //! socket, file or thread. [`exact::Timeline`] is the other way to decode: bare, for comparison with other decoders.
 
 pub mod codec;
+pub mod conceal;
 pub mod exact;
 pub mod g711;
+pub mod mix;
 pub mod player;
 pub mod quality;
 pub mod report;
+pub mod resample;
 pub mod sequence;
+pub mod settings;
+pub mod stretch;
 
-mod buffer;
-mod conceal;
 mod decoder;
+mod delay;
 mod leg;
-mod playout;
-mod schedule;
+mod stream;
 mod units;

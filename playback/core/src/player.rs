@@ -1,6 +1,7 @@
-//! One session's sound: two legs in, one stereo signal out, agent left, customer right, 16 bit at 8 kHz.
+//! One session's sound: two legs in, one stereo signal out, agent left, customer right.
 //!
-//! Sans-IO: packets are handed in with the time they came, samples are pulled by whoever has a clock to play them.
+//! Sans-IO: packets are handed in with the time they came, samples are pulled by whoever has a clock to play them. All time
+//! is counted in frames handed out, so that the output's clock is the only one that matters.
 
 use std::time::Duration;
 
@@ -9,18 +10,23 @@ use silentmon_proto::relay::{AudioHeader, AudioKind};
 use silentmon_proto::rtp;
 use silentmon_proto::time::Instant;
 
-use crate::leg::{Arrival, Leg};
-use crate::playout::TICK;
-use crate::quality::Concealment;
+use crate::leg::Leg;
+use crate::mix::{Levels, MixSettings, Mixer};
 use crate::report::LegReport;
-use crate::schedule::{ArrivalClock, difference};
-use crate::units::{count, duration, samples, samples_from_nanos, span};
+pub use crate::settings::{PlayoutSettings, Preset};
+use crate::stream::{Arrival, CHUNKS_PER_SECOND};
+use crate::units::duration;
 
-/// Frames per second handed out.
+/// Frames per second handed out where nothing else is set.
 pub const SAMPLE_RATE: u32 = 8000;
 
 /// A sample of 16 bit that is one beyond full scale.
 pub const FULL_SCALE: f32 = 32768.0;
+
+/// The legs may differ by this much in their delay, in seconds: nobody's turn comes before another's for that.
+const ALIGNED: f64 = 0.010;
+/// They differ by more only where one of them is counted by another clock.
+const LONGEST_DIFFERENCE: f64 = 1.0;
 
 /// A sample as 16 bit: those that a decoder gave, and nothing changed, come back exactly.
 #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
@@ -28,134 +34,147 @@ pub fn to_i16(sample: f32) -> i16 {
     (sample * FULL_SCALE).round() as i16
 }
 
-/// How long packets wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlayoutSettings {
-    /// Target: from the fastest possible arrival of a packet to its first sample.
-    pub delay: Duration,
-    /// Beyond this, sound is left out at once rather than in the next pause.
-    pub max_delay: Duration,
-    /// What fills the gaps that loss leaves. Undamaged sound is never touched.
-    pub concealment: Concealment,
-}
-
-impl Default for PlayoutSettings {
-    /// 60 ms, at most 300 ms, concealed.
-    fn default() -> Self {
-        Self {
-            delay: Duration::from_millis(60),
-            max_delay: Duration::from_millis(300),
-            concealment: Concealment::Concealed,
-        }
-    }
+/// The last pull: when its first frame plays by the clock of whoever pulled, and by the frames handed out.
+#[derive(Debug, Clone, Copy)]
+struct Pull {
+    now: Instant,
+    output: f64,
 }
 
 /// The player of one session.
 ///
-/// The time handed in must come from one clock and not run backwards. After construction nothing is allocated.
+/// The time handed in must come from one clock and not run backwards. After construction nothing is allocated, but for
+/// a new stream of another codec than G.711.
 #[derive(Debug)]
 pub struct Player {
     legs: [Leg; 2],
-    clock: ArrivalClock,
-    /// When the player was first spoken to.
+    mixer: Mixer,
+    sample_rate: u32,
+    /// When the player was first spoken to, and the capture time of the first packet.
     epoch: Option<Instant>,
-    /// When the first frame of `tick` plays; `None` before the first.
-    tick_at: Option<Instant>,
-    tick: [[f32; 2]; TICK],
-    /// Frames of `tick` handed out.
-    taken: usize,
+    captured: Option<Instant>,
+    pull: Option<Pull>,
+    /// Frames handed out, with those that would have been between `epoch` and the first pull.
+    frames: u64,
+    samples: [Box<[f32]>; 2],
 }
 
 impl Player {
     /// A player that has heard nothing yet.
     pub fn new(settings: PlayoutSettings) -> Self {
+        let sample_rate = settings.sample_rate.clamp(SAMPLE_RATE, 96_000);
+        let settings = PlayoutSettings {
+            sample_rate,
+            ..settings
+        };
+        let chunk = sample_rate.div_ceil(CHUNKS_PER_SECOND) as usize;
         Self {
-            legs: [Leg::new(settings), Leg::new(settings)],
-            clock: ArrivalClock::new(),
+            legs: [Leg::new(&settings), Leg::new(&settings)],
+            mixer: Mixer::new(sample_rate),
+            sample_rate,
             epoch: None,
-            tick_at: None,
-            tick: [[0.0; 2]; TICK],
-            taken: TICK,
+            captured: None,
+            pull: None,
+            frames: 0,
+            samples: [0, 1].map(|_| vec![0.0; chunk].into_boxed_slice()),
         }
+    }
+
+    /// Frames per second that [`pull`](Self::pull) hands out.
+    pub const fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
+    /// Changes how the legs are mixed.
+    pub fn set_mix(&mut self, settings: MixSettings) {
+        self.mixer.set(settings);
+    }
+
+    /// How loud both legs are.
+    pub fn levels(&self) -> Levels {
+        self.mixer.levels()
     }
 
     /// Takes an audio datagram of the relay that came at `now`: its header, and the RTP bytes behind it.
     pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader, bytes: &[u8]) {
-        self.leg(header.leg).handle_relay_sequence(header.relay_sequence);
-        match header.kind {
-            AudioKind::Rtp => self.handle_rtp(now, header.leg, header.captured, bytes),
-            AudioKind::Suppressed => self.handle_suppressed(now, header.leg, header.captured, bytes),
-        }
-    }
-
-    fn handle_rtp(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
-        let position = self.position(now, leg);
+        let arrival = self.arrival(now, header.captured);
+        let leg = self.leg_mut(header.leg);
+        leg.handle_relay_sequence(header.relay_sequence);
         let Ok(packet) = rtp::parse(bytes) else {
-            return self.leg(leg).count_dropped();
+            return leg.count_dropped();
         };
-        self.clock.observe(now, captured);
-        let arrival = Arrival {
-            now,
-            captured,
-            position,
-        };
-        let [agent, customer] = &mut self.legs;
-        let target = match leg {
-            ids::Leg::Agent => agent,
-            ids::Leg::Customer => customer,
-        };
-        target.handle_packet(arrival, &mut self.clock, &packet);
-    }
-
-    /// The header of an event packet (RFC 4733) that the capture server kept back is silence, not loss.
-    fn handle_suppressed(&mut self, now: Instant, leg: ids::Leg, captured: Instant, bytes: &[u8]) {
-        self.epoch.get_or_insert(now);
-        match rtp::parse(bytes) {
-            Ok(packet) => {
-                self.clock.observe(now, captured);
-                self.leg(leg).handle_suppressed(&packet);
-            }
-            Err(_) => self.leg(leg).count_dropped(),
+        match header.kind {
+            AudioKind::Rtp => leg.handle_packet(arrival, header.codec, &packet),
+            AudioKind::Suppressed => leg.handle_suppressed(&packet),
         }
+        self.share_delay(arrival.at);
     }
 
     /// Writes the next frames (left, right; full scale ±1), the first of which plays at `now`. To be called every 10 ms
     /// or oftener.
     pub fn pull(&mut self, now: Instant, out: &mut [[f32; 2]]) {
-        self.begin(now);
-        let mut at = now;
-        let mut rest = out;
-        while !rest.is_empty() {
-            if self.taken == TICK {
-                self.render(at);
-            }
-            let ready = self.tick.get(self.taken..).unwrap_or_default();
-            let length = ready.len().min(rest.len());
-            let (target, after) = rest.split_at_mut(length);
-            target.copy_from_slice(ready.get(..length).unwrap_or_default());
-            self.taken += length;
-            at += duration(length as u64);
-            rest = after;
+        let epoch = *self.epoch.get_or_insert(now);
+        if self.pull.is_none() {
+            let passed = now.saturating_since(epoch).as_nanos() * u128::from(self.sample_rate) / 1_000_000_000;
+            self.frames = u64::try_from(passed).unwrap_or(u64::MAX);
         }
+        self.pull = Some(Pull {
+            now,
+            output: self.output(),
+        });
+        let chunk = self.samples[0].len();
+        let mut at = now;
+        for frames in out.chunks_mut(chunk) {
+            self.render(at, frames);
+            at += duration(frames.len() as f64 / f64::from(self.sample_rate));
+        }
+    }
+
+    fn render(&mut self, at: Instant, frames: &mut [[f32; 2]]) {
+        let output = self.output();
+        let [agent, customer] = &mut self.legs;
+        let [left, right] = &mut self.samples;
+        let (Some(left), Some(right)) = (left.get_mut(..frames.len()), right.get_mut(..frames.len())) else {
+            return;
+        };
+        agent.render(output, at, left);
+        customer.render(output, at, right);
+        self.mixer.mix(left, right, frames);
+        self.frames += frames.len() as u64;
     }
 
     /// How long the sound lasts that already waits: what is still to be pulled when no packet comes any more.
     pub fn buffered(&self) -> Duration {
-        let waiting = |leg: &Leg| count(leg.playout.end() - leg.playout.cursor());
-        let longest = self.legs.iter().map(waiting).max().unwrap_or(0);
-        duration((longest + TICK - self.taken) as u64)
+        duration(self.legs.iter().map(Leg::buffered).fold(0.0, f64::max))
+    }
+
+    /// How long a packet of a leg that is missing now may still take to be played.
+    pub fn patience(&self, leg: ids::Leg) -> Duration {
+        self.leg(leg).patience(self.output())
+    }
+
+    /// Waits at least so long for packets, because those that the relay lost are sent again within this time; `None`
+    /// where they aren't.
+    pub fn expect_repairs(&mut self, within: Option<Duration>) {
+        for leg in &mut self.legs {
+            leg.expect_repairs(within);
+        }
     }
 
     /// What became of a leg's packets so far.
     pub fn report(&self, leg: ids::Leg) -> LegReport {
+        self.leg(leg).report()
+    }
+
+    fn leg(&self, leg: ids::Leg) -> &Leg {
         let [agent, customer] = &self.legs;
         match leg {
-            ids::Leg::Agent => agent.report(),
-            ids::Leg::Customer => customer.report(),
+            ids::Leg::Agent => agent,
+            ids::Leg::Customer => customer,
         }
     }
 
-    fn leg(&mut self, leg: ids::Leg) -> &mut Leg {
+    fn leg_mut(&mut self, leg: ids::Leg) -> &mut Leg {
         let [agent, customer] = &mut self.legs;
         match leg {
             ids::Leg::Agent => agent,
@@ -163,41 +182,40 @@ impl Player {
         }
     }
 
-    /// Lets the time between the first packet and the first pull pass.
-    fn begin(&mut self, now: Instant) {
-        if self.tick_at.is_some() {
-            return;
-        }
-        let epoch = *self.epoch.get_or_insert(now);
-        for leg in &mut self.legs {
-            leg.playout.advance(samples(now.saturating_since(epoch)));
-        }
-        self.tick_at = Some(now);
+    /// When the next frame plays, in seconds since the player was first spoken to, by the frames handed out.
+    fn output(&self) -> f64 {
+        self.frames as f64 / f64::from(self.sample_rate)
     }
 
-    fn render(&mut self, at: Instant) {
-        let [agent, customer] = &mut self.legs;
-        let mut left = [0; TICK];
-        let mut right = [0; TICK];
-        agent.render(at, &mut left);
-        customer.render(at, &mut right);
-        for (frame, (left, right)) in self.tick.iter_mut().zip(left.into_iter().zip(right)) {
-            *frame = [left, right].map(|sample| f32::from(sample) / FULL_SCALE);
-        }
-        self.tick_at = Some(at);
-        self.taken = 0;
-    }
-
-    /// The place on a leg's time line that plays at `now`: between two pulls the card goes on.
-    fn position(&mut self, now: Instant, leg: ids::Leg) -> i64 {
+    /// A packet's times on the output's time line: between two pulls the output goes on.
+    fn arrival(&mut self, now: Instant, captured: Instant) -> Arrival {
         let epoch = *self.epoch.get_or_insert(now);
-        let cursor = self.leg(leg).playout.cursor();
-        match self.tick_at {
-            None => cursor + samples(now.saturating_since(epoch)),
-            Some(at) => {
-                let elapsed = samples_from_nanos(difference(now, at)).clamp(0, span(TICK));
-                cursor - span(TICK) + elapsed
+        let first = *self.captured.get_or_insert(captured);
+        let captured = captured.seconds_since(first);
+        let (at, output) = match self.pull {
+            None => {
+                let passed = now.saturating_since(epoch).as_secs_f64();
+                (passed, passed)
             }
+            Some(pull) => {
+                let output = self.output();
+                let since = now.saturating_since(pull.now).as_secs_f64();
+                ((pull.output + since).min(output), output)
+            }
+        };
+        Arrival { output, at, captured }
+    }
+
+    /// Both legs take the same time from capture to ear: the longer of what each needs.
+    fn share_delay(&mut self, now: f64) {
+        let needs = [0, 1].map(|leg: usize| self.legs.get(leg).and_then(|leg| leg.needs(now)));
+        let extra = match needs {
+            [Some(agent), Some(customer)] => [customer - agent, agent - customer],
+            _ => [0.0; 2],
+        };
+        for (leg, extra) in self.legs.iter_mut().zip(extra) {
+            let counts = (ALIGNED..LONGEST_DIFFERENCE).contains(&extra);
+            leg.wait_for_other_leg(if counts { extra } else { 0.0 });
         }
     }
 }

@@ -47,6 +47,12 @@ pub struct LegReport {
     pub concealed: Duration,
     /// Time of decoded sound played.
     pub audible: Duration,
+    /// Time left out to change the delay.
+    pub shortened: Duration,
+    /// Time added to change the delay.
+    pub lengthened: Duration,
+    /// How long the fastest packet is to wait now.
+    pub target: Duration,
     /// When the first decoded sample was handed out.
     pub first_audio: Option<Instant>,
     /// Level of what plays now, in dB relative to a full-scale square wave.
@@ -127,18 +133,25 @@ impl DelayHistogram {
 }
 
 /// Mean square of the sound, smoothed over about 100 ms.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Level {
     mean_square: f64,
+    /// Weight of one sample.
+    weight: f64,
 }
 
 impl Level {
-    /// Weight of one tick of 10 ms.
-    const WEIGHT: f64 = 0.1;
+    pub(crate) fn new(sample_rate: u32) -> Self {
+        Self {
+            mean_square: 0.0,
+            weight: 10.0 / f64::from(sample_rate.max(1)),
+        }
+    }
 
-    /// Takes the mean square of the next tick.
-    pub(crate) fn observe(&mut self, mean_square: f64) {
-        self.mean_square += (mean_square - self.mean_square) * Self::WEIGHT;
+    /// Takes the next samples, at full scale ±1.
+    pub(crate) fn observe(&mut self, samples: &[f32]) {
+        let weight = (self.weight * samples.len() as f64).min(1.0);
+        self.mean_square += (mean_square(samples) - self.mean_square) * weight;
     }
 
     #[expect(
@@ -146,19 +159,15 @@ impl Level {
         reason = "decibels need no more than single precision"
     )]
     pub(crate) fn dbfs(self) -> f32 {
-        let full_scale = 32768.0 * 32768.0;
-        let decibels = 10.0 * (self.mean_square / full_scale).max(1e-12).log10();
+        let decibels = 10.0 * self.mean_square.max(1e-12).log10();
         (decibels as f32).max(SILENCE_DBFS)
     }
 }
 
 /// Mean of the squared samples.
-pub(crate) fn mean_square(samples: &[i16]) -> f64 {
-    let energy: i64 = samples
-        .iter()
-        .map(|&sample| i64::from(sample) * i64::from(sample))
-        .sum();
-    energy as f64 / samples.len().max(1) as f64
+fn mean_square(samples: &[f32]) -> f64 {
+    let energy: f64 = samples.iter().map(|&sample| f64::from(sample).powi(2)).sum();
+    energy / samples.len().max(1) as f64
 }
 
 #[cfg(test)]
@@ -179,10 +188,10 @@ mod tests {
 
     #[test]
     fn full_scale_is_0_db_and_silence_is_the_floor() {
-        let mut level = Level::default();
+        let mut level = Level::new(8000);
         assert!(level.dbfs() <= SILENCE_DBFS);
         for _ in 0..200 {
-            level.observe(mean_square(&[i16::MIN; 80]));
+            level.observe(&[-1.0; 80]);
         }
         assert!(level.dbfs().abs() < 0.1, "{}", level.dbfs());
     }

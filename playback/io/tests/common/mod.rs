@@ -18,7 +18,7 @@ use silentmon_proto::relay::{AudioHeader, AudioKind};
 /// A player with so much patience that a machine under load makes no difference.
 pub fn patient_player() -> SharedPlayer {
     let settings = PlayoutSettings {
-        delay: Duration::from_millis(300),
+        min_delay: Duration::from_millis(300),
         max_delay: Duration::from_secs(3),
         ..PlayoutSettings::default()
     };

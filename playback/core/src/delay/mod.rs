@@ -1,0 +1,5 @@
+//! Delay: what the network needs, kept apart from what the clocks do.
+
+pub(crate) mod baseline;
+pub(crate) mod drift;
+pub(crate) mod target;

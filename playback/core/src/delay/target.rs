@@ -1,0 +1,200 @@
+//! How long packets are to wait: the quantile of their jitter that the preset asks for, over the last seconds.
+
+use crate::settings::{PlayoutSettings, Policy};
+
+/// Width of a bin in seconds, and how many: two seconds in all.
+const BIN: f64 = 0.001;
+const BINS: usize = 2048;
+/// All weights are divided once one grows beyond this.
+const HEAVIEST: f64 = 1e100;
+
+/// A histogram in which the newest value weighs most.
+#[derive(Debug)]
+struct Fading {
+    bins: Box<[f64; BINS]>,
+    weight: f64,
+    total: f64,
+}
+
+impl Fading {
+    fn new() -> Self {
+        Self {
+            bins: Box::new([0.0; BINS]),
+            weight: 1.0,
+            total: 0.0,
+        }
+    }
+
+    /// Takes a value; those before count less by `forgetting` (e to the minus that).
+    fn record(&mut self, value: f64, forgetting: f64) {
+        self.weight *= forgetting.exp();
+        if self.weight > HEAVIEST {
+            for bin in &mut *self.bins {
+                *bin /= self.weight;
+            }
+            self.total /= self.weight;
+            self.weight = 1.0;
+        }
+        if let Some(bin) = self.bins.get_mut(bin_of(value)) {
+            *bin += self.weight;
+            self.total += self.weight;
+        }
+    }
+
+    /// The least value that at most `1 - share` of the weight exceeds.
+    fn quantile(&self, share: f64) -> f64 {
+        let most = self.total * (1.0 - share);
+        let mut above = 0.0;
+        for (index, bin) in self.bins.iter().enumerate().rev() {
+            above += bin;
+            if above > most {
+                return (index + 1) as f64 * BIN;
+            }
+        }
+        0.0
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounded just before"
+)]
+fn bin_of(value: f64) -> usize {
+    (value / BIN).clamp(0.0, (BINS - 1) as f64) as usize
+}
+
+/// Share of the gaps that are to be shorter than what is waited for.
+const GAPS_WAITED_FOR: f64 = 0.85;
+/// How long a gap is remembered, in gaps.
+const GAP_MEMORY: f64 = 12.0;
+
+/// What a leg's packets need. Times in seconds.
+#[derive(Debug)]
+pub(crate) struct Target {
+    policy: Policy,
+    lateness: Fading,
+    gaps: Fading,
+    /// Length of the usual packet.
+    packet: f64,
+    /// Time of sound since the last gap.
+    since_gap: f64,
+    /// What the user set, and how long repairs take.
+    least: f64,
+    most: f64,
+    repairs: f64,
+}
+
+impl Target {
+    pub(crate) fn new(settings: &PlayoutSettings) -> Self {
+        Self {
+            policy: settings.preset.policy(),
+            lateness: Fading::new(),
+            gaps: Fading::new(),
+            packet: 0.02,
+            since_gap: f64::INFINITY,
+            least: settings.min_delay.as_secs_f64(),
+            most: settings.max_delay.as_secs_f64(),
+            repairs: 0.0,
+        }
+    }
+
+    /// Learns how much later than the fastest a packet of so many seconds came.
+    pub(crate) fn observe(&mut self, lateness: f64, length: f64) {
+        if length > 0.0 {
+            self.packet = length.min(0.1);
+        }
+        self.since_gap += length;
+        self.lateness.record(lateness, self.packet / self.policy.memory);
+    }
+
+    /// Learns how long a gap was that loss left.
+    pub(crate) fn observe_gap(&mut self, length: f64) {
+        self.since_gap = 0.0;
+        self.gaps.record(length, 1.0 / GAP_MEMORY);
+    }
+
+    /// Length of the usual packet.
+    pub(crate) const fn packet(&self) -> f64 {
+        self.packet
+    }
+
+    /// How long the fastest packet is to wait.
+    pub(crate) fn delay(&self) -> f64 {
+        let policy = &self.policy;
+        let floor = policy.floor + policy.floor_in_packets * self.packet;
+        let needed = self.lateness.quantile(policy.quantile).max(self.gap_delay());
+        needed.max(floor).max(self.repairs).max(self.least).min(self.most)
+    }
+
+    /// Waits for packets that are sent again within so many seconds of being missed.
+    pub(crate) fn expect_repairs(&mut self, within: Option<f64>) {
+        self.repairs = within.map_or(0.0, |within| within + self.packet);
+    }
+
+    /// So long that the usual gap is over when it begins to play.
+    fn gap_delay(&self) -> f64 {
+        let longest = self.policy.longest_gap;
+        if longest == 0.0 || self.since_gap > 2.0 * self.policy.memory {
+            return 0.0;
+        }
+        self.gaps.quantile(GAPS_WAITED_FOR).min(longest) + self.packet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Preset;
+
+    fn target(preset: Preset) -> Target {
+        Target::new(&PlayoutSettings {
+            preset,
+            ..PlayoutSettings::default()
+        })
+    }
+
+    fn seconds(target: &mut Target, count: u32, lateness: f64) {
+        for _ in 0..count * 50 {
+            target.observe(lateness, 0.02);
+        }
+    }
+
+    #[test]
+    fn a_late_packet_counts_at_once_in_smooth_and_not_at_all_in_low() {
+        for (preset, expected) in [(Preset::Smooth, 0.3), (Preset::Low, 0.006)] {
+            let mut target = target(preset);
+            seconds(&mut target, 10, 0.005);
+            target.observe(0.2995, 0.02);
+            assert!((target.delay() - expected).abs() < 0.0011, "{preset:?} {}", target.delay());
+        }
+    }
+
+    #[test]
+    fn a_spike_is_forgotten_within_ten_seconds() {
+        for preset in Preset::ALL {
+            let mut target = target(preset);
+            seconds(&mut target, 10, 0.005);
+            let before = target.delay();
+            for _ in 0..10 {
+                target.observe(0.2, 0.02);
+            }
+            seconds(&mut target, 10, 0.005);
+            assert!((target.delay() - before).abs() < 0.0011, "{preset:?} {}", target.delay());
+        }
+    }
+
+    #[test]
+    fn smooth_waits_for_the_usual_gap_and_only_while_there_are_gaps() {
+        let mut target = target(Preset::Smooth);
+        seconds(&mut target, 10, 0.001);
+        assert!((target.delay() - 0.06).abs() < 1e-9);
+        for _ in 0..20 {
+            target.observe_gap(0.0999);
+            seconds(&mut target, 1, 0.001);
+        }
+        assert!((target.delay() - 0.12).abs() < 0.0011, "{}", target.delay());
+        seconds(&mut target, 30, 0.001);
+        assert!((target.delay() - 0.06).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,312 @@
+//! How the delay follows its target: at once where nothing is heard, in the pauses of speech, by whole pitch periods where
+//! it has to be during speech, and by resampling where the clocks run apart. Where the delay is right nothing is touched.
+
+use crate::quality::Concealment;
+use crate::sequence::Order;
+use crate::units::{count, rounded, span};
+
+use super::intake::Arrival;
+use super::numbers::Span;
+use super::{Phase, Stream};
+
+/// More delay than the target by so much and by such a share is put up with.
+const TOLERANCE: f64 = 0.010;
+const TOLERANCE_SHARE: f64 = 0.1;
+/// Less delay than the target by so much is put up with.
+const SHORTAGE: f64 = 0.003;
+/// A correction ends when the delay is this close.
+const CORRECTED: f64 = 0.001;
+/// The delay must be too long for so long before it is corrected.
+const PATIENCE: f64 = 1.0;
+/// Beyond these, speech is shortened too: so much too long, for so long.
+const URGENT: f64 = 0.040;
+const URGENT_PATIENCE: f64 = 4.0;
+/// Less than the target by this much lengthens speech too.
+const URGENT_SHORTAGE: f64 = 0.010;
+/// Between two changes in speech.
+const REST: f64 = 0.06;
+/// Most that is left out of a pause or added to it at once.
+const PAUSE_STEP: f64 = 0.010;
+/// An arrival that moves the beginning of sound by less moves nothing.
+const STEADY: f64 = 0.004;
+/// Mean square below which it is quiet: -48 dB of full scale, or -30 dB of the speech.
+const QUIET: f32 = 1.6e-5;
+const QUIET_SHARE: f32 = 1e-3;
+/// Late packets in a row, over so long, that don't come closer: the path has become slower for good.
+const STEP_PACKETS: u32 = 3;
+const STEP_TIME: f64 = 0.06;
+/// Late packets in a row that come closer by less than this per packet aren't the end of a stall.
+const STEP_SLACK: f64 = 0.002;
+/// Speed with which a drifting stream is led back to its target: this share of the difference in a second.
+const DRIFT_GAIN: f64 = 0.2;
+/// Most of it.
+const DRIFT_LEAD: f64 = 1e-3;
+
+/// What is known of the sound's level, and since when the delay is wrong.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pace {
+    /// Mean square of what was played last, and of loud speech.
+    recent: f32,
+    speech: f32,
+    /// Delay beyond the target now, in seconds.
+    excess: f64,
+    now: f64,
+    too_long_since: Option<f64>,
+    correcting: bool,
+    changed_at: f64,
+}
+
+impl Pace {
+    /// Learns the level of what is played.
+    pub(crate) fn hear(&mut self, samples: &[f32]) {
+        if samples.is_empty() {
+            return;
+        }
+        let sum: f32 = samples.iter().map(|sample| sample * sample).sum();
+        let mean = sum / samples.len() as f32;
+        let weight = (samples.len() as f32 / 80.0).min(1.0);
+        self.recent += (mean - self.recent) * weight;
+        self.speech = (self.speech * (1.0 - 0.002 * weight)).max(self.recent);
+    }
+
+    fn is_quiet(&self, mean_square: f32) -> bool {
+        mean_square < QUIET.max(self.speech * QUIET_SHARE)
+    }
+
+    fn observe(&mut self, now: f64, excess: f64, goal: f64) {
+        self.now = now;
+        self.excess = excess;
+        if excess <= TOLERANCE.max(goal * TOLERANCE_SHARE) && !self.correcting {
+            self.too_long_since = None;
+        } else if excess > CORRECTED {
+            let since = *self.too_long_since.get_or_insert(now);
+            self.correcting |= now - since >= PATIENCE;
+        } else {
+            self.too_long_since = None;
+            self.correcting = false;
+        }
+    }
+
+    fn is_urgent(&self) -> bool {
+        let long = self.too_long_since.is_some_and(|since| self.now - since >= URGENT_PATIENCE);
+        self.excess > URGENT && long
+    }
+}
+
+/// Late packets in a row.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Steps {
+    packets: u32,
+    since: f64,
+    lateness: f64,
+}
+
+impl Steps {
+    pub(crate) fn forget(&mut self) {
+        self.packets = 0;
+    }
+
+    /// Whether this late packet makes it certain that all will be late from now on.
+    fn observe(&mut self, at: f64, lateness: f64) -> bool {
+        let falls = self.packets > 0 && lateness < self.lateness - STEP_SLACK;
+        if falls || self.packets == 0 {
+            self.packets = 0;
+            self.since = at;
+        }
+        self.packets += 1;
+        self.lateness = lateness;
+        self.packets >= STEP_PACKETS && at - self.since >= STEP_TIME
+    }
+}
+
+impl Stream {
+    /// Looks where the delay stands before the next frames are made.
+    pub(super) fn steer(&mut self, output: f64) {
+        if self.phase != Phase::Playing {
+            return self.pace.observe(output, 0.0, self.goal);
+        }
+        let excess = self.delay(output) - self.goal;
+        self.pace.observe(output, excess, self.goal);
+        let skew = self.drift.skew();
+        let share = if skew == 0.0 {
+            0.0
+        } else {
+            (excess * DRIFT_GAIN).clamp(-DRIFT_LEAD, DRIFT_LEAD) - skew
+        };
+        self.resampler.set_drift(share);
+    }
+
+    pub(super) fn may_change_pace(&self) -> bool {
+        self.phase == Phase::Playing
+            && self.gap.is_none()
+            && self.resumed >= self.fade_length()
+            && (self.pace.correcting || self.pace.excess < -SHORTAGE)
+    }
+
+    /// Leaves out or adds a little, where that can't be heard; what is to be played for it is then pending.
+    pub(super) fn change_pace(&mut self) -> bool {
+        let excess = self.pace.excess;
+        if excess > self.ceiling {
+            return self.skip(self.samples(excess));
+        }
+        if excess > 0.0 {
+            return self.skip_quiet(excess) || (self.pace.is_urgent() && self.rested() && self.shorten(excess));
+        }
+        self.repeat_quiet(-excess) || (excess < -URGENT_SHORTAGE && self.rested() && self.lengthen(-excess))
+    }
+
+    fn rested(&self) -> bool {
+        self.concealment == Concealment::Concealed && self.pace.now - self.pace.changed_at >= REST
+    }
+
+    fn changed(&mut self, by: i64) {
+        let seconds = self.seconds(by);
+        self.pace.excess += seconds;
+        self.pace.changed_at = self.pace.now;
+        if by < 0 {
+            self.played.shortened += self.nanos(by);
+        } else {
+            self.played.lengthened += self.nanos(by);
+        }
+    }
+
+    /// Goes on elsewhere, cross-fading. `from` and `to` must be known for the length of a fade.
+    fn jump(&mut self, to: i64) {
+        let (from, length) = (self.cursor, self.fade_length());
+        let ring = &self.ring;
+        self.pending.fill(|out| {
+            let Some((old, rest)) = out.split_at_mut_checked(length) else {
+                return 0;
+            };
+            let Some(new) = rest.get_mut(..length) else { return 0 };
+            ring.read(from, old);
+            ring.read(to, new);
+            for (place, (old, new)) in old.iter_mut().zip(new.iter()).enumerate() {
+                let share = (place as f32 + 0.5) / length as f32;
+                *old += (new - *old) * share;
+            }
+            length
+        });
+        self.cursor = to + span(length);
+        self.ring.follow(self.cursor);
+    }
+
+    /// Leaves out so many samples whatever they are.
+    fn skip(&mut self, samples: i64) -> bool {
+        let fade = self.fade_length();
+        if !self.ring.knows(self.cursor, fade) || !self.ring.knows(self.cursor + samples, fade) {
+            return false;
+        }
+        self.jump(self.cursor + samples);
+        self.changed(-samples);
+        true
+    }
+
+    fn skip_quiet(&mut self, excess: f64) -> bool {
+        let fade = self.fade_length();
+        let by = self.samples(excess.min(PAUSE_STEP));
+        let length = count(by) + fade;
+        if by <= 0 || !self.is_quiet_at(self.cursor, length) {
+            return false;
+        }
+        self.jump(self.cursor + by);
+        self.changed(-by);
+        true
+    }
+
+    fn repeat_quiet(&mut self, shortage: f64) -> bool {
+        let fade = self.fade_length();
+        let by = self.samples(shortage.min(PAUSE_STEP));
+        if by <= 0 || !self.is_quiet_at(self.cursor - by, count(by) + fade) {
+            return false;
+        }
+        self.jump(self.cursor - by);
+        self.changed(by);
+        true
+    }
+
+    fn is_quiet_at(&self, from: i64, length: usize) -> bool {
+        self.pace.is_quiet(self.pace.recent)
+            && self.ring.knows(from, length)
+            && self.pace.is_quiet(self.ring.mean_square(from, length))
+    }
+
+    fn shorten(&mut self, excess: f64) -> bool {
+        let at_most = count(self.samples(excess));
+        let (_, length) = self.ring.run(self.cursor, self.shown.len());
+        let Some(input) = self.shown.get_mut(..length) else {
+            return false;
+        };
+        self.ring.read(self.cursor, input);
+        let (stretcher, input) = (&self.stretcher, &*input);
+        let mut scaled = None;
+        self.pending.fill(|out| {
+            scaled = stretcher.shorten(input, at_most, out);
+            scaled.map_or(0, |scaled| scaled.written)
+        });
+        let Some(scaled) = scaled else { return false };
+        self.cursor += span(scaled.consumed);
+        self.ring.follow(self.cursor);
+        self.changed(span(scaled.written) - span(scaled.consumed));
+        true
+    }
+
+    fn lengthen(&mut self, shortage: f64) -> bool {
+        let at_most = count(self.samples(shortage));
+        let (_, length) = self.ring.run(self.cursor, self.shown.len());
+        let Some(input) = self.shown.get_mut(..length) else {
+            return false;
+        };
+        self.ring.read(self.cursor, input);
+        let (stretcher, input, past) = (&self.stretcher, &*input, self.concealer.history());
+        let mut scaled = None;
+        self.pending.fill(|out| {
+            scaled = stretcher.lengthen(past, input, at_most, out);
+            scaled.map_or(0, |scaled| scaled.written)
+        });
+        let Some(scaled) = scaled else { return false };
+        self.cursor += span(scaled.consumed);
+        self.changed(span(scaled.written) - span(scaled.consumed));
+        true
+    }
+
+    /// A packet came after its first sample was to be played. Where the target allows a longer delay, it is played from
+    /// where the sound broke off; where not, time is kept and the rest of it is played, if there is any.
+    pub(super) fn catch_late(&mut self, arrival: Arrival, span: Span, order: Order, lateness: f64) {
+        if order != Order::Reordered && self.steps.observe(arrival.at, lateness) {
+            return self.accept_step(arrival, span);
+        }
+        let Some(gap) = self.gap else { return };
+        let behind = self.cursor - span.start.max(gap);
+        let room = self.samples(self.goal - self.delay(arrival.output));
+        let back = behind.min(room);
+        if back > 0 {
+            self.cursor -= back;
+            self.played.lengthened += self.nanos(back);
+        }
+    }
+
+    /// The path has become slower for good: its fastest packet is this one.
+    fn accept_step(&mut self, arrival: Arrival, span: Span) {
+        self.steps.forget();
+        let offset = arrival.at - self.seconds(span.start);
+        self.baseline.restart(arrival.at, offset);
+        self.drift.restart();
+        if self.gap.is_some() {
+            self.end_pause(span.start, arrival.output - arrival.at);
+        }
+    }
+
+    /// Lets sound begin just when it should: nobody hears the difference.
+    pub(super) fn end_pause(&mut self, start: i64, lateness: f64) {
+        let due = start - rounded((self.goal - lateness).max(0.0) * f64::from(self.rate));
+        let to = self.gap.map_or(due, |gap| due.max(gap));
+        let steady = self.seconds(to - self.cursor).abs() < STEADY && self.cursor <= start;
+        // What lies within a gap was never played; elsewhere it was, or would be left out.
+        let passes_sound = self.gap.is_none() && self.ring.has_sound(to.min(self.cursor), start);
+        if !steady && !passes_sound && self.pending.len() == 0 {
+            self.cursor = to;
+            self.ring.follow(self.cursor);
+        }
+    }
+}
