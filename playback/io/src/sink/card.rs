@@ -16,7 +16,7 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use tokio::sync::mpsc;
 
 use super::feeder::{Feeder, Stopping};
-use super::paced::Pace;
+use super::paced::{Pace, PaceRate};
 use super::priority::{self, Scheduling};
 use super::{OutputDelay, SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
 use stream::CardStream;
@@ -212,9 +212,10 @@ impl Keeper {
         self.summary.losses += 1;
         self.delay.set(Duration::ZERO);
         let name = stream.name().to_owned();
+        let rate = PaceRate::Fixed(stream.sample_rate());
         drop(stream);
         tell(&self.events, SinkEvent::Lost { name, cause });
-        Pace::new(self.player.clone())
+        Pace::new(self.player.clone(), rate)
     }
 
     fn seek(&mut self, mut pace: Pace, tried: Instant) -> Playing {
