@@ -85,6 +85,21 @@ impl Leg {
         }
     }
 
+    /// Renders so many samples per second from now on.
+    pub(crate) fn set_sample_rate(&mut self, sample_rate: u32) {
+        self.settings.sample_rate = sample_rate;
+        self.level = Level::new(sample_rate);
+        self.ending = vec![0.0; sample_rate.div_ceil(CHUNKS_PER_SECOND) as usize].into_boxed_slice();
+        for stream in &mut self.streams {
+            stream.set_output_rate(sample_rate);
+        }
+    }
+
+    /// Samples per second of the codec heard last.
+    pub(crate) fn sound_rate(&self) -> Option<u32> {
+        (self.counters.streams > 0).then(|| self.stream().rate())
+    }
+
     fn stream(&self) -> &Stream {
         &self.streams[self.current]
     }

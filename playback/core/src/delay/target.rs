@@ -201,7 +201,11 @@ mod tests {
             let mut target = target(preset);
             seconds(&mut target, 10, 0.005);
             target.observe(0.2995, 0.02);
-            assert!((target.delay() - expected).abs() < 0.0011, "{preset:?} {}", target.delay());
+            assert!(
+                (target.delay() - expected).abs() < 0.0011,
+                "{preset:?} {}",
+                target.delay()
+            );
         }
     }
 
@@ -215,7 +219,11 @@ mod tests {
                 target.observe(0.2, 0.02);
             }
             seconds(&mut target, 10, 0.005);
-            assert!((target.delay() - before).abs() < 0.0011, "{preset:?} {}", target.delay());
+            assert!(
+                (target.delay() - before).abs() < 0.0011,
+                "{preset:?} {}",
+                target.delay()
+            );
         }
     }
 

@@ -88,7 +88,9 @@ impl Pace {
     }
 
     fn is_urgent(&self) -> bool {
-        let long = self.too_long_since.is_some_and(|since| self.now - since >= URGENT_PATIENCE);
+        let long = self
+            .too_long_since
+            .is_some_and(|since| self.now - since >= URGENT_PATIENCE);
         self.excess > URGENT && long
     }
 }

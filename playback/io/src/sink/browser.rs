@@ -12,11 +12,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
 use super::feeder::Feeder;
-use super::paced::{self, Tick};
+use super::paced::{self, Pace, PaceRate, Tick};
 use super::{Output, SharedPlayer, SinkError, SinkEvent};
 
 /// Bytes before the samples of a frame.
 pub const HEADER: usize = 16;
+/// Frames per second: what browsers' cards run at, so that they convert nothing.
+const SAMPLE_RATE: u32 = 48_000;
 /// Frames that wait for a browser: about a third of a second.
 const QUEUE: usize = 32;
 
@@ -98,12 +100,17 @@ pub(super) fn start(
 ) -> Result<Feeder, SinkError> {
     let mut sequence = 0_u32;
     Feeder::start(move |stopping| {
-        paced::opened(&Output::Browser, &events);
-        paced::run(player, &stopping, &events, |tick| {
-            sound.send(sequence, &tick);
-            sequence = sequence.wrapping_add(1);
-            Ok(())
-        })
+        paced::opened(&Output::Browser, SAMPLE_RATE, &events);
+        paced::run(
+            Pace::new(player, PaceRate::Fixed(SAMPLE_RATE)),
+            &stopping,
+            &events,
+            |tick| {
+                sound.send(sequence, &tick);
+                sequence = sequence.wrapping_add(1);
+                Ok(())
+            },
+        )
     })
 }
 

@@ -6,6 +6,7 @@ mod ahead;
 mod callback;
 mod lead;
 mod stream;
+mod watch;
 
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
@@ -15,10 +16,11 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use tokio::sync::mpsc;
 
 use super::feeder::{Feeder, Stopping};
-use super::paced::Pace;
+use super::paced::{Pace, PaceRate};
 use super::priority::{self, Scheduling};
 use super::{OutputDelay, SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
 use stream::CardStream;
+use watch::DefaultWatch;
 
 /// How often a lost card is sought, and the default card looked at.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,6 +37,13 @@ fn identifier(device: &Device) -> Option<String> {
     device.id().ok().map(|id| id.to_string())
 }
 
+fn default_identifier() -> Option<String> {
+    cpal::default_host()
+        .default_output_device()
+        .as_ref()
+        .and_then(identifier)
+}
+
 /// Opens a card, the default one without a `wanted`, and starts to feed it.
 pub(super) fn start(
     wanted: Option<String>,
@@ -45,8 +54,11 @@ pub(super) fn start(
     let (answer, opened) = std_mpsc::sync_channel(1);
     // Opened on the thread that keeps it: not every system lets a stream change its thread.
     let feeder = Feeder::start(move |stopping| {
+        // Before this thread's priority is raised, which those that it starts have too.
+        let default = wanted.is_none().then(|| DefaultWatch::start(RETRY, default_identifier));
         let keeper = Keeper {
             wanted,
+            default,
             player,
             events,
             delay,
@@ -74,6 +86,8 @@ pub(super) fn start(
 /// Keeps a session's sound on a card, as long as there is one.
 struct Keeper {
     wanted: Option<String>,
+    /// Where the default card was asked for.
+    default: Option<DefaultWatch>,
     player: SharedPlayer,
     events: mpsc::Sender<SinkEvent>,
     delay: OutputDelay,
@@ -179,7 +193,11 @@ impl Keeper {
         if looked.elapsed() < RETRY {
             return Playing::Card { stream, looked };
         }
-        if self.default_moved(&stream) {
+        if self
+            .default
+            .as_ref()
+            .is_some_and(|default| default.moved_from(stream.name()))
+        {
             let pace = self.lose(stream, "another card became the default".to_owned());
             return self.reopen(pace);
         }
@@ -189,26 +207,15 @@ impl Keeper {
         }
     }
 
-    /// Whether the default card was asked for and is another now.
-    fn default_moved(&self, stream: &CardStream) -> bool {
-        if self.wanted.is_some() {
-            return false;
-        }
-        let default = cpal::default_host().default_output_device();
-        default
-            .as_ref()
-            .and_then(identifier)
-            .is_some_and(|name| name != stream.name())
-    }
-
     fn lose(&mut self, stream: Box<CardStream>, cause: String) -> Pace {
         self.account(&stream);
         self.summary.losses += 1;
         self.delay.set(Duration::ZERO);
         let name = stream.name().to_owned();
+        let rate = PaceRate::Fixed(stream.sample_rate());
         drop(stream);
         tell(&self.events, SinkEvent::Lost { name, cause });
-        Pace::new(self.player.clone())
+        Pace::new(self.player.clone(), rate)
     }
 
     fn seek(&mut self, mut pace: Pace, tried: Instant) -> Playing {

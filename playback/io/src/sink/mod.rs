@@ -5,7 +5,6 @@ mod card;
 mod feeder;
 mod paced;
 mod priority;
-mod resample;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,7 +36,7 @@ pub enum Output {
     Device(String),
     /// The browsers that listen, where a service serves them.
     Browser,
-    /// A stereo file of 16 bit at 8 kHz, agent left.
+    /// A stereo file of 16 bit, agent left, of the rate of the first sound: 8 kHz, or more where its codec is wider.
     Wav(PathBuf),
     /// Nowhere, at the pace of a sound card.
     Null,
@@ -165,7 +164,7 @@ pub enum SinkEvent {
 /// What an output did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SinkSummary {
-    /// Frames pulled from the player, at 8 kHz.
+    /// Frames pulled from the player, at the rate of the output at the time.
     pub frames: u64,
     /// Frames of the card's rate that were missing when the card wanted them.
     pub underrun_frames: u64,

@@ -31,10 +31,25 @@ pub(super) struct Tick<'a> {
     pub(super) frames: &'a [[f32; 2]],
 }
 
+/// At which rate a player is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PaceRate {
+    /// Frames per second.
+    Fixed(u32),
+    /// That of the codec that is heard first; 8 kHz until then.
+    OfFirstSound,
+}
+
+/// Room for a tick.
+fn tick_of(sample_rate: u32) -> Vec<[f32; 2]> {
+    vec![[0.0; 2]; (sample_rate / TICKS) as usize]
+}
+
 /// A player pulled by the system's clock.
 pub(super) struct Pace {
     player: SharedPlayer,
     sample_rate: u32,
+    rate: PaceRate,
     started: Instant,
     started_at: silentmon_proto::time::Instant,
     frames: u64,
@@ -42,14 +57,19 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(player: SharedPlayer) -> Self {
+    pub(super) fn new(player: SharedPlayer, rate: PaceRate) -> Self {
+        let sample_rate = match rate {
+            PaceRate::Fixed(sample_rate) => sample_rate,
+            PaceRate::OfFirstSound => SAMPLE_RATE,
+        };
         Self {
             player,
-            sample_rate: SAMPLE_RATE,
+            sample_rate,
+            rate,
             started: Instant::now(),
             started_at: clock::now(),
             frames: 0,
-            tick: vec![[0.0; 2]; (SAMPLE_RATE / TICKS) as usize],
+            tick: tick_of(sample_rate),
         }
     }
 
@@ -68,6 +88,7 @@ impl Pace {
     /// # Errors
     /// Those of `write`.
     pub(super) fn run(&mut self, write: impl FnMut(Tick<'_>) -> io::Result<()>) -> io::Result<()> {
+        self.choose_rate();
         let due = self.due();
         self.pull(due - due % self.tick.len() as u64, write)
     }
@@ -81,6 +102,19 @@ impl Pace {
         self.pull(due, write)
     }
 
+    fn choose_rate(&mut self) {
+        if self.rate != PaceRate::OfFirstSound {
+            return;
+        }
+        let heard = lock(&self.player).sound_rate();
+        if let Some(sample_rate) = heard {
+            self.rate = PaceRate::Fixed(sample_rate);
+            self.frames = self.frames * u64::from(sample_rate) / u64::from(self.sample_rate);
+            self.sample_rate = sample_rate;
+            self.tick = tick_of(sample_rate);
+        }
+    }
+
     fn due(&self) -> u64 {
         let passed = self.started.elapsed().as_nanos() * u128::from(self.sample_rate) / 1_000_000_000;
         u64::try_from(passed).unwrap_or(u64::MAX).saturating_sub(self.frames)
@@ -92,7 +126,11 @@ impl Pace {
             let at = self.started_at + length(self.frames, self.sample_rate);
             let most = usize::try_from(due).unwrap_or(usize::MAX).min(self.tick.len());
             let frames = self.tick.get_mut(..most).unwrap_or_default();
-            lock(&self.player).pull(at, frames);
+            {
+                let mut player = lock(&self.player);
+                player.set_sample_rate(self.sample_rate);
+                player.pull(at, frames);
+            }
             self.frames += most as u64;
             due -= most as u64;
             let tick = Tick {
@@ -109,8 +147,13 @@ impl Pace {
 /// Starts to throw the sound away at the pace of a card.
 pub(super) fn start_null(player: SharedPlayer, events: mpsc::Sender<SinkEvent>) -> Result<Feeder, SinkError> {
     Feeder::start(move |stopping| {
-        opened(&Output::Null, &events);
-        run(player, &stopping, &events, |_| Ok(()))
+        opened(&Output::Null, SAMPLE_RATE, &events);
+        run(
+            Pace::new(player, PaceRate::Fixed(SAMPLE_RATE)),
+            &stopping,
+            &events,
+            |_| Ok(()),
+        )
     })
 }
 
@@ -130,16 +173,16 @@ pub(super) fn start_wav(
     })?;
     let output = Output::Wav(path.to_owned());
     Feeder::start(move |stopping| {
-        opened(&output, &events);
+        opened(&output, SAMPLE_RATE, &events);
         write_wav(file, player, &stopping, &events)
     })
 }
 
-/// Tells that an output of 8 kHz plays.
-pub(super) fn opened(output: &Output, events: &mpsc::Sender<SinkEvent>) {
+/// Tells that an output plays.
+pub(super) fn opened(output: &Output, sample_rate: u32, events: &mpsc::Sender<SinkEvent>) {
     let opened = SinkEvent::Opened {
         name: output.to_string(),
-        sample_rate: SAMPLE_RATE,
+        sample_rate,
     };
     tell(events, opened);
 }
@@ -151,7 +194,8 @@ fn write_wav(
     events: &mpsc::Sender<SinkEvent>,
 ) -> SinkSummary {
     let mut flushed = Instant::now();
-    let summary = run(player, stopping, events, |tick| {
+    let summary = run(Pace::new(player, PaceRate::OfFirstSound), stopping, events, |tick| {
+        file.set_sample_rate(tick.sample_rate)?;
         file.write(tick.frames.iter().flatten().copied().map(to_i16))?;
         if flushed.elapsed() >= FLUSH {
             flushed = Instant::now();
@@ -167,12 +211,11 @@ fn write_wav(
 
 /// Pulls until stopped. Where writing fails the player is pulled on, so that the session goes on.
 pub(super) fn run(
-    player: SharedPlayer,
+    mut pace: Pace,
     stopping: &Stopping,
     events: &mpsc::Sender<SinkEvent>,
     mut write: impl FnMut(Tick<'_>) -> io::Result<()>,
 ) -> SinkSummary {
-    let mut pace = Pace::new(player);
     let mut broken = false;
     loop {
         let last = stopping.is_set();

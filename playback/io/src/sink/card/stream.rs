@@ -1,5 +1,6 @@
 //! One open stream to a card: the ring between player and callback, and what is known of the card's health.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -11,6 +12,7 @@ use cpal::{
     SupportedStreamConfig,
 };
 use rtrb::{Producer, RingBuffer};
+use silentmon_playback_core::player::SAMPLE_RATE;
 use silentmon_proto::time::Instant;
 
 use super::ahead::Ahead;
@@ -19,13 +21,16 @@ use super::lead::Lead;
 use crate::clock;
 use crate::sink::feeder::lock;
 use crate::sink::priority::Scheduling;
-use crate::sink::resample::{RateConverter, TICK};
 use crate::sink::{SharedPlayer, length};
 
 /// Lengths of a callback, in milliseconds: the first that the card takes. Never the system's default, which may be a second.
 const PERIODS: [u32; 4] = [5, 10, 20, 40];
 /// The same for threads that the system may keep waiting.
 const ORDINARY_PERIODS: [u32; 3] = [10, 20, 40];
+/// Rates that the player gives.
+const RATES: RangeInclusive<u32> = SAMPLE_RATE..=96_000;
+/// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long.
+const TICKS_PER_SECOND: u32 = 400;
 /// A card whose callback doesn't come for this long is lost.
 const STALLED: Duration = Duration::from_secs(1);
 /// How long opening may take where the system lets that be said.
@@ -38,7 +43,7 @@ pub(super) struct CardStream {
     name: String,
     sample_rate: u32,
     ring: Producer<Frame>,
-    converter: RateConverter,
+    tick: Vec<Frame>,
     health: Health,
     lead: Lead,
     ahead: Ahead,
@@ -86,11 +91,11 @@ impl CardStream {
         period: u32,
         scheduling: Scheduling,
     ) -> Result<Self, String> {
-        let sample_rate = supported.sample_rate();
+        let sample_rate = supported.sample_rate().clamp(*RATES.start(), *RATES.end());
         let config = StreamConfig {
             channels: supported.channels(),
             sample_rate,
-            buffer_size: buffer_size(period, supported),
+            buffer_size: buffer_size(period, sample_rate, supported),
         };
         let (ring, consumer) = RingBuffer::new(sample_rate as usize);
         let health = Health::default();
@@ -103,7 +108,7 @@ impl CardStream {
             name: name.to_owned(),
             sample_rate,
             ring,
-            converter: RateConverter::new(sample_rate)?,
+            tick: vec![[0.0; 2]; (sample_rate / TICKS_PER_SECOND) as usize],
             health,
             lead: Lead::new(clock::now(), least, first),
             ahead: Ahead::default(),
@@ -123,7 +128,7 @@ impl CardStream {
         self.sample_rate
     }
 
-    /// Frames of 8 kHz pulled for it.
+    /// Frames pulled for it.
     pub(super) const fn frames(&self) -> u64 {
         self.frames
     }
@@ -148,7 +153,7 @@ impl CardStream {
             return Ok(());
         }
         while self.waiting() < wanted {
-            self.pull(player)?;
+            self.pull(player, wanted - self.waiting());
         }
         self.lead.handle_filled(clock::now());
         Ok(())
@@ -186,18 +191,20 @@ impl CardStream {
         Ok(longest)
     }
 
-    fn pull(&mut self, player: &SharedPlayer) -> Result<(), String> {
-        let mut tick = [[0.0; 2]; TICK];
+    fn pull(&mut self, player: &SharedPlayer, most: usize) {
         let now = self.ahead.time(clock::now(), self.heard());
-        lock(player).pull(now, &mut tick);
-        self.frames += TICK as u64;
-        for frame in self.converter.convert(&tick)?.chunks_exact(2) {
-            if let [left, right] = *frame {
-                // The ring holds a second; what doesn't fit has nowhere to go.
-                self.written += u64::from(self.ring.push([left, right]).is_ok());
-            }
+        let length = self.tick.len().min(most);
+        let tick = self.tick.get_mut(..length).unwrap_or_default();
+        {
+            let mut player = lock(player);
+            player.set_sample_rate(self.sample_rate);
+            player.pull(now, tick);
         }
-        Ok(())
+        self.frames += length as u64;
+        for frame in tick {
+            // The ring holds a second; what doesn't fit has nowhere to go.
+            self.written += u64::from(self.ring.push(*frame).is_ok());
+        }
     }
 
     /// When the next frame put into the ring is heard.
@@ -212,8 +219,8 @@ impl CardStream {
 }
 
 /// A callback's length, as near as the card allows.
-fn buffer_size(period: u32, supported: &SupportedStreamConfig) -> BufferSize {
-    let frames = supported.sample_rate() / 1000 * period;
+fn buffer_size(period: u32, sample_rate: u32, supported: &SupportedStreamConfig) -> BufferSize {
+    let frames = sample_rate / 1000 * period;
     BufferSize::Fixed(match *supported.buffer_size() {
         SupportedBufferSize::Range { min, max } if min <= max => frames.clamp(min, max),
         _ => frames,
