@@ -6,6 +6,7 @@ The figures are those of the reference material's score.py, and here the delay o
 Run by scripts/bench-sound with the interpreter of FOLDER.
 """
 
+import hashlib
 import json
 import pickle
 import sys
@@ -47,6 +48,22 @@ def watched_delays(delays, seen):
     return search
 
 
+def remembered(pesq):
+    """PESQ of two pieces that were compared before isn't worked out again: undamaged sound is the same from every player."""
+    known = folder / "results" / "pesq"
+    known.mkdir(parents=True, exist_ok=True)
+
+    def compare(rate, reference, heard, mode):
+        digest = hashlib.sha256(reference.tobytes() + heard.tobytes()).hexdigest()[:32]
+        place = known / digest
+        if not place.exists():
+            place.write_text(repr(pesq(rate, reference, heard, mode)))
+        return float(place.read_text() or "nan")
+
+    return compare
+
+
+score.pesq = remembered(score.pesq)
 SEEN = []
 score.delays = watched_delays(score.delays, SEEN)
 
