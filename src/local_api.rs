@@ -90,7 +90,7 @@ pub struct LocalApi {
     /// The agents, as the server told them.
     pub agents: watch::Receiver<Vec<AgentRow>>,
     /// What browsers hear.
-    pub sound: BrowserSound,
+    pub browsers: BrowserSound,
 }
 
 #[derive(Clone)]
@@ -172,7 +172,7 @@ pub async fn serve(
 
 fn routes(token: String, api: LocalApi) -> Router {
     let guard = Guard { token: token.into() };
-    let sound = sound_stream::routes(guard.clone(), api.sound.clone());
+    let browsers = sound_stream::routes(guard.clone(), api.browsers.clone());
     let told = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/agents", get(agents))
@@ -181,7 +181,7 @@ fn routes(token: String, api: LocalApi) -> Router {
         .route("/v1/sessions/{id}/supervise", post(supervise))
         .with_state(api)
         .layer(middleware::from_fn_with_state(guard, admit));
-    told.merge(sound).layer(middleware::from_fn(keep_local))
+    told.merge(browsers).layer(middleware::from_fn(keep_local))
 }
 
 /// Answers only what this machine's programs and own pages ask.

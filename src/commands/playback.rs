@@ -116,7 +116,7 @@ impl Desk {
             wishes,
             status: status_receiver,
             agents: agents_receiver,
-            sound: browsers.clone(),
+            browsers: browsers.clone(),
         };
         (
             Self {
