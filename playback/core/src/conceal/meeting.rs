@@ -2,6 +2,7 @@
 //! pitch period, the earlier one a little faster or slower so that they are in phase, and fade over into each other.
 
 use super::line::Line;
+use crate::pitch::whole;
 
 /// Both sides are voiced, and their periods differ by no more than this ratio: the period glides from one to the other.
 const VOICED: f32 = 0.5;
@@ -40,10 +41,10 @@ impl Meeting {
         let most = (forward.pitch.period / 2.0 + 1.0)
             .min(MOST_SHIFT * scale)
             .min(MOST_SHIFT_SHARE * meeting.length);
-        let steps = (most / scale) as i32;
+        let steps = whole(most / scale);
         let mut best = (f32::MIN, 0.0);
-        for step in -steps..=steps {
-            meeting.shift = step as f32 * scale;
+        for step in 0..=2 * steps {
+            meeting.shift = (step as f32 - steps as f32) * scale;
             let cost = SHIFT_COST * meeting.shift.abs() / meeting.length;
             let score = meeting.likeness(forward, backward, scale) - cost;
             if score > best.0 {
