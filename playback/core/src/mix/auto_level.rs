@@ -75,6 +75,11 @@ impl AutoLevel {
         self.gain.apply(sample)
     }
 
+    /// Whether it is switched off and its gain gone.
+    pub(super) fn is_off(&self) -> bool {
+        !self.on && self.gain.rests_at(1.0)
+    }
+
     /// The gain now, in dB.
     pub(super) const fn gain_db(&self) -> f32 {
         self.gain_db

@@ -328,6 +328,11 @@ impl Suppressor {
         }
     }
 
+    /// Whether nothing is listened for and nothing muted any more.
+    pub(super) fn is_off(&self) -> bool {
+        self.detector.is_none() && self.gain.rests_at(1.0)
+    }
+
     /// Digits muted so far.
     pub(super) const fn digits(&self) -> u64 {
         self.digits
