@@ -91,11 +91,28 @@ impl Codec {
         }
     }
 
-    /// The codec of an encoding name (RFC 3551 section 6) in whatever case, where this program knows it.
-    pub fn from_encoding_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|codec| codec.name().eq_ignore_ascii_case(name) && *codec != Self::Unknown)
+    /// The codec of an encoding as `a=rtpmap` has it: `opus/48000/2`, `L16/16000`, or a name alone.
+    pub fn from_encoding(encoding: &str) -> Option<Self> {
+        let mut parts = encoding.trim().split('/');
+        let name = parts.next()?;
+        let clock_rate = parts.next().map(str::parse).transpose().ok()?;
+        let channels = parts.next().map_or(Ok(1), str::parse).ok()?;
+        Self::from_rtpmap(name, clock_rate, channels)
+    }
+
+    /// The codec of an encoding name in whatever case, its clock rate where it is told and its channels, where this
+    /// program knows it. G.722 is told by its sampling rate too, against RFC 3551 section 4.5.2; the parameter after
+    /// Opus' clock rate is always 2 (RFC 7587 section 7).
+    pub fn from_rtpmap(name: &str, clock_rate: Option<u32>, channels: u8) -> Option<Self> {
+        let named = |codec: &Self| codec.name().eq_ignore_ascii_case(name) && *codec != Self::Unknown;
+        let fits = |codec: &Self| match codec {
+            Self::Cn | Self::TelephoneEvent | Self::Opus => true,
+            Self::G722 => matches!(clock_rate, None | Some(8000 | 16_000)),
+            _ => codec.channels() == channels && clock_rate.is_none_or(|rate| rate == codec.clock_rate()),
+        };
+        let is_ambiguous = clock_rate.is_none() && name.eq_ignore_ascii_case(Self::L16At8000.name());
+        let found = Self::ALL.into_iter().find(|codec| named(codec) && fits(codec));
+        found.filter(|_| !is_ambiguous)
     }
 
     /// The codec by its number in an audio datagram (six bits); `Unknown` for numbers of a newer program.
@@ -146,6 +163,19 @@ impl Codec {
         }
     }
 
+    /// Channels in a payload; Opus is played in one, whatever it carries.
+    pub const fn channels(self) -> u8 {
+        match self {
+            Self::L16At44100Stereo => 2,
+            _ => 1,
+        }
+    }
+
+    /// Whether it has no payload type of its own (RFC 3551 section 6).
+    pub const fn is_dynamic(self) -> bool {
+        self.number() > 34
+    }
+
     /// Ticks of the RTP timestamp per second; 8000 where the codec is unknown.
     pub const fn clock_rate(self) -> u32 {
         match self {
@@ -158,7 +188,17 @@ impl Codec {
 
     /// Whether this program decodes it.
     pub const fn is_built_in(self) -> bool {
-        matches!(self, Self::Pcmu | Self::Pcma)
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::Gsm | Self::Opus => true,
+            Self::L16At8000 | Self::L16At16000 | Self::L16At44100 | Self::L16At44100Stereo | Self::L16At48000 => true,
+            Self::G723
+            | Self::G728
+            | Self::G729
+            | Self::Ilbc
+            | Self::Cn
+            | Self::TelephoneEvent
+            | Self::Unknown => false,
+        }
     }
 
     /// Whether packets of it are speech, rather than comfort noise or events.
@@ -184,5 +224,42 @@ mod tests {
             assert_eq!(Codec::from_number(codec.number()), codec);
         }
         assert_eq!(Codec::from_number(50), Codec::Unknown);
+    }
+
+    #[test]
+    fn an_encoding_is_known_by_name_clock_and_channels() {
+        for (encoding, codec) in [
+            ("pcmu/8000", Some(Codec::Pcmu)),
+            ("PCMA", Some(Codec::Pcma)),
+            ("PCMA/16000", None),
+            ("G722/8000", Some(Codec::G722)),
+            ("G722/16000", Some(Codec::G722)),
+            ("OPUS/48000/2", Some(Codec::Opus)),
+            ("iLBC/8000", Some(Codec::Ilbc)),
+            ("L16/16000", Some(Codec::L16At16000)),
+            ("L16/44100/2", Some(Codec::L16At44100Stereo)),
+            ("L16/44100", Some(Codec::L16At44100)),
+            ("L16/16000/2", None),
+            ("L16", None),
+            ("telephone-event/48000", Some(Codec::TelephoneEvent)),
+            ("CN/16000", Some(Codec::Cn)),
+            ("unknown", None),
+            ("AMR/8000", None),
+            ("PCMU/eight", None),
+            ("", None),
+        ] {
+            assert_eq!(Codec::from_encoding(encoding), codec, "{encoding}");
+        }
+    }
+
+    #[test]
+    fn static_payload_types_are_the_codecs_own_numbers() {
+        for number in 0..128 {
+            let codec = Codec::from_static_payload_type(PayloadType(number));
+            assert!(
+                codec == Codec::Unknown || codec.number() == number || codec == Codec::Cn,
+                "{number}"
+            );
+        }
     }
 }

@@ -11,6 +11,7 @@ use thiserror::Error;
 use crate::codec::Codec;
 use crate::cti::AgentState;
 use crate::ids::{AgentId, CallId, Extension, Leg, MediaAddress, ServerName, SessionId, TeamName};
+use crate::quality::CallQuality;
 use crate::reason::Reason;
 use crate::time::Instant;
 
@@ -220,6 +221,9 @@ pub struct LegStatus {
     pub shed: u64,
     /// RFC 4733 event packets kept back.
     pub suppressed: u64,
+    /// How good the call itself is, and what the mirror loses of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<CallQuality>,
 }
 
 /// One agent as a list shows him.

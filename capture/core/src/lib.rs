@@ -1,8 +1,9 @@
 //! The deciding half of the capture server, sans-IO: who is monitored, whose packets matter, what is sent to whom.
 //!
 //! A packet's way: [`filter`] (is it wanted?), [`stream`] (is it RTP, new, in clear?), [`engine`] (who hears it?),
-//! [`session`] (what goes out?).
+//! [`session`] (what goes out?), [`attribution`] (where was what is missing lost?).
 
+pub mod attribution;
 pub mod directory;
 pub mod engine;
 pub mod filter;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, CallId, Leg, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId, SupervisorName};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, OutputKind, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
 
+use crate::attribution::{Evidence, LegWatch};
 use crate::engine::ConnectionId;
-use crate::stream::StreamId;
+use crate::stream::{StreamId, StreamTable};
 
 /// How long a session outlives a broken connection.
 pub const RESUME_WITHIN: Duration = Duration::from_secs(30);
@@ -99,10 +100,12 @@ pub struct Heard<'a> {
     pub rtp: &'a [u8],
     /// What its payload is.
     pub codec: Codec,
+    /// The payload type that says so.
+    pub payload_type: PayloadType,
     /// Whether it may be heard.
     pub clearance: Clearance,
-    /// Packets of the stream missing so far.
-    pub lost: u64,
+    /// Its extended sequence number.
+    pub number: u64,
 }
 
 /// Whether a stream may be heard.
@@ -124,18 +127,19 @@ struct LegRelay {
     status: LegStatus,
     next_sequence: u32,
     held: BTreeMap<StreamId, VecDeque<HeldPacket>>,
-    losses_counted: BTreeMap<StreamId, u64>,
+    watch: LegWatch,
     last_sent: Option<Instant>,
     last_encrypted: Option<Instant>,
-    last_codec: Option<Codec>,
+    last_codec: Option<(Codec, PayloadType)>,
 }
 
 #[derive(Debug)]
 struct HeldPacket {
     captured: Instant,
     codec: Codec,
+    payload_type: PayloadType,
     rtp: Vec<u8>,
-    lost: u64,
+    number: u64,
 }
 
 /// How one leg is doing, for the diagnosis.
@@ -145,8 +149,8 @@ pub struct LegHealth {
     pub audible: bool,
     /// Encrypted packets came lately.
     pub encrypted: bool,
-    /// The codec heard last.
-    pub codec: Option<Codec>,
+    /// The codec heard last, and its payload type.
+    pub codec: Option<(Codec, PayloadType)>,
 }
 
 impl MonitorSession {
@@ -203,8 +207,10 @@ impl MonitorSession {
     pub fn handle_packet(&mut self, leg: Leg, heard: &Heard<'_>, mut send: impl FnMut(Outgoing<'_>)) {
         let channel = self.channel;
         let relay = &mut self.legs[leg.index()];
-        relay.losses_counted.entry(heard.stream).or_insert(heard.lost);
-        relay.last_codec = Some(heard.codec).filter(|codec| codec.is_speech()).or(relay.last_codec);
+        relay.watch.handle(heard.stream, heard.number, heard.captured);
+        if heard.codec.is_speech() {
+            relay.last_codec = Some((heard.codec, heard.payload_type));
+        }
         match heard.clearance {
             Clearance::Pending => relay.hold(heard),
             Clearance::Encrypted => {
@@ -225,19 +231,17 @@ impl MonitorSession {
         self.legs[leg.index()].status.duplicates += 1;
     }
 
-    /// Counts packets found missing since the last time. They were lost in the mirror where the capture lost frames
-    /// or both legs have gaps in the same second, else in the call. `lost` tells what a stream misses so far; `None`
-    /// where it is no longer known.
-    pub fn count_losses(&mut self, capture_lost: bool, lost: impl Fn(StreamId) -> Option<u64>) {
-        let found = self.legs.each_mut().map(|leg| leg.new_losses(&lost));
-        let in_mirror = capture_lost || found.iter().all(|&lost| lost > 0);
-        for (leg, lost) in self.legs.iter_mut().zip(found) {
-            let counter = if in_mirror {
-                &mut leg.status.lost_in_mirror
-            } else {
-                &mut leg.status.lost_in_call
-            };
-            *counter += lost;
+    /// Shows where packets are missing. `dropped`: the capture lost frames since it was asked last.
+    pub fn testify(&mut self, evidence: &mut Evidence, dropped: bool, now: Instant) {
+        for leg in &mut self.legs {
+            leg.watch.testify(evidence, dropped, now);
+        }
+    }
+
+    /// Counts missing packets where it can be told where they were lost; all of them `at_last`.
+    pub fn judge_losses(&mut self, evidence: &Evidence, streams: &StreamTable, at_last: bool, now: Instant) {
+        for leg in &mut self.legs {
+            leg.watch.judge(evidence, streams, at_last, now);
         }
     }
 
@@ -258,9 +262,16 @@ impl MonitorSession {
 
     /// What was captured and sent of each leg: agent, customer.
     pub fn leg_status(&self) -> [LegStatus; 2] {
-        self.legs.each_ref().map(|leg| LegStatus {
-            codec: leg.last_codec.map(|codec| codec.name().to_owned()),
-            ..leg.status.clone()
+        self.legs.each_ref().map(|leg| {
+            let (lost_in_call, lost_in_mirror) = leg.watch.lost();
+            let codec = leg.last_codec.map(|(codec, _)| codec);
+            LegStatus {
+                codec: codec.map(|codec| codec.name().to_owned()),
+                lost_in_call,
+                lost_in_mirror,
+                quality: leg.watch.quality(codec),
+                ..leg.status.clone()
+            }
         })
     }
 }
@@ -279,18 +290,6 @@ pub struct SessionRequest {
 }
 
 impl LegRelay {
-    /// A packet that was counted as lost and came late after all stays counted: the sum never runs backwards.
-    fn new_losses(&mut self, lost: &impl Fn(StreamId) -> Option<u64>) -> u64 {
-        let mut sum = 0;
-        self.losses_counted.retain(|&stream, counted| {
-            let Some(now) = lost(stream) else { return false };
-            sum += now.saturating_sub(*counted);
-            *counted = now.max(*counted);
-            true
-        });
-        sum
-    }
-
     fn hold(&mut self, heard: &Heard<'_>) {
         if self.held.len() >= MAX_HELD_STREAMS && !self.held.contains_key(&heard.stream) {
             self.held.pop_first();
@@ -302,8 +301,9 @@ impl LegRelay {
         queue.push_back(HeldPacket {
             captured: heard.captured,
             codec: heard.codec,
+            payload_type: heard.payload_type,
             rtp: heard.rtp.to_vec(),
-            lost: heard.lost,
+            number: heard.number,
         });
     }
 
@@ -342,8 +342,9 @@ impl HeldPacket {
             captured: self.captured,
             rtp: &self.rtp,
             codec: self.codec,
+            payload_type: self.payload_type,
             clearance: Clearance::Clear,
-            lost: self.lost,
+            number: self.number,
         }
     }
 }

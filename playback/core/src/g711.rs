@@ -2,6 +2,8 @@
 //!
 //! Samples are 16 bit: the 14 bit (µ-law) and 13 bit (A-law) values of the recommendation, aligned to the top.
 
+use crate::player::FULL_SCALE;
+
 /// Which of the two laws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Law {
@@ -23,6 +25,8 @@ const A_TOGGLE: u8 = 0x55;
 
 static MU_TABLE: [i16; 256] = table(Law::Mu);
 static A_TABLE: [i16; 256] = table(Law::A);
+static MU_FULL_SCALE: [f32; 256] = full_scale(&table(Law::Mu));
+static A_FULL_SCALE: [f32; 256] = full_scale(&table(Law::A));
 
 const fn table(law: Law) -> [i16; 256] {
     let mut table = [0; 256];
@@ -37,6 +41,16 @@ const fn table(law: Law) -> [i16; 256] {
         }
         code += 1;
     }
+}
+
+const fn full_scale(samples: &[i16; 256]) -> [f32; 256] {
+    let mut table = [0.0; 256];
+    let mut code = 0;
+    while code < table.len() {
+        table[code] = samples[code] as f32 / FULL_SCALE;
+        code += 1;
+    }
+    table
 }
 
 const fn expand_mu(code: u8) -> i16 {
@@ -64,6 +78,14 @@ impl Law {
         match self {
             Self::Mu => MU_TABLE[usize::from(code)],
             Self::A => A_TABLE[usize::from(code)],
+        }
+    }
+
+    /// The sample of one code at full scale ±1.
+    pub fn decode_to_full_scale(self, code: u8) -> f32 {
+        match self {
+            Self::Mu => MU_FULL_SCALE[usize::from(code)],
+            Self::A => A_FULL_SCALE[usize::from(code)],
         }
     }
 

@@ -8,8 +8,9 @@ use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
 use crate::delay::target::Target;
+use crate::quality::{FateMeter, PacketFate};
 use crate::report::{DelayHistogram, LegReport, Level};
-use crate::sequence::{Order, SequenceWindow};
+use crate::sequence::{Numbered, Order, SequenceWindow};
 use crate::settings::PlayoutSettings;
 use crate::stream::{Arrival, CHUNKS_PER_SECOND, Incoming, Outcome, Phase, Stream};
 use crate::units::duration;
@@ -43,6 +44,9 @@ pub(crate) struct Leg {
     previous: Option<Ssrc>,
     numbers: SequenceWindow,
     relay: SequenceWindow,
+    /// The relay's number of the packet at hand.
+    relay_sequence: u32,
+    fates: FateMeter,
     target: Target,
     /// The newest packet's arrival.
     newest: Option<Arrival>,
@@ -65,6 +69,8 @@ impl Leg {
             previous: None,
             numbers: SequenceWindow::rtp(),
             relay: SequenceWindow::relay(),
+            relay_sequence: 0,
+            fates: FateMeter::default(),
             target: Target::new(settings),
             newest: None,
             extra: 0.0,
@@ -102,6 +108,12 @@ impl Leg {
 
     pub(crate) fn handle_relay_sequence(&mut self, number: u32) {
         self.relay.record(number, 0);
+        self.relay_sequence = number;
+    }
+
+    fn tell_fate(&mut self, numbered: Numbered, fate: PacketFate) {
+        self.fates
+            .handle(numbered.run, numbered.extended, self.relay_sequence, fate);
     }
 
     pub(crate) const fn count_dropped(&mut self) {
@@ -114,6 +126,7 @@ impl Leg {
         if self.stream().is_active() && self.stream().ssrc == packet.ssrc {
             let numbered = self.numbers.record(packet.sequence.0.into(), packet.timestamp.0);
             if matches!(numbered.order, Order::Newest | Order::Reordered) {
+                self.tell_fate(numbered, PacketFate::Played);
                 self.stream_mut().handle_silence(incoming(packet, numbered));
             }
         }
@@ -139,6 +152,7 @@ impl Leg {
         self.newest = Some(arrival);
         let incoming = incoming(packet, numbered);
         if !codec.is_speech() {
+            self.tell_fate(numbered, PacketFate::Played);
             if !another {
                 self.stream_mut().handle_silence(incoming);
             }
@@ -147,6 +161,7 @@ impl Leg {
         let begins = another || numbered.order == Order::Restarted || !self.stream_mut().adopts(codec);
         if begins && !self.begin(arrival, codec, packet.ssrc) {
             self.counters.undecodable += 1;
+            self.tell_fate(numbered, PacketFate::Played);
             return;
         }
         self.codec = Some(codec);
@@ -160,6 +175,11 @@ impl Leg {
             let stream = &mut self.streams[self.current];
             outcome = stream.handle_sound(arrival, packet, &mut self.target);
         }
+        let fate = match outcome {
+            Outcome::Taken | Outcome::Undecodable => PacketFate::Played,
+            Outcome::Late | Outcome::Dropped | Outcome::Jump => PacketFate::Late,
+        };
+        self.tell_fate(packet.numbered, fate);
         match outcome {
             Outcome::Taken => {
                 let delay = self.stream().delay(arrival.output);
@@ -280,11 +300,14 @@ impl Leg {
             level_dbfs: self.level.dbfs(),
             delay: self.delays.report(),
             concealment: self.settings.concealment,
+            packet_time: duration(self.target.packet()),
+            copy: self.fates.copy(),
+            heard: self.fates.heard(),
         }
     }
 }
 
-fn incoming<'a>(packet: &Packet<'a>, numbered: crate::sequence::Numbered) -> Incoming<'a> {
+fn incoming<'a>(packet: &Packet<'a>, numbered: Numbered) -> Incoming<'a> {
     Incoming {
         timestamp: packet.timestamp.0,
         marker: packet.marker,

@@ -16,8 +16,8 @@ pub mod sequence;
 pub mod settings;
 pub mod stretch;
 
-mod decoder;
 mod delay;
 mod leg;
+mod pitch;
 mod stream;
 mod units;

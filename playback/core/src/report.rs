@@ -6,7 +6,7 @@ use serde::Serialize;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::time::Instant;
 
-use crate::quality::{self, Concealment};
+use crate::quality::{Concealment, Figures, Impairment, LossCounts};
 
 /// Level shown for digital silence, in dB relative to full scale.
 pub const SILENCE_DBFS: f32 = -96.0;
@@ -62,23 +62,30 @@ pub struct LegReport {
     /// What filled the gaps.
     #[serde(skip)]
     pub concealment: Concealment,
+    /// Sound in a packet.
+    #[serde(skip)]
+    pub packet_time: Duration,
+    /// What the way from the capture server to the ear lost, and what came late.
+    #[serde(skip)]
+    pub copy: LossCounts,
+    /// All that was missing at the ear, wherever it was lost.
+    #[serde(skip)]
+    pub heard: LossCounts,
 }
 
 impl LegReport {
-    /// Share of the packets that didn't reach the ear, 0 to 1.
-    pub fn missing(&self) -> f64 {
-        let missed = self.lost + self.late + self.dropped;
-        match self.received + self.lost {
-            0 => 0.0,
-            expected => (missed as f64 / expected as f64).min(1.0),
-        }
-    }
-
-    /// Mean opinion score of what was heard (see [`quality`]); the listener takes no part in the conversation, so its
-    /// delay doesn't count. `None` before anything was heard.
+    /// Mean opinion score of what was heard; the listener takes no part in the conversation, so its delay doesn't count.
+    /// `None` before anything was heard, and where the codec can't be rated.
     pub fn mos(&self) -> Option<f64> {
         self.first_audio?;
-        Some(quality::mos(self.missing(), Duration::ZERO, self.concealment))
+        let impairment = Impairment::of(self.codec?, self.concealment)?;
+        Some(impairment.rate(self.heard.packet_loss()).mos())
+    }
+
+    /// The quality of our copy: what the mirror lost (as the capture server tells), what the relay lost, what came late.
+    pub fn copy_figures(&self, mirror: &LossCounts) -> Figures {
+        let counts = self.copy.joined(mirror);
+        Figures::of(&counts, self.codec, self.concealment, self.packet_time, None)
     }
 }
 

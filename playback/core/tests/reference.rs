@@ -11,12 +11,13 @@
 )]
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 mod common;
+#[path = "common/shared.rs"]
+mod material;
 
-use sha2::{Digest, Sha256};
+use material::{hash, shared, words};
 use silentmon_playback_core::exact::Timeline;
 use silentmon_playback_core::g711::Law;
 use silentmon_playback_core::player::{Player, PlayoutSettings, to_i16};
@@ -24,28 +25,6 @@ use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::{Leg, PayloadType, RtpTimestamp, SequenceNumber};
 use silentmon_proto::relay::AudioHeader;
 use silentmon_proto::time::Instant;
-
-fn shared() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let shared = std::env::var_os("SILENTMON_SHARED").map_or_else(beside, PathBuf::from);
-    if !shared.join("data").is_dir() {
-        eprintln!("skipped: no reference material at {}", shared.display());
-        return None;
-    }
-    Some(shared.join("data"))
-}
-
-fn words(path: &Path) -> Vec<i16> {
-    let bytes = std::fs::read(path).expect("readable");
-    bytes
-        .chunks_exact(2)
-        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-        .collect()
-}
-
-fn bytes(samples: &[i16]) -> Vec<u8> {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
-}
 
 #[test]
 fn all_256_codes_of_both_laws_decode_as_elsewhere() {
@@ -153,16 +132,11 @@ fn timeline(packets: &[Captured]) -> Vec<i16> {
             )
             .expect("short enough");
     }
-    timeline.finish().expect("short enough")
+    timeline.finish().expect("short enough").samples
 }
 
 fn hashed(samples: &[i16]) -> (usize, String) {
-    let digest = Sha256::digest(bytes(samples));
-    let mut hash = String::new();
-    for byte in digest {
-        write!(hash, "{byte:02x}").expect("writes to memory");
-    }
-    (samples.len(), hash)
+    (samples.len(), hash(samples))
 }
 
 /// How many packets of a stream are RTP: what follows on the same ports may have been announced as T.38.

@@ -146,7 +146,7 @@ pub struct MediaStarted {
     /// Which direction started; absent: both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<MediaDirection>,
-    /// The codec's encoding name (RFC 3551), a hint.
+    /// The codec's encoding name (RFC 3551), with its clock rate where the name leaves that open: a hint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
     /// Whether the source says that the media are encrypted.

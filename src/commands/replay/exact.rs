@@ -4,46 +4,49 @@
 use std::collections::BTreeSet;
 
 use silentmon_capture_core::stream::{PayloadKind, StreamId};
-use silentmon_playback_core::exact::{DEFAULT_LIMIT, Timeline, TimelineError};
+use silentmon_playback_core::exact::{DEFAULT_LIMIT, Line, Timeline, TimelineError};
+use silentmon_playback_core::player::SAMPLE_RATE;
 use silentmon_proto::ids::Leg;
 use silentmon_proto::time::Instant;
 
+use super::Legs;
 use super::gather::{Gathered, Gathering};
 use crate::exit::{ExitKind, Failure};
-
-const SAMPLES_PER_SECOND: f64 = 8000.0;
 
 /// A stretch of decoded sound and when it began.
 struct Stretch {
     leg: Leg,
     since: Instant,
-    samples: Vec<i16>,
+    line: Line,
 }
 
-/// Decodes the packets; answers agent and customer, equally long unless one is empty.
+/// Decodes the packets; answers agent and customer, at the highest rate of all their codecs.
 ///
 /// # Errors
 /// `BadData` where the sound would last for more than four hours.
-pub(super) fn decode(gathering: &Gathering, audible: &[&Gathered]) -> anyhow::Result<[Vec<i16>; 2]> {
+pub(super) fn decode(gathering: &Gathering, audible: &[&Gathered]) -> anyhow::Result<Legs> {
     let mut stretches = Vec::new();
     for (leg, stream) in streams(audible) {
         let is_its = |packet: &&Gathered| (packet.leg, packet.stream) == (leg, stream);
         let packets: Vec<_> = audible.iter().copied().filter(is_its).collect();
         stretches.extend(decode_stream(gathering, &packets)?);
     }
-    let Some(origin) = stretches.iter().map(|stretch| stretch.since).min() else {
-        return Ok([Vec::new(), Vec::new()]);
-    };
-    let mut legs = [Vec::new(), Vec::new()];
-    for stretch in &stretches {
-        let [agent, customer] = &mut legs;
-        let leg = match stretch.leg {
-            Leg::Agent => agent,
-            Leg::Customer => customer,
-        };
-        place(leg, offset(stretch.since, origin)?, &stretch.samples);
+    let sounding = || stretches.iter().filter(|stretch| !stretch.line.samples.is_empty());
+    let sample_rate = sounding().map(|stretch| stretch.line.sample_rate).max().unwrap_or(SAMPLE_RATE);
+    let mut legs = [Leg::Agent, Leg::Customer].map(|_| Line {
+        sample_rate,
+        ..Line::default()
+    });
+    if let Some(origin) = stretches.iter().map(|stretch| stretch.since).min() {
+        for stretch in stretches {
+            let at = offset(stretch.since, origin, sample_rate)?;
+            legs[stretch.leg.index()].add(at, &stretch.line.at_rate(sample_rate).samples);
+        }
     }
-    Ok(legs)
+    Ok(Legs {
+        sample_rate,
+        samples: legs.map(|line| line.samples),
+    })
 }
 
 fn streams(packets: &[&Gathered]) -> BTreeSet<(Leg, StreamId)> {
@@ -75,7 +78,7 @@ fn decode_piece(gathering: &Gathering, packets: &[&Gathered]) -> Result<Stretch,
     Ok(Stretch {
         leg: first.map_or(Leg::Agent, |packet| packet.leg),
         since: first.map_or(Instant::EPOCH, |packet| packet.captured),
-        samples: timeline.finish()?,
+        line: timeline.finish()?,
     })
 }
 
@@ -88,34 +91,11 @@ fn too_long(error: TimelineError) -> anyhow::Error {
     clippy::cast_sign_loss,
     reason = "not negative, and bounded below"
 )]
-fn offset(since: Instant, origin: Instant) -> anyhow::Result<usize> {
-    let samples = (since.seconds_since(origin) * SAMPLES_PER_SECOND).round() as usize;
-    if samples > DEFAULT_LIMIT {
+fn offset(since: Instant, origin: Instant, sample_rate: u32) -> anyhow::Result<usize> {
+    let seconds = since.seconds_since(origin);
+    if seconds > DEFAULT_LIMIT.as_secs_f64() {
         let sentence = "the streams lie more than four hours apart: choose one with --stream";
         return Err(Failure::error(ExitKind::BadData, sentence));
     }
-    Ok(samples)
-}
-
-/// Streams that sound at the same time are added.
-fn place(leg: &mut Vec<i16>, offset: usize, samples: &[i16]) {
-    if leg.len() < offset + samples.len() {
-        leg.resize(offset + samples.len(), 0);
-    }
-    for (place, sample) in leg.iter_mut().skip(offset).zip(samples) {
-        *place = place.saturating_add(*sample);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sound_at_the_same_time_is_added_and_gaps_are_silent() {
-        let mut leg = Vec::new();
-        place(&mut leg, 2, &[5, 5]);
-        place(&mut leg, 3, &[i16::MAX, 1]);
-        assert_eq!(leg, [0, 0, 5, i16::MAX, 1]);
-    }
+    Ok((seconds * f64::from(sample_rate)).round() as usize)
 }

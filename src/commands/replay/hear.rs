@@ -16,7 +16,7 @@ use silentmon_proto::time::Instant;
 
 use super::gather::{Gathered, Gathering};
 use super::list::{file_name, number};
-use super::{LegChoice, Reading, ReplayArgs, exact};
+use super::{LegChoice, Legs, Reading, ReplayArgs, exact};
 use crate::exit::{ExitKind, Failure};
 use crate::output;
 
@@ -63,6 +63,7 @@ pub(super) fn run(args: &ReplayArgs, wav: &Path, reading: &Reading, mut gatherin
         play(&gathering, &audible)?
     };
     let (frames, channels) = write(args, wav, &legs)?;
+    let sample_rate = legs.sample_rate;
     let count = |leg| audible.iter().filter(|packet| packet.leg == leg).count();
     report(
         args,
@@ -70,8 +71,8 @@ pub(super) fn run(args: &ReplayArgs, wav: &Path, reading: &Reading, mut gatherin
             file: file_name(args),
             wav: wav.display().to_string(),
             channels,
-            sample_rate: SAMPLE_RATE,
-            seconds: number(frames as f64 / f64::from(SAMPLE_RATE)),
+            sample_rate,
+            seconds: number(frames as f64 / f64::from(sample_rate)),
             agent_packets: count(Leg::Agent),
             customer_packets: count(Leg::Customer),
             left_out,
@@ -89,7 +90,7 @@ fn report(args: &ReplayArgs, written: &Written) -> anyhow::Result<()> {
     let seconds = written.seconds.as_ref().map(Number::to_string).unwrap_or_default();
     output::line(&format!(
         "{}: {seconds} s, {} Hz, {} channel(s)",
-        written.wav, SAMPLE_RATE, written.channels
+        written.wav, written.sample_rate, written.channels
     ));
     Ok(())
 }
@@ -163,7 +164,7 @@ fn nothing_to_hear(args: &ReplayArgs, left_out: &[String]) -> String {
 }
 
 /// Plays the packets as they came, on the capture's own clock.
-fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<[Vec<i16>; 2]> {
+fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<Legs> {
     let mut player = Player::new(PlayoutSettings::default());
     let start = packets
         .iter()
@@ -188,7 +189,10 @@ fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<[Vec<i16
     }
     let end = heard.now + player.buffered();
     heard.pull_until(end, &mut player);
-    Ok(heard.legs)
+    Ok(Legs {
+        sample_rate: SAMPLE_RATE,
+        samples: heard.legs,
+    })
 }
 
 /// What a capture server would have put before a packet.
@@ -232,8 +236,8 @@ impl Heard {
 }
 
 /// Writes one leg in mono, both in stereo. Answers frames and channels.
-fn write(args: &ReplayArgs, wav: &Path, legs: &[Vec<i16>; 2]) -> anyhow::Result<(usize, usize)> {
-    let [agent, customer] = legs;
+fn write(args: &ReplayArgs, wav: &Path, legs: &Legs) -> anyhow::Result<(usize, usize)> {
+    let [agent, customer] = &legs.samples;
     let stereo = args.media_address.is_some() && args.leg == LegChoice::Both;
     let frames = agent.len().max(customer.len());
     let at = |leg: &[i16], index: usize| leg.get(index).copied().unwrap_or(0);
@@ -245,20 +249,18 @@ fn write(args: &ReplayArgs, wav: &Path, legs: &[Vec<i16>; 2]) -> anyhow::Result<
         (false, false) => agent.clone(),
     };
     let channels = if stereo { 2 } else { 1 };
-    write_samples(wav, channels, &samples)
+    let format = WavFormat {
+        channels,
+        sample_rate: legs.sample_rate,
+    };
+    write_samples(wav, format, &samples)
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("can't write {}: {error}", wav.display())))?;
     let channels = usize::from(channels);
     Ok((samples.len() / channels, channels))
 }
 
-fn write_samples(wav: &Path, channels: u16, samples: &[i16]) -> std::io::Result<()> {
-    let mut writer = WavWriter::create(
-        wav,
-        WavFormat {
-            channels,
-            sample_rate: SAMPLE_RATE,
-        },
-    )?;
+fn write_samples(wav: &Path, format: WavFormat, samples: &[i16]) -> std::io::Result<()> {
+    let mut writer = WavWriter::create(wav, format)?;
     writer.write(samples.iter().copied())?;
     writer.finish()
 }

@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use silentmon_capture_core::stream::{Evidence, Limits, StreamTable};
+use silentmon_capture_core::stream::{Evidence, Limits, StreamTable, Told};
 use silentmon_capture_io::file::{CaptureFile, FileError};
+use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::{FrameReader, Rejected};
-use silentmon_proto::ids::{MediaAddress, Ssrc};
+use silentmon_proto::ids::{MediaAddress, PayloadType, Ssrc};
 
 use crate::exit::{ExitKind, Failure};
 use crate::output;
@@ -48,6 +49,9 @@ pub struct ReplayArgs {
     /// Which leg of a media address to hear.
     #[arg(long, value_enum, default_value_t = LegChoice::Both, requires = "wav")]
     leg: LegChoice,
+    /// What a payload type stands for, whatever session descriptions in the file say: 96=opus/48000/2.
+    #[arg(long, value_name = "NUMBER=ENCODING", value_parser = rtpmap)]
+    rtpmap: Vec<(PayloadType, Codec)>,
     /// One JSON document.
     #[arg(long)]
     json: bool,
@@ -62,6 +66,12 @@ pub enum LegChoice {
     Customer,
     /// Both, agent left.
     Both,
+}
+
+/// What is heard: agent and customer.
+struct Legs {
+    sample_rate: u32,
+    samples: [Vec<i16>; 2],
 }
 
 /// A file that was read to its end, or to where it is damaged.
@@ -97,6 +107,14 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+fn rtpmap(text: &str) -> Result<(PayloadType, Codec), String> {
+    let told = text.split_once('=').and_then(|(number, encoding)| {
+        let number = number.parse().ok().filter(|number| *number < 128)?;
+        Some((PayloadType(number), Codec::from_encoding(encoding)?))
+    });
+    told.ok_or_else(|| "expected a payload type below 128, = and an encoding such as opus/48000/2".to_owned())
+}
+
 fn bad_data(error: &FileError) -> anyhow::Error {
     Failure::error(ExitKind::BadData, error.to_string())
 }
@@ -114,9 +132,13 @@ fn read(args: &ReplayArgs, gathering: Option<Gathering>) -> anyhow::Result<Readi
         gathered: gathering,
         damage: None,
     };
+    let described = |payload_type| {
+        let map = args.rtpmap.iter().find(|(number, _)| *number == payload_type);
+        map.map(|(_, codec)| *codec)
+    };
     let mut file = CaptureFile::open(&args.file).map_err(|error| bad_data(&error))?;
     let mut frames = FrameReader::default();
-    reading.damage = reading.read_frames(&mut file, &mut frames).err();
+    reading.damage = reading.read_frames(&mut file, &mut frames, described).err();
     reading.frames = file.frames();
     if reading.table.evicted() > 0 {
         output::complain(&format!(
@@ -127,11 +149,20 @@ fn read(args: &ReplayArgs, gathering: Option<Gathering>) -> anyhow::Result<Readi
 }
 
 impl Reading {
-    fn read_frames(&mut self, file: &mut CaptureFile, frames: &mut FrameReader) -> Result<(), FileError> {
+    fn read_frames(
+        &mut self,
+        file: &mut CaptureFile,
+        frames: &mut FrameReader,
+        described: impl Fn(PayloadType) -> Option<Codec>,
+    ) -> Result<(), FileError> {
+        let told = |payload_type| Told {
+            named: None,
+            described: described(payload_type),
+        };
         while let Some(frame) = file.next_frame()? {
             match frames.read(&frame.into()) {
                 Ok(datagram) => {
-                    let arrival = self.table.handle_datagram(&datagram, Evidence::Observed);
+                    let arrival = self.table.handle_told(&datagram, Evidence::Observed, told);
                     if let Some(gathering) = &mut self.gathered {
                         gathering.handle(&datagram, &arrival);
                     }

@@ -330,6 +330,7 @@ impl AgentDirectory {
             address: media.address,
             remote: media.remote,
             encrypted: media.encrypted,
+            codec: media.codec.clone(),
             origin: MediaOrigin::Cti,
             since: now,
             opened: now,

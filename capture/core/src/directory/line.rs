@@ -56,6 +56,8 @@ pub struct MediaLeg {
     pub remote: Option<MediaAddress>,
     /// Whether the source says that the media are encrypted.
     pub encrypted: Option<bool>,
+    /// The codec's encoding name, where the source gives one.
+    pub codec: Option<String>,
     /// Who told it.
     pub origin: MediaOrigin,
     /// Since when there are media at this address.
@@ -379,6 +381,7 @@ impl MediaLeg {
         self.directions = self.directions.and(again.directions);
         self.remote = again.remote.or(self.remote);
         self.encrypted = again.encrypted.or(self.encrypted);
+        self.codec = again.codec.clone().or(self.codec.take());
         self.named |= again.named;
         self.device = again.device.clone().or(self.device.take());
         self.told = again.told;

@@ -348,6 +348,7 @@ impl Agent {
             address,
             remote: None,
             encrypted: None,
+            codec: None,
             origin,
             since,
             opened: since,

@@ -78,6 +78,7 @@ impl Resolvers {
             address: media.address,
             remote: media.remote,
             encrypted: media.encrypted,
+            codec: media.codec.clone(),
             origin,
             since: now,
             opened: now,

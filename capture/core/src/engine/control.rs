@@ -126,6 +126,7 @@ impl Engine {
         let admitted = rules.authorise(&supervisor, &wanted.agent, &self.directory);
         if let Err(reason) = admitted.and_then(|()| rules.admit_output(wanted.output)) {
             let agent = wanted.agent;
+            self.past.refused += 1;
             self.events.push_back(EngineEvent::SessionRefused {
                 supervisor,
                 agent,
@@ -205,6 +206,7 @@ impl Engine {
     ) -> SessionId {
         self.next_channel = self.next_channel.wrapping_add(1);
         let session = MonitorSession::new(id, self.next_channel, supervisor, from, wanted, now);
+        self.past.started += 1;
         self.events.push_back(EngineEvent::SessionStarted(record(&session)));
         self.sessions_on.entry(session.agent.clone()).or_default().push(id);
         self.sessions.insert(id, session);
@@ -234,10 +236,16 @@ impl Engine {
     }
 
     pub(super) fn stop_session(&mut self, id: SessionId, reason: &Reason, now: Instant) {
+        let dropped = self.capture.dropped > self.drops_counted;
+        let evidence = self.evidence(dropped, now);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.judge_losses(&evidence, &self.streams, true, now);
+        }
         let status = self.status(id, now);
         let Some(session) = self.forget_session(id) else {
             return;
         };
+        self.past.take(&session);
         if let (Some(connection), Some(status)) = (session.connection(), status) {
             self.send(
                 connection,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, Leg, MediaAddress};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
@@ -29,7 +30,7 @@ impl Engine {
             agent: legs[0].audible,
             customer: legs[1].audible,
         };
-        if let Some(reason) = unheard_media(legs) {
+        if let Some(reason) = unheard_media(legs, &self.audible_media(&session.agent)) {
             return reason;
         }
         self.diagnose(&session.agent, hearing, session.started, now)
@@ -160,7 +161,7 @@ fn announced_encryption(media: &[MediaLeg]) -> Option<Reason> {
     Some(Reason::new(Code::Encrypted, text))
 }
 
-fn unheard_media(legs: [LegHealth; 2]) -> Option<Reason> {
+fn unheard_media(legs: [LegHealth; 2], media: &[MediaLeg]) -> Option<Reason> {
     if legs.iter().any(|leg| leg.encrypted) && !legs.iter().any(|leg| leg.audible) {
         return Some(Reason::new(
             Code::Encrypted,
@@ -171,8 +172,23 @@ fn unheard_media(legs: [LegHealth; 2]) -> Option<Reason> {
         .iter()
         .filter(|leg| leg.audible)
         .filter_map(|leg| leg.codec)
-        .find(|codec| !codec.is_built_in());
-    foreign.map(|codec| Reason::new(Code::CodecNotBuiltIn, format!("Codec {codec} is not built in.")))
+        .find(|(codec, _)| !codec.is_built_in());
+    foreign.map(|(codec, payload_type)| not_built_in(codec, payload_type, media))
+}
+
+/// One that nobody described may still have been named by whoever told of the media.
+fn not_built_in(codec: Codec, payload_type: PayloadType, media: &[MediaLeg]) -> Reason {
+    let unknown = |name: &&str| Codec::from_encoding(name).is_none();
+    let name = match codec {
+        Codec::Unknown => media.iter().filter_map(|leg| leg.codec.as_deref()).find(unknown),
+        _ => Some(codec.name()),
+    };
+    let number = payload_type.0;
+    let text = match name {
+        Some(name) => format!("Codec {name} (payload type {number}) is not built in."),
+        None => format!("Nobody tells which codec payload type {number} is; it can't be played."),
+    };
+    Reason::new(Code::CodecNotBuiltIn, text)
 }
 
 fn just_begun(media: &[MediaLeg], started: Instant, now: Instant) -> bool {

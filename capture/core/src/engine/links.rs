@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Extension, LinkName, SessionId, SupervisorName};
-use silentmon_proto::reason::Reason;
+use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{ServerMessage, SuperviseAction};
 use silentmon_proto::time::Instant;
 
@@ -72,6 +72,12 @@ impl Links {
         let mut reasons = self.by_name.values().map(|link| link.down.as_ref());
         let first = reasons.next()??;
         reasons.all(|down| down.is_some()).then_some(first)
+    }
+
+    /// Every link, and why it brings no events.
+    pub(super) fn states(&self) -> Vec<(LinkName, Option<Code>)> {
+        let state = |(name, link): (&LinkName, &Link)| (name.clone(), link.down.as_ref().map(|reason| reason.code));
+        self.by_name.iter().map(state).collect()
     }
 
     fn of_name(&mut self, name: &LinkName) -> Option<&mut Link> {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use foldhash::HashMap;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
-use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, SessionId};
 use silentmon_proto::relay::{AudioHeader, AudioKind, OutputKind};
 use silentmon_proto::time::Instant;
 
@@ -14,7 +14,7 @@ use super::{Engine, EngineEvent, SEEN_WITHIN, Transmit};
 use crate::directory::MediaLeg;
 use crate::filter::MediaPath;
 use crate::session::{Admission, Clearance, Heard, MonitorSession};
-use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpArrival, Stream, Validity};
+use crate::stream::{Arrival, Encryption, Evidence, Freshness, RtpArrival, Stream, Told, Validity};
 
 /// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
 /// section 11).
@@ -24,23 +24,39 @@ const CUSTOMER_PORT_OFFSET: u16 = 2;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Routes {
     by_ip: HashMap<IpAddr, Vec<Route>>,
-    by_session: BTreeMap<SessionId, Vec<MediaPath>>,
+    by_session: BTreeMap<SessionId, Vec<HeardPath>>,
+}
+
+/// Where a phone's media pass, and the codec they are said to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HeardPath {
+    path: MediaPath,
+    codec: Option<Codec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Route {
-    path: MediaPath,
+    heard: HeardPath,
     session: SessionId,
+}
+
+impl Route {
+    fn hears(&self, leg: Leg, source: SocketAddr, destination: SocketAddr) -> bool {
+        match leg {
+            Leg::Agent => self.heard.path.is_from_phone(source, destination),
+            Leg::Customer => self.heard.path.is_to_phone(destination),
+        }
+    }
 }
 
 impl Routes {
     /// Where packets that are heard pass.
     pub(super) fn paths(&self) -> impl Iterator<Item = MediaPath> {
-        self.by_session.values().flatten().copied()
+        self.by_session.values().flatten().map(|heard| heard.path)
     }
 
     /// Lets a session hear these paths and no others. Answers whether that is new.
-    pub(super) fn set(&mut self, session: SessionId, paths: &[MediaPath]) -> bool {
+    pub(super) fn set(&mut self, session: SessionId, paths: &[HeardPath]) -> bool {
         let former = match paths {
             [] => self.by_session.remove(&session),
             paths => self.by_session.insert(session, paths.to_vec()),
@@ -49,7 +65,7 @@ impl Routes {
         if former == paths {
             return false;
         }
-        for path in former {
+        for HeardPath { path, .. } in former {
             if let Some(routes) = self.by_ip.get_mut(&path.address.ip) {
                 routes.retain(|route| route.session != session);
                 if routes.is_empty() {
@@ -57,9 +73,9 @@ impl Routes {
                 }
             }
         }
-        for &path in paths {
-            let routes = self.by_ip.entry(path.address.ip).or_default();
-            routes.push(Route { path, session });
+        for &heard in paths {
+            let routes = self.by_ip.entry(heard.path.address.ip).or_default();
+            routes.push(Route { heard, session });
         }
         true
     }
@@ -85,16 +101,28 @@ struct Listeners<'a> {
 }
 
 impl Listeners<'_> {
+    fn routes(&self, leg: Leg) -> &[Route] {
+        match leg {
+            Leg::Agent => self.from,
+            Leg::Customer => self.to,
+        }
+    }
+
+    /// The codec that the media are said to have.
+    fn codec(&self) -> Option<Codec> {
+        Leg::BOTH.into_iter().find_map(|leg| {
+            let hears = |route: &&Route| route.hears(leg, self.source, self.destination);
+            self.routes(leg)
+                .iter()
+                .filter(hears)
+                .find_map(|route| route.heard.codec)
+        })
+    }
+
     /// Each session once, though several of its paths may lead there.
     fn of(&self, leg: Leg) -> impl Iterator<Item = SessionId> {
-        let (routes, source, destination) = match leg {
-            Leg::Agent => (self.from, self.source, self.destination),
-            Leg::Customer => (self.to, self.source, self.destination),
-        };
-        let hears = move |route: &Route| match leg {
-            Leg::Agent => route.path.is_from_phone(source, destination),
-            Leg::Customer => route.path.is_to_phone(destination),
-        };
+        let (routes, source, destination) = (self.routes(leg), self.source, self.destination);
+        let hears = move |route: &Route| route.hears(leg, source, destination);
         let first = move |(at, route): &(usize, &Route)| {
             let same = |other: &Route| other.session == route.session && hears(other);
             hears(route) && !routes[..*at].iter().any(same)
@@ -104,20 +132,22 @@ impl Listeners<'_> {
 }
 
 impl Engine {
-    /// Takes a captured datagram: a packet of a monitored agent goes to those who listen to him.
-    pub fn handle_datagram(&mut self, datagram: &Datagram<'_>) {
-        let Arrival::Rtp(arrival) = self.streams.handle_datagram(datagram, Evidence::Announced) else {
+    /// Takes a captured datagram: a packet of a monitored agent goes to those who listen to him. `described` knows
+    /// payload types from the signalling of his call.
+    pub fn handle_datagram(&mut self, datagram: &Datagram<'_>, described: impl Fn(PayloadType) -> Option<Codec>) {
+        let listeners = self.routes.listeners(datagram.source, datagram.destination);
+        let named = listeners.codec();
+        let told = |payload_type| Told {
+            named,
+            described: described(payload_type),
+        };
+        let Arrival::Rtp(arrival) = self.streams.handle_told(datagram, Evidence::Announced, told) else {
             return;
         };
-        let lost = self
-            .streams
-            .stream(arrival.stream)
-            .map_or(0, |stream| stream.sequence().lost());
-        let listeners = self.routes.listeners(datagram.source, datagram.destination);
         for leg in Leg::BOTH {
             for id in listeners.of(leg) {
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    deliver(session, leg, datagram.captured, lost, &arrival, &mut self.transmits);
+                    deliver(session, leg, datagram.captured, &arrival, &mut self.transmits);
                 }
             }
         }
@@ -137,7 +167,7 @@ impl Engine {
     pub(super) fn reroute(&mut self, agent: &AgentId) {
         let sessions = self.sessions_on(agent);
         if !sessions.is_empty() {
-            let heard = paths(&self.audible_media(agent));
+            let heard = heard_paths(&self.audible_media(agent));
             let mut changed = false;
             for id in sessions {
                 let session = self.sessions.get(&id);
@@ -153,11 +183,12 @@ impl Engine {
 
     /// Packets of agents nobody listens to are only counted: that may wait for the next tick.
     fn watch(&mut self, agent: &AgentId) {
-        let paths = paths(&self.directory.media(agent));
+        let heard = heard_paths(&self.directory.media(agent));
+        let paths: BTreeSet<MediaPath> = heard.into_iter().map(|heard| heard.path).collect();
         let former = if paths.is_empty() {
             self.paths.remove(agent)
         } else {
-            self.paths.insert(agent.clone(), paths)
+            self.paths.insert(agent.clone(), paths.into_iter().collect())
         };
         self.paths_changed |= former.as_ref() != self.paths.get(agent);
     }
@@ -178,19 +209,21 @@ impl Engine {
 }
 
 /// Where the packets of some media pass, each once and in order.
-fn paths(media: &[MediaLeg]) -> Vec<MediaPath> {
-    let path = |leg: &MediaLeg| MediaPath {
-        address: leg.address,
-        remote: leg.remote,
+fn heard_paths(media: &[MediaLeg]) -> Vec<HeardPath> {
+    let heard = |leg: &MediaLeg| HeardPath {
+        path: MediaPath {
+            address: leg.address,
+            remote: leg.remote,
+        },
+        codec: leg.codec.as_deref().and_then(Codec::from_encoding),
     };
-    media.iter().map(path).collect::<BTreeSet<_>>().into_iter().collect()
+    media.iter().map(heard).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn deliver(
     session: &mut MonitorSession,
     leg: Leg,
     captured: Instant,
-    lost: u64,
     arrival: &RtpArrival<'_>,
     transmits: &mut std::collections::VecDeque<Transmit>,
 ) {
@@ -202,9 +235,10 @@ fn deliver(
         stream: arrival.stream,
         captured,
         rtp: arrival.packet.bytes,
-        codec: codec(arrival.kind),
+        codec: arrival.codec,
+        payload_type: arrival.packet.payload_type,
         clearance: clearance(arrival),
-        lost,
+        number: arrival.extended_sequence,
     };
     let (id, connection, output) = (session.id, session.connection(), session.output);
     session.handle_packet(leg, &heard, |(header, bytes)| {
@@ -223,21 +257,12 @@ fn deliver(
     });
 }
 
-fn codec(kind: PayloadKind) -> Codec {
-    match kind {
-        PayloadKind::Speech(codec) => codec,
-        PayloadKind::ComfortNoise => Codec::Cn,
-        PayloadKind::TelephoneEvent(_) => Codec::TelephoneEvent,
-        PayloadKind::Unknown => Codec::Unknown,
-    }
-}
-
 fn clearance(arrival: &RtpArrival<'_>) -> Clearance {
     match (arrival.encryption, arrival.validity) {
         (Encryption::Encrypted, _) => Clearance::Encrypted,
         (_, Validity::Probation) => Clearance::Pending,
         (Encryption::Plain, Validity::Valid) => Clearance::Clear,
-        (Encryption::Undecided, Validity::Valid) => match codec(arrival.kind) {
+        (Encryption::Undecided, Validity::Valid) => match arrival.codec {
             Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::Cn | Codec::TelephoneEvent => Clearance::Pending,
             // Nothing can be told of the bytes of other codecs; encrypted they don't decode to noise, but not at all.
             _ => Clearance::Clear,

@@ -2,11 +2,12 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `rows` lists agents, `links` looks after CTI
-//! links, `media` routes packets, `diagnosis` says why there is sound or none. An event costs what its agent has, not
+//! links, `media` routes packets, `figures` sums up for metrics, `diagnosis` says why there is sound or none. An event costs what its agent has, not
 //! what the house has.
 
 mod control;
 mod diagnosis;
+mod figures;
 mod links;
 mod media;
 mod rows;
@@ -24,6 +25,7 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
+use crate::attribution::Evidence;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
 use crate::filter::{MediaFilter, MediaPath};
 use crate::link::LinkCommand;
@@ -31,6 +33,8 @@ use crate::policy::Policy;
 use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
 use crate::stream::StreamTable;
 
+use self::figures::Past;
+pub use self::figures::{EngineFigures, LegFigures};
 use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
@@ -80,6 +84,7 @@ pub struct Engine {
     seen: HashMap<IpAddr, Seen>,
     capture: CaptureHealth,
     drops_counted: u64,
+    past: Past,
     next_channel: u16,
     next_tick: Instant,
     changed_agents: BTreeSet<AgentId>,
@@ -238,6 +243,7 @@ impl Engine {
             seen: HashMap::default(),
             capture: CaptureHealth::default(),
             drops_counted: 0,
+            past: Past::default(),
             next_channel: 0,
             next_tick: now + TICK,
             changed_agents: BTreeSet::new(),
@@ -310,7 +316,7 @@ impl Engine {
         self.directory.handle_timeout(now);
         self.expire_commands(now);
         self.drop_outdated_media(now);
-        self.count_losses();
+        self.judge_losses(now);
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.refresh_session(id, now);
             if let Some(reason) = self.is_over(id, now) {
@@ -382,13 +388,23 @@ impl Engine {
             .count()
     }
 
-    fn count_losses(&mut self) {
-        let capture_lost = self.capture.dropped > self.drops_counted;
+    /// Finds out where what is missing was lost, once all sessions have shown what they miss.
+    fn judge_losses(&mut self, now: Instant) {
+        let dropped = self.capture.dropped > self.drops_counted;
         self.drops_counted = self.capture.dropped;
+        let evidence = self.evidence(dropped, now);
         for session in self.sessions.values_mut() {
-            let lost = |stream| self.streams.stream(stream).map(|stream| stream.sequence().lost());
-            session.count_losses(capture_lost, lost);
+            session.judge_losses(&evidence, &self.streams, false, now);
         }
+    }
+
+    fn evidence(&mut self, dropped: bool, now: Instant) -> Evidence {
+        let mut evidence = Evidence::default();
+        for session in self.sessions.values_mut() {
+            session.testify(&mut evidence, dropped, now);
+        }
+        evidence.complete();
+        evidence
     }
 
     fn sessions_on(&self, agent: &AgentId) -> Vec<SessionId> {

@@ -9,7 +9,7 @@ use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
 use super::encryption::{Encryption, EncryptionDetector};
-use super::payload::{PayloadKind, SeenPayloadType};
+use super::payload::{PayloadKind, SeenPayloadType, Told};
 use super::plausible;
 use super::recent::{Fingerprint, REMEMBERED, Recent};
 use super::sequence::{Freshness, MIN_SEQUENTIAL, SequenceTracker, Sequenced};
@@ -72,8 +72,8 @@ pub struct Incoming<'p, 'a> {
     pub print: Fingerprint,
     /// Whether the capture cut its payload short.
     pub truncated: bool,
-    /// What the signalling said of the payload type.
-    pub negotiated: Option<Codec>,
+    /// What others say of the payload type.
+    pub told: Told,
 }
 
 impl Stream {
@@ -87,7 +87,7 @@ impl Stream {
     ) -> Self {
         let packet = incoming.packet;
         let mut payload_types = [None; MOST_PAYLOAD_TYPES];
-        let seen = SeenPayloadType::new(packet.payload_type, incoming.negotiated);
+        let seen = SeenPayloadType::new(packet.payload_type, incoming.told);
         let codec = seen.codec();
         if let Some(first) = payload_types.first_mut() {
             *first = Some(seen);
@@ -230,8 +230,8 @@ impl Stream {
             self.other_packets += 1;
             return PayloadKind::Unknown;
         };
-        let seen = place.get_or_insert_with(|| SeenPayloadType::new(packet.payload_type, incoming.negotiated));
-        let kind = seen.handle(packet.payload, packet.timestamp);
+        let seen = place.get_or_insert_with(|| SeenPayloadType::new(packet.payload_type, incoming.told));
+        let kind = seen.handle(packet.payload, packet.timestamp, incoming.told);
         if let PayloadKind::Speech(codec) = kind {
             self.timing.note_codec(codec);
         }

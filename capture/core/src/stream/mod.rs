@@ -31,7 +31,7 @@ use silentmon_proto::rtp::Packet;
 
 pub use encryption::{Encryption, EncryptionDetector};
 pub use entry::Stream;
-pub use payload::{PayloadKind, SeenPayloadType};
+pub use payload::{PayloadKind, SeenPayloadType, Told};
 pub use reports::RtcpFigures;
 pub use sequence::{Freshness, MAX_DROPOUT, MAX_MISORDER, MIN_SEQUENTIAL, SequenceTracker};
 pub use slots::StreamId;

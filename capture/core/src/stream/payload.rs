@@ -1,11 +1,16 @@
 //! What the payload of an RTP packet is: speech, comfort noise or a telephone event (RFC 4733).
 //!
-//! A dynamic payload type is known to carry events when the signalling said so, or by the shape and the course of its
-//! payloads; never by its number, 101 or other.
+//! What a payload type stands for is known from the CTI source, which names the call's codec, from a session
+//! description, which says it of each payload type, and from RFC 3551's table, in that order ([`Told`]). A dynamic one
+//! is known to carry events when the description says so, or by the shape and the course of its payloads; never by its
+//! number, 101 or other.
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::{PayloadType, RtpTimestamp};
 use silentmon_proto::telephone_event::TelephoneEvent;
+
+/// The lowest payload type without a meaning of its own (RFC 3551 section 6).
+const FIRST_DYNAMIC: u8 = 96;
 
 /// What a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +37,31 @@ impl PayloadKind {
     }
 }
 
+/// What others than the packets say of a payload type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Told {
+    /// The codec of the call, as a CTI source names it: whatever its payload type is.
+    pub named: Option<Codec>,
+    /// The codec of this payload type, as a session description has it.
+    pub described: Option<Codec>,
+}
+
+impl Told {
+    /// What a payload type certainly is. A codec that has a static payload type, or one beside events and comfort
+    /// noise, isn't what a description of another one means.
+    fn codec_of(self, payload_type: PayloadType) -> Option<Codec> {
+        let assigned = Codec::from_static_payload_type(payload_type);
+        let named = self
+            .named
+            .filter(|codec| codec.is_dynamic() && assigned == Codec::Unknown);
+        match self.described {
+            Some(described) if described.is_speech() => named.or(Some(described)),
+            Some(described) => Some(described),
+            None => Some(assigned).filter(|codec| *codec != Codec::Unknown),
+        }
+    }
+}
+
 /// What is known of one payload type of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeenPayloadType {
@@ -40,6 +70,7 @@ pub struct SeenPayloadType {
     /// Packets of it, copies included.
     pub packets: u64,
     nature: Nature,
+    named: Option<Codec>,
     event: u8,
     duration: u16,
     timestamp: u32,
@@ -47,27 +78,29 @@ pub struct SeenPayloadType {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
-    /// A static type, or one the signalling described.
+    /// A static type, or one that was described.
     Known(Codec),
     /// Dynamic, and every payload so far was shaped like an event.
     LikeEvents,
     /// Dynamic, and two payloads in succession were one event going on.
     Events,
-    /// Dynamic, and no events.
+    /// Dynamic, and no events: what the CTI source names, if it does.
     Other,
 }
 
 impl SeenPayloadType {
-    /// A payload type seen for the first time; `negotiated` is what the signalling said of it.
-    pub fn new(payload_type: PayloadType, negotiated: Option<Codec>) -> Self {
-        let nature = match negotiated.unwrap_or(Codec::from_static_payload_type(payload_type)) {
-            Codec::Unknown if negotiated.is_none() && payload_type.0 >= 96 => Nature::LikeEvents,
-            codec => Nature::Known(codec),
+    /// A payload type seen for the first time.
+    pub fn new(payload_type: PayloadType, told: Told) -> Self {
+        let nature = match told.codec_of(payload_type) {
+            Some(codec) => Nature::Known(codec),
+            None if payload_type.0 >= FIRST_DYNAMIC => Nature::LikeEvents,
+            None => Nature::Other,
         };
         Self {
             payload_type,
             packets: 0,
             nature,
+            named: told.named,
             event: 0,
             duration: 0,
             timestamp: 0,
@@ -75,21 +108,30 @@ impl SeenPayloadType {
     }
 
     /// The codec, as far as known.
-    pub const fn codec(&self) -> Codec {
+    pub fn codec(&self) -> Codec {
         match self.nature {
             Nature::Known(codec) => codec,
             Nature::Events => Codec::TelephoneEvent,
-            Nature::LikeEvents | Nature::Other => Codec::Unknown,
+            Nature::LikeEvents => Codec::Unknown,
+            Nature::Other => self.otherwise(),
         }
     }
 
-    /// Takes the next payload of this type and says what it is.
-    pub fn handle(&mut self, payload: &[u8], timestamp: RtpTimestamp) -> PayloadKind {
+    fn otherwise(&self) -> Codec {
+        self.named.unwrap_or(Codec::Unknown)
+    }
+
+    /// Takes the next payload of this type, with what is said of the type by now, and says what it is.
+    pub fn handle(&mut self, payload: &[u8], timestamp: RtpTimestamp, told: Told) -> PayloadKind {
         self.packets += 1;
+        self.named = told.named.or(self.named);
+        if told.described.is_some() {
+            self.nature = told.codec_of(self.payload_type).map_or(self.nature, Nature::Known);
+        }
         match self.nature {
             Nature::Known(codec) => Self::kind_of(codec, payload),
             Nature::LikeEvents | Nature::Events => self.follow_event(payload, timestamp),
-            Nature::Other => PayloadKind::Unknown,
+            Nature::Other => Self::kind_of(self.otherwise(), payload),
         }
     }
 
@@ -110,12 +152,12 @@ impl SeenPayloadType {
         let lone = TelephoneEvent::parse(payload).filter(|_| payload.len() == TelephoneEvent::LENGTH);
         let Some(event) = lone else {
             self.nature = Nature::Other;
-            return PayloadKind::Unknown;
+            return Self::kind_of(self.otherwise(), payload);
         };
         let goes_on = self.packets > 1 && self.timestamp == timestamp.0;
         if goes_on && event.event != self.event && self.nature == Nature::LikeEvents {
             self.nature = Nature::Other;
-            return PayloadKind::Unknown;
+            return Self::kind_of(self.otherwise(), payload);
         }
         if goes_on && event.duration >= self.duration {
             self.nature = Nature::Events;
@@ -132,7 +174,7 @@ mod tests {
     use super::*;
 
     fn dynamic() -> SeenPayloadType {
-        SeenPayloadType::new(PayloadType(101), None)
+        SeenPayloadType::new(PayloadType(101), Told::default())
     }
 
     fn digit(event: u8, flags: u8, duration: u16) -> [u8; 4] {
@@ -143,49 +185,126 @@ mod tests {
     #[test]
     fn events_are_recognised_by_their_course_and_held_from_the_first_packet() {
         let mut seen = dynamic();
-        let first = seen.handle(&digit(5, 10, 160), RtpTimestamp(800));
+        let first = seen.handle(&digit(5, 10, 160), RtpTimestamp(800), Told::default());
         assert!(matches!(first, PayloadKind::TelephoneEvent(event) if event.event == 5));
         assert_eq!(seen.codec(), Codec::Unknown);
-        seen.handle(&digit(5, 10, 320), RtpTimestamp(800));
+        seen.handle(&digit(5, 10, 320), RtpTimestamp(800), Told::default());
         assert_eq!(seen.codec(), Codec::TelephoneEvent);
-        seen.handle(&digit(6, 10, 160), RtpTimestamp(2000));
+        seen.handle(&digit(6, 10, 160), RtpTimestamp(2000), Told::default());
         assert_eq!(seen.codec(), Codec::TelephoneEvent);
     }
 
     #[test]
     fn payload_type_101_with_speech_in_it_is_no_event() {
         let mut seen = dynamic();
-        assert_eq!(seen.handle(&[0x55; 160], RtpTimestamp(0)), PayloadKind::Unknown);
-        assert_eq!(seen.handle(&digit(5, 10, 160), RtpTimestamp(160)), PayloadKind::Unknown);
+        assert_eq!(
+            seen.handle(&[0x55; 160], RtpTimestamp(0), Told::default()),
+            PayloadKind::Unknown
+        );
+        assert_eq!(
+            seen.handle(&digit(5, 10, 160), RtpTimestamp(160), Told::default()),
+            PayloadKind::Unknown
+        );
     }
 
     #[test]
     fn another_event_under_the_same_timestamp_is_no_event() {
         let mut seen = dynamic();
-        seen.handle(&digit(5, 10, 160), RtpTimestamp(0));
-        assert_eq!(seen.handle(&digit(77, 33, 9), RtpTimestamp(0)), PayloadKind::Unknown);
+        seen.handle(&digit(5, 10, 160), RtpTimestamp(0), Told::default());
+        assert_eq!(
+            seen.handle(&digit(77, 33, 9), RtpTimestamp(0), Told::default()),
+            PayloadKind::Unknown
+        );
         assert_eq!(seen.codec(), Codec::Unknown);
+    }
+
+    fn described(codec: Codec) -> Told {
+        Told {
+            described: Some(codec),
+            named: None,
+        }
+    }
+
+    fn named(codec: Codec) -> Told {
+        Told {
+            named: Some(codec),
+            described: None,
+        }
+    }
+
+    /// What a payload of 40 bytes counts as.
+    fn kind(number: u8, told: Told) -> Codec {
+        let mut seen = SeenPayloadType::new(PayloadType(number), told);
+        seen.handle(&[7; 40], RtpTimestamp(0), told).codec()
+    }
+
+    #[test]
+    fn the_cti_source_goes_before_the_description_and_that_before_the_table() {
+        let both = |named, described| Told {
+            named: Some(named),
+            described: Some(described),
+        };
+        assert_eq!(kind(96, both(Codec::Opus, Codec::Ilbc)), Codec::Opus);
+        assert_eq!(kind(96, described(Codec::Ilbc)), Codec::Ilbc);
+        assert_eq!(kind(96, named(Codec::Pcmu)), Codec::Pcmu);
+        assert_eq!(kind(25, named(Codec::L16At16000)), Codec::L16At16000);
+        assert_eq!(kind(8, described(Codec::G722)), Codec::G722);
+        assert_eq!(kind(8, Told::default()), Codec::Pcma);
+    }
+
+    #[test]
+    fn a_named_codec_means_no_payload_type_that_is_certainly_another() {
+        let both = |named, described| Told {
+            named: Some(named),
+            described: Some(described),
+        };
+        assert_eq!(kind(8, named(Codec::Opus)), Codec::Pcma);
+        assert_eq!(kind(96, both(Codec::Pcmu, Codec::Opus)), Codec::Opus);
+        assert_eq!(kind(13, both(Codec::Opus, Codec::Cn)), Codec::Cn);
+    }
+
+    #[test]
+    fn a_digit_is_one_whatever_codec_is_named() {
+        let mut seen = SeenPayloadType::new(PayloadType(101), named(Codec::Pcmu));
+        let first = seen.handle(&digit(5, 10, 160), RtpTimestamp(0), named(Codec::Pcmu));
+        assert!(matches!(first, PayloadKind::TelephoneEvent(_)));
+    }
+
+    #[test]
+    fn what_is_told_late_counts_from_then_on() {
+        let mut seen = dynamic();
+        let mut next = |told| seen.handle(&[7; 40], RtpTimestamp(0), told);
+        assert_eq!(next(Told::default()), PayloadKind::Unknown);
+        assert_eq!(next(named(Codec::Opus)), PayloadKind::Speech(Codec::Opus));
+        assert_eq!(next(Told::default()), PayloadKind::Speech(Codec::Opus));
+        assert_eq!(next(described(Codec::Ilbc)), PayloadKind::Speech(Codec::Ilbc));
     }
 
     #[test]
     fn the_signalling_has_the_first_word() {
-        let mut speech = SeenPayloadType::new(PayloadType(101), Some(Codec::G722));
+        let mut speech = SeenPayloadType::new(PayloadType(101), described(Codec::G722));
         assert_eq!(
-            speech.handle(&digit(1, 10, 160), RtpTimestamp(0)),
+            speech.handle(&digit(1, 10, 160), RtpTimestamp(0), described(Codec::G722)),
             PayloadKind::Speech(Codec::G722)
         );
-        let mut events = SeenPayloadType::new(PayloadType(96), Some(Codec::TelephoneEvent));
-        events.handle(&digit(1, 10, 160), RtpTimestamp(0));
+        let mut events = SeenPayloadType::new(PayloadType(96), described(Codec::TelephoneEvent));
+        events.handle(&digit(1, 10, 160), RtpTimestamp(0), Told::default());
         assert_eq!(events.codec(), Codec::TelephoneEvent);
     }
 
     #[test]
     fn both_comfort_noise_types_are_silence_and_an_unassigned_type_is_unknown() {
         for number in [13, 19] {
-            let mut seen = SeenPayloadType::new(PayloadType(number), None);
-            assert_eq!(seen.handle(&[60], RtpTimestamp(0)), PayloadKind::ComfortNoise);
+            let mut seen = SeenPayloadType::new(PayloadType(number), Told::default());
+            assert_eq!(
+                seen.handle(&[60], RtpTimestamp(0), Told::default()),
+                PayloadKind::ComfortNoise
+            );
         }
-        let mut seen = SeenPayloadType::new(PayloadType(23), None);
-        assert_eq!(seen.handle(&digit(1, 10, 160), RtpTimestamp(0)), PayloadKind::Unknown);
+        let mut seen = SeenPayloadType::new(PayloadType(23), Told::default());
+        assert_eq!(
+            seen.handle(&digit(1, 10, 160), RtpTimestamp(0), Told::default()),
+            PayloadKind::Unknown
+        );
     }
 }

@@ -7,13 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use silentmon_proto::frame::{Datagram, VlanStack};
-use silentmon_proto::ids::MediaAddress;
+use silentmon_proto::ids::{MediaAddress, PayloadType};
 use silentmon_proto::rtp::Packet;
 use silentmon_proto::time::Instant;
 
 use super::demux::{Carried, carried};
 use super::entry::{Incoming, Stream, Taken};
 use super::neighbours::{NeighbourCache, Neighbours};
+use super::payload::Told;
 use super::recent::Fingerprint;
 use super::signalling::Announcements;
 use super::slots::{Slots, StreamId};
@@ -76,8 +77,19 @@ impl StreamTable {
 
     /// Takes a datagram and says what it is. Its capture time is the table's clock.
     pub fn handle_datagram<'a>(&mut self, datagram: &Datagram<'a>, evidence: Evidence) -> Arrival<'a> {
+        self.handle_told(datagram, evidence, |_| Told::default())
+    }
+
+    /// Takes a datagram like [`Self::handle_datagram`]; `told` says what others than the signalling among the datagrams
+    /// tell of a payload type.
+    pub fn handle_told<'a>(
+        &mut self,
+        datagram: &Datagram<'a>,
+        evidence: Evidence,
+        told: impl Fn(PayloadType) -> Told,
+    ) -> Arrival<'a> {
         match carried(datagram.payload) {
-            Carried::Rtp(packet) => self.handle_rtp(datagram, packet, evidence),
+            Carried::Rtp(packet) => self.handle_rtp(datagram, packet, evidence, told(packet.payload_type)),
             Carried::Rtcp(bytes) => self.handle_rtcp(datagram, bytes),
             Carried::Stun => {
                 self.note_neighbour(datagram, Neighbours::STUN);
@@ -180,7 +192,13 @@ impl StreamTable {
             .filter_map(|&(_, _, id)| Some((id, self.stream(id)?)))
     }
 
-    fn handle_rtp<'a>(&mut self, datagram: &Datagram<'a>, packet: Packet<'a>, evidence: Evidence) -> Arrival<'a> {
+    fn handle_rtp<'a>(
+        &mut self,
+        datagram: &Datagram<'a>,
+        packet: Packet<'a>,
+        evidence: Evidence,
+        told: Told,
+    ) -> Arrival<'a> {
         let key = StreamKey {
             vlan: datagram.vlan,
             source: datagram.source,
@@ -197,10 +215,13 @@ impl StreamTable {
             packet: &packet,
             print: Fingerprint::of(&packet),
             truncated: datagram.truncated,
-            negotiated: self
-                .announcements
-                .as_ref()
-                .and_then(|announced| announced.codec(key.destination, packet.payload_type)),
+            told: Told {
+                described: told.described.or_else(|| {
+                    let announced = self.announcements.as_ref()?;
+                    announced.codec(key.destination, packet.payload_type)
+                }),
+                ..told
+            },
         };
         let found = match self.find(&key) {
             Some(slot) => slot,

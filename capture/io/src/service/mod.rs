@@ -178,7 +178,11 @@ impl Service {
         for datagram in batch.datagrams() {
             self.script.begin(batch.round(), datagram.captured);
             self.run_script(datagram.captured);
-            self.engine.handle_datagram(&datagram);
+            let resolver = &self.resolver;
+            self.engine.handle_datagram(&datagram, |payload_type| {
+                let at = |address| resolver.codec(address, payload_type);
+                at(datagram.destination).or_else(|| at(datagram.source))
+            });
         }
         self.capture.recycle(batch);
     }

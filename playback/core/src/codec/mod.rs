@@ -2,7 +2,42 @@
 
 use std::fmt::Debug;
 
+use silentmon_proto::codec::Codec;
 use thiserror::Error;
+
+pub mod comfort_noise;
+pub mod g711;
+pub mod g722;
+pub mod gsm;
+pub mod l16;
+pub mod opus;
+
+use crate::g711::Law;
+
+/// A new decoder of a codec: of each that [is built in](Codec::is_built_in), and of no other. Comfort noise and
+/// telephone events aren't decoded: see [`comfort_noise::ComfortNoise`].
+pub fn decoder(codec: Codec) -> Option<Box<dyn Decoder>> {
+    Some(match codec {
+        Codec::Pcmu => Box::new(g711::G711::new(Law::Mu)),
+        Codec::Pcma => Box::new(g711::G711::new(Law::A)),
+        Codec::G722 => Box::new(g722::G722::new(g722::Mode::Sound64)),
+        Codec::Gsm => Box::new(gsm::Gsm::new()),
+        Codec::Opus => Box::new(opus::Opus::new()?),
+        Codec::L16At8000 | Codec::L16At16000 | Codec::L16At44100 | Codec::L16At48000 => {
+            Box::new(l16::L16::mono(codec.clock_rate()))
+        }
+        Codec::L16At44100Stereo => Box::new(l16::L16::stereo(codec.clock_rate())),
+        Codec::G723
+        | Codec::G728
+        | Codec::G729
+        | Codec::Ilbc
+        | Codec::Cn
+        | Codec::TelephoneEvent
+        | Codec::Unknown => {
+            return None;
+        }
+    })
+}
 
 /// A payload that its codec can't read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -58,4 +93,15 @@ pub trait Decoder: Debug + Send {
 
     /// Forgets all payloads before: the stream begins anew.
     fn reset(&mut self);
+}
+
+/// Whether the samples of a payload have the places they need.
+fn fits(payload: &[u8], samples: usize, out: &[f32]) -> Result<(), BadPayload> {
+    if out.len() == samples {
+        return Ok(());
+    }
+    Err(BadPayload {
+        expected: "as many samples as there are places for",
+        found: payload.len(),
+    })
 }

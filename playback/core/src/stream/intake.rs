@@ -1,6 +1,7 @@
 //! Packets in: their place, what they say about the network, and the samples they hold.
 
 use crate::codec::Gap;
+use crate::codec::comfort_noise::ComfortNoise;
 use crate::delay::target::Target;
 use crate::sequence::{Numbered, Order};
 use crate::units::{count, span};
@@ -108,7 +109,8 @@ impl Stream {
         let newest = self.spans.newest().is_none_or(|newest| newest.sequence < span.sequence);
         self.remember(span, false);
         if newest {
-            self.silent_from = Some((start, 0.0));
+            let noise = ComfortNoise::parse(packet.payload).filter(|noise| !noise.is_inaudible());
+            self.silent_from = Some((start, noise.map_or(0.0, ComfortNoise::effective_value)));
         }
     }
 

@@ -15,7 +15,7 @@ mod ring;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::Ssrc;
 
-use crate::codec::Decoder;
+use crate::codec::{self, Decoder};
 use crate::conceal::Concealer;
 use crate::delay::baseline::Baseline;
 use crate::delay::drift::Drift;
@@ -193,7 +193,7 @@ impl Stream {
     /// Takes the decoder of a codec, and the memory that its rate needs.
     fn decode_with(&mut self, codec: Codec) -> bool {
         if self.decodes != codec {
-            let Some(decoder) = crate::decoder::decoder(codec) else {
+            let Some(decoder) = codec::decoder(codec) else {
                 return false;
             };
             self.set_rate(decoder.sample_rate().max(1));
@@ -237,7 +237,7 @@ impl Stream {
         if self.codec == codec {
             return true;
         }
-        let Some(decoder) = crate::decoder::decoder(codec) else {
+        let Some(decoder) = codec::decoder(codec) else {
             return false;
         };
         let alike = codec.clock_rate() == self.clock_rate

@@ -74,9 +74,11 @@ impl Stream {
         self.heard = true;
         self.ring.read(self.cursor, out);
         if self.gap.take().is_some() {
+            // Only now it is certain that the sound didn't just end.
+            self.played.concealed += self.nanos(span(self.starved));
             self.resumed = 0;
-            self.starved = 0;
         }
+        self.starved = 0;
         if self.resumed < self.fade_length() && self.concealment == Concealment::Concealed {
             self.concealer.resume(out);
             self.resumed += out.len();
@@ -124,7 +126,6 @@ impl Stream {
         }
         self.gap.get_or_insert(self.cursor);
         self.starved += out.len();
-        self.played.concealed += self.nanos(span(out.len()));
         if self.concealment == Concealment::None || self.has_starved(GIVEN_UP_PER_SECOND) {
             out.fill(0.0);
             return self.concealer.silent(out.len());

@@ -3,18 +3,21 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::{
     AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, LinkUpdate, MediaStarted, MediaStopped,
 };
 use silentmon_proto::frame::{Datagram, VlanStack};
-use silentmon_proto::ids::{CallId, Leg, SessionId};
+use silentmon_proto::ids::{CallId, Leg, PayloadType, SessionId};
 use silentmon_proto::reason::Code;
 use silentmon_proto::relay::{AudioHeader, AudioKind, ClientMessage, OutputKind, ServerMessage, SessionStatus};
 use silentmon_proto::time::Instant;
 
+mod codecs;
 mod following;
 mod links;
 mod listening;
+mod losing;
 mod resolving;
 mod sessions;
 mod signalling;
@@ -35,6 +38,8 @@ struct House {
     fresh_id: u64,
     fresh_sequence: u16,
     journal_works: bool,
+    /// What the signalling says of a payload type.
+    described: Option<(PayloadType, Codec)>,
     sent: Vec<Transmit>,
     events: Vec<EngineEvent>,
 }
@@ -70,6 +75,7 @@ impl House {
             fresh_id: 0,
             fresh_sequence: 0,
             journal_works: true,
+            described: None,
             sent: Vec::new(),
             events: Vec::new(),
         };
@@ -258,7 +264,10 @@ impl House {
             last_frame: Some(self.now),
             dropped: 0,
         });
-        self.engine.handle_datagram(&datagram);
+        let described = self.described;
+        self.engine.handle_datagram(&datagram, |payload_type| {
+            described.filter(|(number, _)| *number == payload_type).map(|(_, codec)| codec)
+        });
         self.collect();
     }
 

@@ -48,7 +48,7 @@ impl MediaPayloadType {
             Self::G723_1 => "G723",
             Self::G728 => "G728",
             Self::G729 | Self::G729_ANNEX_A | Self::G729_ANNEX_B | Self::G729_ANNEX_A_AND_B => "G729",
-            Self::WIDEBAND_256K => "L16",
+            Self::WIDEBAND_256K => "L16/16000",
             Self::G722_1_32K | Self::G722_1_24K => "G7221",
             Self::G726_32K => "G726-32",
             Self::G726_24K => "G726-24",

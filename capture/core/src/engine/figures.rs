@@ -1,0 +1,104 @@
+//! Figures of the whole server for its metrics: nothing in them names a person.
+
+use silentmon_proto::ids::{Leg, LinkName};
+use silentmon_proto::quality::{Histogram, MOS_BOUNDS};
+use silentmon_proto::reason::Code;
+use silentmon_proto::relay::LegStatus;
+
+use super::Engine;
+use crate::session::MonitorSession;
+
+/// How the server stands, and what it did since its start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineFigures {
+    /// Sessions that run.
+    pub sessions: usize,
+    /// Sessions started since the server's start.
+    pub sessions_started: u64,
+    /// Sessions refused since the server's start.
+    pub sessions_refused: u64,
+    /// Supervisors' connections.
+    pub connections: usize,
+    /// Agents known.
+    pub agents: usize,
+    /// Streams of agents' phones kept.
+    pub streams: usize,
+    /// CTI links, and why they bring no events.
+    pub links: Vec<(LinkName, Option<Code>)>,
+    /// Both legs over all sessions: agent, customer.
+    pub legs: [LegFigures; 2],
+}
+
+/// One leg over all sessions, those that are over included.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LegFigures {
+    /// Counts; what isn't a number is left out.
+    pub counts: LegStatus,
+    /// Scores of the call, one for each session that is over.
+    pub mos: Histogram,
+}
+
+impl Default for LegFigures {
+    fn default() -> Self {
+        Self {
+            counts: LegStatus::default(),
+            mos: Histogram::new(MOS_BOUNDS),
+        }
+    }
+}
+
+impl LegFigures {
+    fn add(&mut self, status: &LegStatus) {
+        let counts = &mut self.counts;
+        counts.captured += status.captured;
+        counts.duplicates += status.duplicates;
+        counts.lost_in_call += status.lost_in_call;
+        counts.lost_in_mirror += status.lost_in_mirror;
+        counts.relayed += status.relayed;
+        counts.shed += status.shed;
+        counts.suppressed += status.suppressed;
+    }
+}
+
+/// What is left of sessions that are over.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub(super) started: u64,
+    pub(super) refused: u64,
+    legs: [LegFigures; 2],
+}
+
+impl Past {
+    /// Takes a session that is over.
+    pub(super) fn take(&mut self, session: &MonitorSession) {
+        for (figures, status) in self.legs.iter_mut().zip(session.leg_status()) {
+            figures.add(&status);
+            if let Some(mos) = status.quality.and_then(|quality| quality.figures().mos) {
+                figures.mos.observe(mos);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Figures for metrics.
+    pub fn figures(&self) -> EngineFigures {
+        let mut legs = self.past.legs.clone();
+        for session in self.sessions.values() {
+            let status = session.leg_status();
+            for leg in Leg::BOTH {
+                legs[leg.index()].add(&status[leg.index()]);
+            }
+        }
+        EngineFigures {
+            sessions: self.sessions.len(),
+            sessions_started: self.past.started,
+            sessions_refused: self.past.refused,
+            connections: self.connections.len(),
+            agents: self.directory.agents().count(),
+            streams: self.streams.len(),
+            links: self.links.states(),
+            legs,
+        }
+    }
+}
