@@ -21,7 +21,7 @@ pub struct Summary {
     pub calls: Vec<CallId>,
     /// From the start of the command to the first sample.
     pub time_to_first_audio_ms: Option<u64>,
-    /// How long packets waited here before they were played.
+    /// How long packets waited here before they were heard, the sound card included.
     pub delay_ms: DelaySummary,
     /// Each leg.
     pub legs: Legs,
@@ -84,6 +84,8 @@ pub struct Heard {
     pub status: [LegStatus; 2],
     /// What the player said of each leg: agent, customer.
     pub reports: [LegReport; 2],
+    /// From the player to the ear, as the output said last.
+    pub output_delay: Duration,
     /// From the start of the command to the first sample.
     pub time_to_first_audio: Option<Duration>,
     /// Why there was sound, or none, at the end.
@@ -100,8 +102,8 @@ impl Summary {
             audible_s: (audible.as_secs_f64() * 10.0).round() / 10.0,
             time_to_first_audio_ms: heard.time_to_first_audio.map(milliseconds),
             delay_ms: DelaySummary {
-                mean: milliseconds(agent.delay.mean.max(customer.delay.mean)),
-                p95: milliseconds(agent.delay.p95.max(customer.delay.p95)),
+                mean: milliseconds(agent.delay.mean.max(customer.delay.mean) + heard.output_delay),
+                p95: milliseconds(agent.delay.p95.max(customer.delay.p95) + heard.output_delay),
             },
             legs: Legs {
                 agent: leg(agent, agent_status),

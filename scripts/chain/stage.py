@@ -77,7 +77,7 @@ def from_mu_law(byte):
 
 
 class VirtualCard:
-    """A clocked ALSA card (reference material, see `dependencies` of the scripts) that writes what was heard."""
+    """A clocked ALSA card of the reference material that writes what was heard."""
 
     def __init__(self, folder, rate, ppm):
         source = shared() / "bench/audio/vcard/vcard.c"
@@ -173,7 +173,7 @@ class Stage:
         return self.inside(
             self.server, self.silentmon, "listen", "4711", "--server", f"127.0.0.1:{self.port}",
             "--identity", "anna-identity.pem", "--ca", "ca.pem", "--output", "alsa:vcard", "--for", seconds, "--json", *more,
-            env={**card.environment, "RUST_LOG": os.environ.get("RUST_LOG", "info,silentmon_playback_io=debug")},
+            env={**card.environment, "SILENTMON_LOG": os.environ.get("SILENTMON_LOG", "info,silentmon_playback_io=debug")},
             stdout=subprocess.PIPE, stderr=(self.folder / "listen.log").open("w"), text=True)
 
     def presets(self):

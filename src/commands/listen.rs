@@ -279,6 +279,7 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
     if let Ok(result) = tokio::time::timeout(STOP_LIMIT, ended).await {
         result?;
     }
+    let output_delay = sink.as_ref().map_or(Duration::ZERO, Sink::delay);
     if let Some(sink) = sink {
         // What was captured until the end is still to be played.
         tokio::time::sleep(listener.buffered().min(STOP_LIMIT)).await;
@@ -286,7 +287,7 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
     }
     let reports = listener.reports();
     listener.close().await;
-    Ok(session.sum_up(&reports))
+    Ok(session.sum_up(&reports, output_delay))
 }
 
 /// When listening ends by itself.
@@ -410,7 +411,7 @@ impl Session {
         self.reason = status.reason;
     }
 
-    fn sum_up(self, reports: &[LegReport; 2]) -> Summary {
+    fn sum_up(self, reports: &[LegReport; 2], output_delay: Duration) -> Summary {
         let first = reports.iter().filter_map(|report| report.first_audio).min();
         Summary::of(Heard {
             agent: self.agent,
@@ -418,6 +419,7 @@ impl Session {
             calls: self.calls,
             status: self.status,
             reports: *reports,
+            output_delay,
             time_to_first_audio: first.map(|first| first - self.begun),
             reason: self.reason,
         })

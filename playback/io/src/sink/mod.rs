@@ -245,7 +245,15 @@ impl Sink {
 
     /// Closes the output and completes the file. Waits some milliseconds for the thread.
     pub fn close(mut self) -> SinkSummary {
-        self.feeder.stop()
+        let delay = self.delay();
+        let summary = self.feeder.stop();
+        let SinkSummary {
+            frames,
+            underrun_frames,
+            losses,
+        } = summary;
+        tracing::info!(frames, underrun_frames, losses, ?delay, "output closed");
+        summary
     }
 }
 
