@@ -379,7 +379,7 @@ impl House {
         match self.strategy {
             Strategy::Nothing | Strategy::Copies(_) => {}
             Strategy::Requests | Strategy::Chosen => {
-                let _ = self.repair.handle_packet(self.now, header);
+                self.repair.handle_packet(self.now, header);
                 self.wake();
             }
         }

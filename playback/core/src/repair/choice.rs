@@ -111,11 +111,9 @@ pub fn choose(path: &Path, longest: Duration, copies: bool) -> Plan {
     if !copies {
         return best_request.unwrap_or(Plan::NOTHING);
     }
-    let distances = 1..=MOST_COPY_DISTANCE;
     let copies = || {
-        let plans = distances
-            .clone()
-            .flat_map(|distance| (0..=MOST_TRIES).map(move |tries| path.plan(distance, tries)));
+        let distances = (1..=MOST_COPY_DISTANCE).take_while(|&distance| path.plan(distance, 0).delay <= longest);
+        let plans = distances.flat_map(|distance| (0..=MOST_TRIES).map(move |tries| path.plan(distance, tries)));
         plans.filter(in_time)
     };
     let enough = copies()
