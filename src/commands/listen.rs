@@ -78,7 +78,9 @@ impl DelayArgs {
         PlayoutSettings {
             preset: self.preset.unwrap_or(usual.preset),
             min_delay,
-            max_delay: self.max_delay_ms.map_or(usual.max_delay.max(min_delay), Duration::from_millis),
+            max_delay: self
+                .max_delay_ms
+                .map_or(usual.max_delay.max(min_delay), Duration::from_millis),
             ..usual
         }
     }

@@ -69,7 +69,8 @@ export class Player {
         if (this.expected !== null) this.counters.lost += (sequence - this.expected) >>> 0;
         this.expected = (sequence + 1) >>> 0;
         if (this.sampleRate !== sampleRate) this.prepare(sampleRate);
-        this.node?.port.postMessage(new Int16Array(buffer, HEADER));
+        // What came before the browser plays would only be late.
+        if (this.context?.state === "running") this.node.port.postMessage(new Int16Array(buffer, HEADER));
     }
 
     // One context a sample rate: the browser converts to the card's, with its better filter.

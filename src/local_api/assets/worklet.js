@@ -1,5 +1,6 @@
 // Plays 16-bit stereo frames in the browser's audio thread: a ring with a depth to start from, silence where it runs
-// dry, and a read position that gives way by 0.1 % to keep the depth where the clocks of sender and browser differ.
+// dry, and a read position that gives way by 0.1 % to keep the depth where the clocks of sender and browser differ (1 % where
+// too much waits).
 
 const CAPACITY = 1 << 16;
 const REPORT_EVERY = 0.25; // seconds
@@ -9,8 +10,8 @@ class Ring extends AudioWorkletProcessor {
     constructor(options) {
         super();
         const seconds = options.processorOptions.depth;
-        this.target = Math.round(seconds * sampleRate);
-        this.most = this.target * 4;
+        this.target = Math.min(Math.round(seconds * sampleRate), CAPACITY / 4);
+        this.most = Math.min(this.target * 4, CAPACITY / 2);
         this.left = new Float32Array(CAPACITY);
         this.right = new Float32Array(CAPACITY);
         this.written = 0;
@@ -70,7 +71,8 @@ class Ring extends AudioWorkletProcessor {
         this.mean += (depth - this.mean) / 500;
         const excess = this.mean - this.target;
         if (Math.abs(excess) > this.target / 3) {
-            this.step = excess > 0 ? 1.001 : 0.999;
+            const share = Math.abs(excess) > this.target ? 0.01 : 0.001;
+            this.step = excess > 0 ? 1 + share : 1 - share;
         } else if (Math.abs(excess) < this.target / 10 && this.step !== 1) {
             this.step = 1;
             this.position = Math.round(this.position);

@@ -13,7 +13,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 /// How long Chromium may take to start, or to answer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A running browser with at most one page, ended when dropped.
+/// A running browser of which one page is looked at, ended when dropped.
 pub struct Browser {
     child: Child,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -51,8 +51,9 @@ impl Browser {
         })
     }
 
-    /// Opens a page.
+    /// Opens another page.
     pub async fn open(&mut self, url: &str) {
+        self.page = None;
         let target = self.command("Target.createTarget", json!({ "url": url })).await;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let attached = self.command("Target.attachToTarget", attach).await;

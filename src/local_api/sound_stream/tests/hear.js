@@ -2,11 +2,11 @@
 (async () => {
     const { Player } = await import("/v1/audio/player.js");
     const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-    const player = new Player({ token: "secret", depth: 0.25 });
+    const player = new Player({ token: "secret", depth: 0.3 });
     await player.start();
     for (let tries = 0; tries < 100 && !player.node; tries++) await sleep(50);
     const analyser = player.context.createAnalyser();
-    analyser.fftSize = 4096;
+    analyser.fftSize = 16384;
     player.node.connect(analyser);
     await sleep(2500);
     const spectrum = new Float32Array(analyser.frequencyBinCount);

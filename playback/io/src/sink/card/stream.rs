@@ -31,6 +31,8 @@ const ORDINARY_PERIODS: [u32; 3] = [10, 20, 40];
 const RATES: RangeInclusive<u32> = SAMPLE_RATE..=96_000;
 /// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long.
 const TICKS_PER_SECOND: u32 = 400;
+/// More than any card takes at once.
+const RING_SECONDS: usize = 2;
 /// A card whose callback doesn't come for this long is lost.
 const STALLED: Duration = Duration::from_secs(1);
 /// How long opening may take where the system lets that be said.
@@ -97,7 +99,7 @@ impl CardStream {
             sample_rate,
             buffer_size: buffer_size(period, sample_rate, supported),
         };
-        let (ring, consumer) = RingBuffer::new(sample_rate as usize);
+        let (ring, consumer) = RingBuffer::new(sample_rate as usize * RING_SECONDS);
         let health = Health::default();
         let callback = Callback::new(consumer, health.meter.clone(), config.channels, sample_rate);
         let stream = build(device, config, supported.sample_format(), callback, &health)?;
@@ -149,6 +151,7 @@ impl CardStream {
     pub(super) fn feed(&mut self, player: &SharedPlayer) -> Result<(), String> {
         let longest = self.observe()?;
         let wanted = self.lead.due(clock::now()) as usize * longest as usize;
+        let wanted = wanted.min(self.ring.buffer().capacity());
         if self.waiting() >= wanted {
             return Ok(());
         }
@@ -202,7 +205,7 @@ impl CardStream {
         }
         self.frames += length as u64;
         for frame in tick {
-            // The ring holds a second; what doesn't fit has nowhere to go.
+            // Never more than there is room for, see `feed`.
             self.written += u64::from(self.ring.push(*frame).is_ok());
         }
     }
