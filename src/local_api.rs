@@ -22,6 +22,9 @@ use silentmon_proto::relay::{AgentRow, SuperviseAction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::playback::MetricsPage;
+use crate::quality::LegQuality;
+
 /// What a local program wants of the playback service.
 #[derive(Debug)]
 pub enum Wish {
@@ -64,6 +67,17 @@ pub struct PlaybackStatus {
     pub session: Option<String>,
     /// What can be asked for besides listening; nothing where the CTI link can't do it.
     pub controls: Vec<SuperviseAction>,
+    /// How good what is heard is; once a second.
+    pub quality: Option<Quality>,
+}
+
+/// The quality of both legs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quality {
+    /// What the agent says.
+    pub agent: LegQuality,
+    /// What the customer says.
+    pub customer: LegQuality,
 }
 
 /// What the interface is connected to.
@@ -75,6 +89,8 @@ pub struct LocalApi {
     pub status: watch::Receiver<PlaybackStatus>,
     /// The agents, as the server told them.
     pub agents: watch::Receiver<Vec<AgentRow>>,
+    /// Figures for Prometheus.
+    pub metrics: MetricsPage,
 }
 
 #[derive(Clone)]
@@ -159,6 +175,7 @@ fn routes(token: String, api: LocalApi) -> Router {
         .route("/v1/agents", get(agents))
         .route("/v1/listen", post(listen).delete(stop))
         .route("/v1/sessions/{id}/supervise", post(supervise))
+        .route("/metrics", get(metrics))
         .with_state(api)
         .layer(middleware::from_fn_with_state(guard, admit))
 }
@@ -216,6 +233,10 @@ async fn status(State(api): State<LocalApi>) -> Json<PlaybackStatus> {
 
 async fn agents(State(api): State<LocalApi>) -> Json<Vec<AgentRow>> {
     Json(api.agents.borrow().clone())
+}
+
+async fn metrics(State(api): State<LocalApi>) -> Response {
+    api.metrics.answer()
 }
 
 async fn listen(State(api): State<LocalApi>, Json(request): Json<ListenRequest>) -> StatusCode {
