@@ -12,7 +12,11 @@ mod keyboard;
 mod listening;
 #[cfg(feature = "playback")]
 mod local_api;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod metrics;
 mod output;
+#[cfg(feature = "playback")]
+mod quality;
 #[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
