@@ -12,6 +12,8 @@ SHORT = {
 WIDTH, HEIGHT, LEFT, TOP, COLUMNS = 230, 170, 34, 26, 5
 FASTEST, SLOWEST = 2.0, 3000.0
 TICKS = (3, 10, 30, 100, 300, 1000)
+# Names of neighbours stand at different heights.
+NAMES_AT = (9, 17, 25)
 LOWEST, HIGHEST = 1.0, 4.6
 STYLE = (
     "text{font:10px sans-serif;fill:#333}.title{font:bold 11px sans-serif}.other{font-size:8px;fill:#777}"
@@ -47,10 +49,10 @@ def field(condition, row):
     for mos in (1, 2, 3, 4):
         y = y_of(mos)
         parts += [f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - 12}"/>', text(LEFT - 8, y + 3, f"{mos}")]
-    for player in OTHERS:
-        if heard(row.get(player)):
-            x, y = x_of(row[player]["delay_mean"]), y_of(row[player]["mos"])
-            parts += [f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>', text(x, y + 10, SHORT[player], "other")]
+    others = sorted((row[player]["delay_mean"], row[player]["mos"], player) for player in OTHERS if heard(row.get(player)))
+    for number, (delay, mos, player) in enumerate(others):
+        x, y, beside = x_of(delay), y_of(mos), NAMES_AT[number % len(NAMES_AT)]
+        parts += [f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2"/>', text(x, y + beside, SHORT[player], "other")]
     for names, line, mark in ((WHOLE, "wline", "whole"), (ENGINE, "eline", "engine")):
         places = [(x_of(row[name]["delay_mean"]), y_of(row[name]["mos"])) for name in names if heard(row.get(name))]
         if places:
