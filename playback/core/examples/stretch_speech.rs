@@ -15,6 +15,8 @@ use std::error::Error;
 use silentmon_playback_core::stretch::Stretcher;
 
 const TICK: usize = 40;
+/// What is too short to be said again: 2.5 ms.
+const LEAST: usize = 20;
 /// What the stretcher is shown of the past and of what waits: 40 ms.
 const SHOWN: usize = 320;
 const FULL_SCALE: f32 = 32768.0;
@@ -44,7 +46,7 @@ fn play(speech: &[f32], rest: usize) -> Vec<f32> {
     let (mut changes, mut moved) = (0_usize, 0);
     while let Some(input) = speech.get(at..at + SHOWN) {
         let short = at.saturating_sub(played.len());
-        let scaled = if short > 0 {
+        let scaled = if short >= LEAST {
             stretcher.lengthen(&played[played.len() - SHOWN..], input, short, &mut room)
         } else if rested >= rest && played.len() >= SHOWN {
             stretcher.shorten(input, SHOWN, &mut room)

@@ -13,9 +13,9 @@ const NOISE: f32 = 0.3;
 const NOISE_STRETCH: f32 = 120.0;
 /// What remains of a step at the edge after each sample at 8000 samples per second.
 const STEP_DECAY: f32 = 0.6;
-/// At full volume so long, then fading to silence over so long: 10 and 375 ms at 8000 samples per second.
+/// At full volume so long, then fading to silence over so long: 10 and 275 ms at 8000 samples per second.
 const FULL: f32 = 80.0;
-const FADE: f32 = 3000.0;
+const FADE: f32 = 2200.0;
 /// How much volume noise loses within 10 ms.
 const NOISE_LOSS: f32 = 0.2;
 const NOISE_LOSS_SPAN: f32 = 80.0;
