@@ -128,8 +128,8 @@ impl Stream {
             phase: Phase::Idle,
             played: Played::default(),
             heard: false,
-            decoder: None,
-            decodes: Codec::Unknown,
+            decoder: codec::decoder(Codec::Pcmu),
+            decodes: Codec::Pcmu,
             clock_rate: rate,
             rate,
             output_rate: settings.sample_rate,
@@ -311,7 +311,11 @@ impl Stream {
         if self.phase == Phase::Idle {
             return 0.0;
         }
-        let end = self.ring.end().max(self.queue.end().unwrap_or(i64::MIN)).max(self.cursor);
+        let end = self
+            .ring
+            .end()
+            .max(self.queue.end().unwrap_or(i64::MIN))
+            .max(self.cursor);
         (self.seconds(end) - self.playing_at()).max(0.0)
     }
 }
