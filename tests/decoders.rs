@@ -22,7 +22,7 @@ struct Heard {
     stream: StreamId,
     ssrc: Ssrc,
     payload_type: PayloadType,
-    sequence: i64,
+    sequence: u64,
     codec: Codec,
     payload: Vec<u8>,
 }
@@ -96,7 +96,7 @@ fn opus_of_real_captures_decodes_to_the_known_samples() {
         };
         let (ssrc, payload_type): (Ssrc, u8) =
             (ssrc.parse().expect("an SSRC"), payload_type.parse().expect("a number"));
-        let in_order: BTreeMap<i64, Vec<u8>> = packets(&data.join("captures").join(file))
+        let in_order: BTreeMap<u64, Vec<u8>> = packets(&data.join("captures").join(file))
             .into_iter()
             .filter(|packet| packet.ssrc == ssrc && packet.payload_type.0 == payload_type)
             .map(|packet| (packet.sequence, packet.payload))
