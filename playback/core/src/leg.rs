@@ -17,8 +17,10 @@ use crate::units::duration;
 
 /// A stream that another replaced is believed again after this silence of the other, in seconds.
 const STALE: f64 = 0.5;
-/// A new stream is joined to the end of the old one where that is so near to the time that is best for it, in seconds.
+/// A new stream is joined to the end of the old one where that comes so soon after the time that is best for it, or so
+/// shortly before, in seconds.
 const JOIN: f64 = 0.1;
+const SHORT: f64 = 0.005;
 /// A leg from which nothing came for so long has no say in the delay, in seconds.
 const QUIET: f64 = 5.0;
 
@@ -208,7 +210,7 @@ impl Leg {
             self.previous = Some(old);
         }
         let best = self.target.delay() + self.extra - (arrival.output - arrival.at);
-        let joins = follows && remaining > 0.0 && (remaining - best.max(0.0)).abs() < JOIN;
+        let joins = follows && (-SHORT..JOIN).contains(&(remaining - best.max(0.0)));
         self.stream_mut().end();
         self.current = 1 - self.current;
         self.counters.streams += 1;

@@ -50,7 +50,7 @@ impl Preset {
                 longest_gap: 0.0,
             },
             Self::Balanced => Policy {
-                quantile: 0.985,
+                quantile: 0.99,
                 floor: -0.004,
                 floor_in_packets: 1.0,
                 longest_gap: 0.0,

@@ -70,7 +70,11 @@ fn bin_of(value: f64) -> usize {
 /// Windows of one second over which the worst packet is remembered.
 const WORST_WINDOWS: usize = 9;
 
-/// The worst of the last seconds: whatever was before, no more than that is waited for.
+/// What may come is a little worse than what came.
+const WORST_SHARE: f64 = 1.25;
+const WORST_MARGIN: f64 = 0.009;
+
+/// The worst of the last seconds: whatever was before, not much more than that is waited for.
 #[derive(Debug, Default)]
 struct Worst {
     windows: [f64; WORST_WINDOWS],
@@ -158,7 +162,7 @@ impl Target {
         let policy = &self.policy;
         let floor = policy.floor + policy.floor_in_packets * self.packet;
         let usual = self.lateness.quantile(policy.quantile);
-        let needed = usual.min(self.worst.value() + BIN).max(self.gap_delay());
+        let needed = usual.min(self.worst.value() * WORST_SHARE + WORST_MARGIN).max(self.gap_delay());
         needed.max(floor).max(self.repairs).max(self.least).min(self.most)
     }
 
