@@ -109,7 +109,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
 
 fn rtpmap(text: &str) -> Result<(PayloadType, Codec), String> {
     let told = text.split_once('=').and_then(|(number, encoding)| {
-        let number = number.parse().ok().filter(|number| *number < 128)?;
+        let number = number.parse::<u8>().ok().filter(|number| *number < 128)?;
         Some((PayloadType(number), Codec::from_encoding(encoding)?))
     });
     told.ok_or_else(|| "expected a payload type below 128, = and an encoding such as opus/48000/2".to_owned())

@@ -266,7 +266,9 @@ impl House {
         });
         let described = self.described;
         self.engine.handle_datagram(&datagram, |payload_type| {
-            described.filter(|(number, _)| *number == payload_type).map(|(_, codec)| codec)
+            described
+                .filter(|(number, _)| *number == payload_type)
+                .map(|(_, codec)| codec)
         });
         self.collect();
     }
