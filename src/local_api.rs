@@ -25,6 +25,9 @@ use silentmon_proto::relay::{AgentRow, SuperviseAction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::playback::MetricsPage;
+use crate::quality::LegQuality;
+
 /// What a local program wants of the playback service.
 #[derive(Debug)]
 pub enum Wish {
@@ -69,6 +72,17 @@ pub struct PlaybackStatus {
     pub session: Option<String>,
     /// What can be asked for besides listening; nothing where the CTI link can't do it.
     pub controls: Vec<SuperviseAction>,
+    /// How good what is heard is; once a second.
+    pub quality: Option<Quality>,
+}
+
+/// The quality of both legs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quality {
+    /// What the agent says.
+    pub agent: LegQuality,
+    /// What the customer says.
+    pub customer: LegQuality,
 }
 
 /// What the interface is connected to.
@@ -82,6 +96,8 @@ pub struct LocalApi {
     pub agents: watch::Receiver<Vec<AgentRow>>,
     /// What browsers hear.
     pub sound: BrowserSound,
+    /// Figures for Prometheus.
+    pub metrics: MetricsPage,
 }
 
 #[derive(Clone)]
@@ -169,6 +185,7 @@ fn routes(token: String, api: LocalApi) -> Router {
         .route("/v1/agents", get(agents))
         .route("/v1/listen", post(listen).delete(stop))
         .route("/v1/sessions/{id}/supervise", post(supervise))
+        .route("/metrics", get(metrics))
         .with_state(api)
         .layer(middleware::from_fn_with_state(guard, admit));
     told.merge(sound).layer(middleware::from_fn(keep_local))
@@ -240,6 +257,10 @@ async fn status(State(api): State<LocalApi>) -> Json<PlaybackStatus> {
 
 async fn agents(State(api): State<LocalApi>) -> Json<Vec<AgentRow>> {
     Json(api.agents.borrow().clone())
+}
+
+async fn metrics(State(api): State<LocalApi>) -> Response {
+    api.metrics.answer()
 }
 
 async fn listen(State(api): State<LocalApi>, Json(request): Json<ListenRequest>) -> Response {

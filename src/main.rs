@@ -10,7 +10,11 @@ mod exit;
 mod listening;
 #[cfg(feature = "playback")]
 mod local_api;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod metrics;
 mod output;
+#[cfg(feature = "playback")]
+mod quality;
 #[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]

@@ -8,6 +8,8 @@ use silentmon_proto::ids::{AgentId, CallId, ServerName};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::LegStatus;
 
+use crate::quality::LegQuality;
+
 /// The summary of one session (command-line contract, `listen`).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -69,6 +71,9 @@ pub struct LegSummary {
     pub concealed_ms: u64,
     /// Estimated mean opinion score of what was heard; absent where nothing was.
     pub mos: Option<f64>,
+    /// How good the call is, and how good our copy of it.
+    #[serde(flatten)]
+    pub quality: LegQuality,
 }
 
 /// What a summary is made of.
@@ -121,8 +126,12 @@ impl Summary {
     pub fn words(&self) -> String {
         let leg = |name: &str, leg: &LegSummary| {
             let mos = leg.mos.map_or_else(|| "-".to_owned(), |mos| format!("{mos:.1}"));
+            let quality = match leg.quality.words() {
+                none if none.is_empty() => none,
+                words => format!("\n           {words}"),
+            };
             format!(
-                "  {name:<9}{:>6} packets; lost {} in the call, {} in the mirror, {} on the relay; {} late; MOS {mos}",
+                "  {name:<9}{:>6} packets; lost {} in the call, {} in the mirror, {} on the relay; {} late; MOS {mos}{quality}",
                 leg.received, leg.lost_in_call, leg.lost_in_mirror, leg.lost_on_relay, leg.late
             )
         };
@@ -156,9 +165,94 @@ fn leg(report: &LegReport, status: &LegStatus) -> LegSummary {
         late: report.late,
         concealed_ms: milliseconds(report.concealed),
         mos: report.mos().map(|mos| (mos * 10.0).round() / 10.0),
+        quality: LegQuality::of(report, status),
     }
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use silentmon_playback_core::player::{Player, PlayoutSettings};
+    use silentmon_proto::codec::Codec;
+    use silentmon_proto::ids::Leg;
+    use silentmon_proto::quality::{CallQuality, LossCounts};
+    use silentmon_proto::reason::Code;
+    use silentmon_proto::time::Instant;
+
+    use super::*;
+
+    /// Ten seconds in which so many packets of each kind are missing, each alone.
+    fn counts(lost: u64) -> LossCounts {
+        LossCounts {
+            packets: 500,
+            lost,
+            runs: lost,
+            gaps: 1,
+            ..LossCounts::default()
+        }
+    }
+
+    fn heard() -> Heard {
+        let report = LegReport {
+            codec: Some(Codec::Pcma),
+            received: 490,
+            lost_on_relay: 5,
+            first_audio: Some(Instant::EPOCH),
+            audible: Duration::from_secs(10),
+            packet_time: Duration::from_millis(20),
+            copy: counts(5),
+            heard: counts(10),
+            ..Player::new(PlayoutSettings::default()).report(Leg::Agent)
+        };
+        let quality = CallQuality {
+            codec: Some(Codec::Pcma),
+            packet_time_us: 20_000,
+            jitter_us: 12_000,
+            call: counts(3),
+            mirror: counts(2),
+            ..CallQuality::default()
+        };
+        let status = LegStatus {
+            lost_in_call: 3,
+            lost_in_mirror: 2,
+            quality: Some(quality),
+            ..LegStatus::default()
+        };
+        Heard {
+            agent: "4711".into(),
+            server: Some("gw1".into()),
+            calls: vec!["81".into()],
+            status: [status, LegStatus::default()],
+            reports: [report, Player::new(PlayoutSettings::default()).report(Leg::Customer)],
+            time_to_first_audio: Some(Duration::from_millis(140)),
+            reason: Code::AudioFlowing.into(),
+        }
+    }
+
+    #[test]
+    fn a_summary_tells_the_call_from_our_copy() {
+        let words = Summary::of(heard()).words();
+        let leg = "  agent       490 packets; lost 3 in the call, 2 in the mirror, 5 on the relay; 0 late; MOS 4.2\n           \
+                   the call: good (0.6 % loss, 12 ms jitter, MOS 4.4)   our copy: good (1.4 % loss, MOS 4.3)\n  customer ";
+        assert!(words.contains(leg), "{words}");
+    }
+
+    #[test]
+    fn each_leg_has_its_figures_beside_the_counts() {
+        let json = serde_json::to_value(Summary::of(heard())).expect("is JSON");
+        let agent = &json["legs"]["agent"];
+        let old = ["received", "lost_in_call", "lost_in_mirror", "lost_on_relay", "late"].map(|name| &agent[name]);
+        assert_eq!(old, [490, 3, 2, 5, 0]);
+        assert_eq!(agent["mos"], 4.2);
+        assert_eq!(
+            (&agent["call"]["loss_percent"], &agent["copy"]["loss_percent"]),
+            (&0.6.into(), &1.4.into())
+        );
+        assert_eq!(agent["call"]["jitter_ms"], 12.0);
+        let customer = &json["legs"]["customer"];
+        assert!(customer["call"].is_null() && customer["copy"].is_null(), "{customer}");
+    }
 }

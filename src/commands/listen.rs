@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::ServerArgs;
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
+use crate::quality::LegQuality;
 use crate::summary::{Heard, Summary};
 use crate::{output, shutdown, tls};
 
@@ -234,7 +235,7 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
             event = listener.next_event() => event,
         };
         let Some(event) = event else { break };
-        session.handle(event)?;
+        session.handle(event, &listener)?;
         if session.started && end == End::NotYetKnown {
             end = args
                 .duration
@@ -272,7 +273,7 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
             let Some(event) = listener.next_event().await else {
                 break;
             };
-            session.handle(event)?;
+            session.handle(event, &listener)?;
         }
         Ok::<_, anyhow::Error>(())
     };
@@ -356,7 +357,7 @@ impl Session {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    fn handle(&mut self, event: ReceiverEvent) -> anyhow::Result<()> {
+    fn handle(&mut self, event: ReceiverEvent, listener: &Listener) -> anyhow::Result<()> {
         match event {
             ReceiverEvent::Dialling { server } => output::status(&format!("Connecting to {server} …")),
             ReceiverEvent::DialFailed { server, reason } => {
@@ -370,14 +371,14 @@ impl Session {
             }
             ReceiverEvent::MonitorStarted { .. } => self.started = true,
             ReceiverEvent::MonitorRefused { reason, .. } => return Err(refused(&reason)),
-            ReceiverEvent::Status { status, .. } => self.take_status(status),
+            ReceiverEvent::Status { status, .. } => self.take_status(status, &listener.reports()),
             ReceiverEvent::MonitorStopped { status, reason, .. } => {
                 let by_server = reason.code != Code::AudioFlowing;
                 if by_server && !self.started {
                     return Err(refused(&reason));
                 }
                 if let Some(status) = status {
-                    self.take_status(status);
+                    self.take_status(status, &listener.reports());
                 }
                 if by_server {
                     self.reason = reason;
@@ -397,16 +398,17 @@ impl Session {
         Ok(())
     }
 
-    fn take_status(&mut self, status: SessionStatus) {
+    fn take_status(&mut self, status: SessionStatus, reports: &[LegReport; 2]) {
         for call in status.calls {
             if !self.calls.contains(&call) {
                 self.calls.push(call);
             }
         }
         self.controls = if self.joins { status.controls } else { Vec::new() };
-        let keys = self.keys();
-        let gap = if keys.is_empty() { "" } else { "  " };
-        output::status(&format!("Agent {}: {}{gap}{keys}", self.agent, status.reason));
+        let [agent, customer] = LegQuality::of_legs(reports, &status.legs);
+        let parts = [status.reason.to_string(), agent.worse(customer).words(), self.keys()];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        output::status(&format!("Agent {}: {}", self.agent, parts.join("   ")));
         self.status = status.legs;
         self.reason = status.reason;
     }

@@ -3,21 +3,26 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
 use silentmon_playback_io::sink::{BrowserSound, Output, Sink, SinkEvent};
 use silentmon_proto::ids::AgentId;
-use silentmon_proto::relay::{AgentRow, OutputKind};
+use silentmon_proto::relay::{AgentRow, LegStatus, OutputKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
-use crate::local_api::{self, LocalApi, PlaybackStatus, Supervise, Wish};
+use crate::local_api::{self, LocalApi, PlaybackStatus, Quality, Supervise, Wish};
+use crate::metrics::playback::{MetricsPage, PlaybackFigures};
+use crate::quality::LegQuality;
 use crate::{shutdown, telemetry, tls};
 
+/// How often quality and metrics are brought up to date.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Wishes of local programs that may wait.
 const WISHES: usize = 16;
 
@@ -66,10 +71,12 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
         });
     }
     telemetry::ready();
+    let mut figures = tokio::time::interval(FIGURES_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             Some(wish) = wishes.recv() => desk.fulfil(wish),
+            _ = figures.tick() => desk.show_figures(),
             event = next_sink_event(&mut desk.sink) => desk.handle_output(&event),
             event = desk.listener.next_event() => match event {
                 Some(event) => desk.handle(event),
@@ -91,8 +98,11 @@ struct Desk {
     /// Wishes to join a call that wait for their answer, by number.
     supervising: BTreeMap<u32, oneshot::Sender<Result<(), String>>>,
     next_wish: u32,
+    /// What the server said of each leg last.
+    legs: [LegStatus; 2],
     status: watch::Sender<PlaybackStatus>,
     agents: watch::Sender<Vec<AgentRow>>,
+    figures: watch::Sender<PlaybackFigures>,
 }
 
 impl Desk {
@@ -104,8 +114,10 @@ impl Desk {
             output: "closed".to_owned(),
             session: None,
             controls: Vec::new(),
+            quality: None,
         };
         let sound = BrowserSound::default();
+        let (figures, figures_receiver) = watch::channel(PlaybackFigures::default());
         let (status, status_receiver) = watch::channel(idle);
         let (agents, agents_receiver) = watch::channel(Vec::new());
         let api = LocalApi {
@@ -113,6 +125,7 @@ impl Desk {
             status: status_receiver,
             agents: agents_receiver,
             sound: sound.clone(),
+            metrics: MetricsPage::new(figures_receiver),
         };
         (
             Self {
@@ -123,8 +136,10 @@ impl Desk {
                 session: None,
                 supervising: BTreeMap::new(),
                 next_wish: 0,
+                legs: Default::default(),
                 status,
                 agents,
+                figures,
             },
             api,
         )
@@ -183,13 +198,32 @@ impl Desk {
             output,
         };
         self.session = Some(self.listener.start(wish));
+        self.legs = Default::default();
+        self.figures.send_modify(|figures| {
+            figures.sessions += 1;
+            figures.listening = true;
+        });
         self.status.send_modify(|status| {
             status.agent = Some(agent);
             status.reason = None;
         });
     }
 
+    /// Once a second: how good what is heard is.
+    fn show_figures(&mut self) {
+        if !self.figures.borrow().listening {
+            return;
+        }
+        let reports = self.listener.reports();
+        let [agent, customer] = LegQuality::of_legs(&reports, &self.legs);
+        self.status
+            .send_modify(|status| status.quality = Some(Quality { agent, customer }));
+        self.figures.send_modify(|figures| figures.set_present(reports));
+    }
+
     fn stop(&mut self) {
+        self.show_figures();
+        self.figures.send_modify(PlaybackFigures::end_session);
         if let Some(session) = self.session.take() {
             self.listener.stop(session);
         }
@@ -202,6 +236,7 @@ impl Desk {
             status.reason = None;
             status.session = None;
             status.controls.clear();
+            status.quality = None;
             "closed".clone_into(&mut status.output);
         });
     }
@@ -211,6 +246,7 @@ impl Desk {
             ReceiverEvent::Connected { server, name, .. } => {
                 tracing::info!(%server, %name, "connected");
                 self.status.send_modify(|status| status.server = Some(name));
+                self.figures.send_modify(|figures| figures.connected = true);
             }
             ReceiverEvent::DialFailed { server, reason } => {
                 tracing::warn!(%server, reason = %reason.code, "{}", reason.text);
@@ -220,8 +256,10 @@ impl Desk {
                 // Answers can no longer come.
                 self.supervising.clear();
                 self.status.send_modify(|status| status.server = None);
+                self.figures.send_modify(|figures| figures.connected = false);
             }
             ReceiverEvent::Status { request, status } if self.session == Some(request) => {
+                self.legs.clone_from(&status.legs);
                 self.status.send_modify(|shown| {
                     shown.reason = Some(status.reason);
                     shown.session = Some(status.session.to_string());

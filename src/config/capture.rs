@@ -204,7 +204,7 @@ pub struct AuditSection {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {
-    /// Where they are served.
+    /// Where they are served, as plain HTTP; nowhere without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }
@@ -214,7 +214,7 @@ const fn default_buffer() -> u32 {
 }
 
 impl CaptureConfig {
-    /// What is written in the file but doesn't do anything in this version.
+    /// What the operator should know of his file: keys that don't do anything in this version, and ways in the open.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for (name, section) in cti::names(&self.cti).into_iter().zip(&self.cti) {
@@ -227,8 +227,10 @@ impl CaptureConfig {
         if !self.cluster.peers.is_empty() {
             notes.push("cluster.peers: this version serves alone, peers are not contacted".to_owned());
         }
-        if self.metrics.listen.is_some() {
-            notes.push("metrics.listen: this version serves no metrics".to_owned());
+        if let Some(open) = self.metrics.listen.filter(|listen| !listen.ip().is_loopback()) {
+            notes.push(format!(
+                "metrics.listen: whoever reaches {open} can read the figures, unencrypted"
+            ));
         }
         if self.cti.is_empty() {
             notes.push("no [[cti]] source: no agent will ever be known".to_owned());

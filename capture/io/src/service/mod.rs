@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use silentmon_capture_core::engine::{CaptureHealth, ConnectionId, Engine, EngineEvent, EngineSettings, Transmit};
+use silentmon_capture_core::engine::{
+    CaptureHealth, ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, Transmit,
+};
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
 use silentmon_capture_core::policy::Policy;
@@ -24,7 +26,7 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
@@ -32,7 +34,7 @@ use self::journal::{JournalThread, Written};
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
 use crate::cti::{CtiSources, Told};
-use crate::feed::{Batch, CaptureEnd, CaptureHandle};
+use crate::feed::{Batch, CaptureEnd, CaptureHandle, CaptureStats};
 
 /// Waiting inputs of all connections together before a talkative one has to wait.
 const INPUT_QUEUE: usize = 1024;
@@ -66,6 +68,19 @@ pub struct ServiceParts {
     pub sources: CtiSources,
     /// The audit journal.
     pub journal: Box<dyn Journal>,
+    /// Where figures go once a second, for metrics.
+    pub figures: watch::Sender<Option<ServiceFigures>>,
+}
+
+/// Figures of the whole service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceFigures {
+    /// Sessions, legs and links.
+    pub engine: EngineFigures,
+    /// What the capture saw and dropped.
+    pub capture: CaptureStats,
+    /// Packets of plain RTP that couldn't be sent.
+    pub plain_rtp_failures: u64,
 }
 
 /// New rules, after the configuration was read again.
@@ -91,6 +106,7 @@ pub struct Service {
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
+    figures: watch::Sender<Option<ServiceFigures>>,
 }
 
 impl Service {
@@ -121,6 +137,7 @@ impl Service {
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
+            figures: parts.figures,
         };
         for (link, controls) in service.sources.links() {
             service.engine.handle_link_controls(link, controls);
@@ -265,6 +282,14 @@ impl Service {
         }
         if self.sources.looks_up() {
             self.sources.want_phones(self.engine.unresolved(now));
+        }
+        // Who doesn't serve metrics has dropped the other end.
+        if self.figures.receiver_count() > 0 {
+            self.figures.send_replace(Some(ServiceFigures {
+                engine: self.engine.figures(),
+                capture: stats,
+                plain_rtp_failures: self.plain_rtp_failures,
+            }));
         }
     }
 
