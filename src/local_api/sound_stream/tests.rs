@@ -22,6 +22,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::*;
 use crate::local_api::{LocalApi, PlaybackStatus};
+use crate::metrics::playback::{MetricsPage, PlaybackFigures};
 
 /// A local interface on a port of its own, whose token is `secret`.
 async fn served(sound: &BrowserSound) -> SocketAddr {
@@ -32,12 +33,14 @@ async fn served(sound: &BrowserSound) -> SocketAddr {
         output: "closed".to_owned(),
         session: None,
         controls: Vec::new(),
+        quality: None,
     };
     let api = LocalApi {
         wishes: mpsc::channel(1).0,
         status: watch::channel(idle).1,
         agents: watch::channel(Vec::new()).1,
         sound: sound.clone(),
+        metrics: MetricsPage::new(watch::channel(PlaybackFigures::default()).1),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");

@@ -56,13 +56,15 @@ pub(super) fn start(
     let feeder = Feeder::start(move |stopping| {
         // Before this thread's priority is raised, which those that it starts have too.
         let default = wanted.is_none().then(|| DefaultWatch::start(RETRY, default_identifier));
+        let scheduling = priority::promote();
         let keeper = Keeper {
             wanted,
             default,
             player,
             events,
             delay,
-            scheduling: priority::promote(),
+            scheduling,
+            periods: stream::periods(scheduling),
             summary: SinkSummary::default(),
         };
         match keeper.open() {
@@ -92,6 +94,8 @@ struct Keeper {
     events: mpsc::Sender<SinkEvent>,
     delay: OutputDelay,
     scheduling: Scheduling,
+    /// Lengths of a callback that a card is asked for, in milliseconds: shorter ones were too short for it.
+    periods: &'static [u32],
     summary: SinkSummary,
 }
 
@@ -122,7 +126,7 @@ impl Keeper {
     fn open(&self) -> Result<Box<CardStream>, SinkError> {
         let device = self.find()?;
         let name = identifier(&device).unwrap_or_else(|| device.to_string());
-        CardStream::open(&device, &name, self.scheduling)
+        CardStream::open(&device, &name, self.periods, self.scheduling)
             .map(Box::new)
             .map_err(|cause| SinkError::Card {
                 card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
@@ -193,6 +197,13 @@ impl Keeper {
         if looked.elapsed() < RETRY {
             return Playing::Card { stream, looked };
         }
+        if let [_, longer @ ..] = self.periods
+            && !longer.is_empty()
+            && stream.is_strained()
+        {
+            self.periods = longer;
+            return self.relax(stream);
+        }
         if self
             .default
             .as_ref()
@@ -205,6 +216,18 @@ impl Keeper {
             stream,
             looked: Instant::now(),
         }
+    }
+
+    /// Opens a card anew with longer callbacks.
+    fn relax(&mut self, stream: Box<CardStream>) -> Playing {
+        let milliseconds = self.periods.first();
+        tracing::info!(
+            card = stream.name(),
+            milliseconds,
+            "callbacks are missed; longer ones are asked for"
+        );
+        let pace = self.lose(stream, "it missed too many callbacks".to_owned());
+        self.reopen(pace)
     }
 
     fn lose(&mut self, stream: Box<CardStream>, cause: String) -> Pace {

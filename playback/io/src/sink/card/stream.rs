@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -23,7 +23,7 @@ use crate::sink::feeder::lock;
 use crate::sink::priority::Scheduling;
 use crate::sink::{SharedPlayer, length};
 
-/// Lengths of a callback, in milliseconds: the first that the card takes. Never the system's default, which may be a second.
+/// The first that the card takes is used. Never the system's default, which may be a second.
 const PERIODS: [u32; 4] = [5, 10, 20, 40];
 /// The same for threads that the system may keep waiting.
 const ORDINARY_PERIODS: [u32; 3] = [10, 20, 40];
@@ -37,6 +37,18 @@ const RING_SECONDS: usize = 2;
 const STALLED: Duration = Duration::from_secs(1);
 /// How long opening may take where the system lets that be said.
 const OPENING: Duration = Duration::from_secs(2);
+
+/// A card that misses so many callbacks in this time is asked for longer ones.
+const STRAIN: u64 = 5;
+const STRAIN_WINDOW: Duration = Duration::from_secs(10);
+
+/// Lengths of a callback to ask for, in milliseconds, the best first.
+pub(super) const fn periods(scheduling: Scheduling) -> &'static [u32] {
+    match scheduling {
+        Scheduling::RealTime => &PERIODS,
+        Scheduling::Ordinary => &ORDINARY_PERIODS,
+    }
+}
 
 /// An open stream.
 pub(super) struct CardStream {
@@ -52,6 +64,9 @@ pub(super) struct CardStream {
     callbacks: u64,
     called: std::time::Instant,
     missing: u64,
+    /// Since when late callbacks are counted, and how many there were before.
+    watched: std::time::Instant,
+    xruns: u64,
     /// Frames put into the ring.
     written: u64,
     /// Frames pulled from the player.
@@ -62,7 +77,16 @@ pub(super) struct CardStream {
 #[derive(Debug, Clone, Default)]
 struct Health {
     meter: Arc<Meter>,
-    failure: Arc<OnceLock<String>>,
+    troubles: Arc<Troubles>,
+}
+
+/// What the sound system complained of.
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Callbacks that came too late for the card.
+    xruns: AtomicU64,
+    /// Why the card is lost.
+    failure: OnceLock<String>,
 }
 
 impl CardStream {
@@ -70,12 +94,8 @@ impl CardStream {
     ///
     /// # Errors
     /// What the sound system says.
-    pub(super) fn open(device: &Device, name: &str, scheduling: Scheduling) -> Result<Self, String> {
+    pub(super) fn open(device: &Device, name: &str, periods: &[u32], scheduling: Scheduling) -> Result<Self, String> {
         let supported = device.default_output_config().map_err(|error| error.to_string())?;
-        let periods = match scheduling {
-            Scheduling::RealTime => PERIODS.as_slice(),
-            Scheduling::Ordinary => ORDINARY_PERIODS.as_slice(),
-        };
         let mut outcome = Err("no length of callback to try".to_owned());
         for &period in periods {
             outcome = Self::open_with(device, name, &supported, period, scheduling);
@@ -117,6 +137,8 @@ impl CardStream {
             callbacks: 0,
             called: std::time::Instant::now(),
             missing: 0,
+            watched: std::time::Instant::now(),
+            xruns: 0,
             written: 0,
             frames: 0,
         })
@@ -144,6 +166,17 @@ impl CardStream {
         self.ahead.mean()
     }
 
+    /// Whether the card misses more callbacks than it should. To be asked now and then.
+    pub(super) fn is_strained(&mut self) -> bool {
+        let xruns = self.health.troubles.xruns.load(Ordering::Relaxed);
+        let strained = xruns - self.xruns >= STRAIN;
+        if self.watched.elapsed() >= STRAIN_WINDOW {
+            self.watched = std::time::Instant::now();
+            self.xruns = xruns;
+        }
+        strained
+    }
+
     /// Puts into the ring what the callbacks that are about to come will take.
     ///
     /// # Errors
@@ -169,7 +202,7 @@ impl CardStream {
 
     /// Notes what the callbacks did; the longest one's frames.
     fn observe(&mut self) -> Result<u32, String> {
-        if let Some(cause) = self.health.failure.get() {
+        if let Some(cause) = self.health.troubles.failure.get() {
             return Err(cause.clone());
         }
         let meter = &self.health.meter;
@@ -256,25 +289,28 @@ fn build_as<T: SizedSample + FromSample<f32>>(
     mut callback: Callback,
     health: &Health,
 ) -> Result<Stream, String> {
-    let failure = health.failure.clone();
+    let troubles = health.troubles.clone();
     let stream = device.build_output_stream(
         config,
         move |out: &mut [T], info| {
             let timestamp = info.timestamp();
             callback.play(out, timestamp.playback.duration_since(timestamp.callback));
         },
-        move |error| note(&error, &failure),
+        move |error| note(&error, &troubles),
         Some(OPENING),
     );
     stream.map_err(|error| error.to_string())
 }
 
-fn note(error: &cpal::Error, failure: &OnceLock<String>) {
+fn note(error: &cpal::Error, troubles: &Troubles) {
     match error.kind() {
-        // The card goes on; what it missed is counted in the callback.
-        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
+        // The card goes on.
+        ErrorKind::Xrun => {
+            troubles.xruns.fetch_add(1, Ordering::Relaxed);
+        }
+        ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
         ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable => {
-            let _ = failure.set(error.to_string());
+            let _ = troubles.failure.set(error.to_string());
         }
         // Where it is more than a hiccup, the callbacks stop coming.
         _ => tracing::debug!(%error, "sound card"),
@@ -287,10 +323,11 @@ mod tests {
 
     #[test]
     fn only_a_card_that_is_gone_counts_as_lost() {
-        let failure = OnceLock::new();
-        note(&cpal::Error::new(ErrorKind::Xrun), &failure);
-        assert_eq!(failure.get(), None);
-        note(&cpal::Error::new(ErrorKind::DeviceNotAvailable), &failure);
-        assert!(failure.get().is_some());
+        let troubles = Troubles::default();
+        note(&cpal::Error::new(ErrorKind::Xrun), &troubles);
+        assert_eq!(troubles.failure.get(), None);
+        assert_eq!(troubles.xruns.load(Ordering::Relaxed), 1);
+        note(&cpal::Error::new(ErrorKind::DeviceNotAvailable), &troubles);
+        assert!(troubles.failure.get().is_some());
     }
 }
