@@ -151,7 +151,7 @@ impl Stream {
             cursor: 0,
             gap: None,
             starved: 0,
-            resumed: 0,
+            resumed: usize::MAX,
             silent_from: None,
             noise: 1,
             goal: 0.0,
@@ -183,7 +183,7 @@ impl Stream {
         self.drift = Drift::new();
         self.gap = None;
         self.starved = 0;
-        self.resumed = 0;
+        self.resumed = usize::MAX;
         self.silent_from = None;
         self.pace = pace::Pace::default();
         self.steps = pace::Steps::default();
