@@ -124,6 +124,7 @@ impl Journal {
 fn what(event: &EngineEvent) -> Option<What<'_>> {
     match event {
         EngineEvent::FilterChanged
+        | EngineEvent::DemandChanged { .. }
         | EngineEvent::Command { .. }
         | EngineEvent::Resynchronised(_)
         | EngineEvent::Released(_)

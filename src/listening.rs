@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use silentmon_certs::ClientTls;
+use silentmon_playback_core::mix::{Levels, MixSettings};
 use silentmon_playback_core::player::{Player, PlayoutSettings};
 use silentmon_playback_core::report::LegReport;
 use silentmon_playback_io::receiver::{
@@ -31,6 +32,7 @@ pub struct Listener {
     events: mpsc::UnboundedReceiver<ReceiverEvent>,
     player: SharedPlayer,
     playout: PlayoutSettings,
+    mix: MixSettings,
     heard: Arc<AtomicU32>,
 }
 
@@ -70,16 +72,30 @@ impl Listener {
             events,
             player,
             playout,
+            mix: MixSettings::default(),
             heard,
         })
     }
 
     /// Listens to an agent instead of any other; the sound of the one before is forgotten.
     pub fn start(&self, wish: MonitorRequest) -> RequestId {
-        *lock(&self.player) = Player::new(self.playout);
+        let mut player = Player::new(self.playout);
+        player.set_mix(self.mix);
+        *lock(&self.player) = player;
         let request = self.receiver.start_monitor(wish);
         self.heard.store(request.0, Ordering::Release);
         request
+    }
+
+    /// Changes how the legs are mixed, now and for sessions to come.
+    pub fn set_mix(&mut self, mix: MixSettings) {
+        self.mix = mix;
+        lock(&self.player).set_mix(mix);
+    }
+
+    /// How loud both legs are.
+    pub fn levels(&self) -> Levels {
+        lock(&self.player).levels()
     }
 
     /// Stops listening; `MonitorStopped` follows.
@@ -153,6 +169,20 @@ impl ReceiverSink for Ear {
         }
         let mut player = lock(&self.player);
         player.handle_packet(now, header, rtp);
+    }
+
+    fn patience(&mut self, request: RequestId, leg: Leg) -> Duration {
+        if request.0 == self.heard.load(Ordering::Acquire) {
+            lock(&self.player).patience(leg)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn expect_repairs(&mut self, request: RequestId, within: Option<Duration>) {
+        if request.0 == self.heard.load(Ordering::Acquire) {
+            lock(&self.player).expect_repairs(within);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Guarded against other web pages and users (console, loopback safety): only loopback names as Host, no foreign
 //! Origin, and the token from a file that only its owner can read.
 
+mod sound_stream;
+
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -16,11 +18,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use silentmon_playback_io::sink::{BrowserSound, Output};
 use silentmon_proto::ids::{AgentId, Extension, ServerName};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{AgentRow, SuperviseAction};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::playback::MetricsPage;
+use crate::quality::LegQuality;
+use crate::sound::{SoundChange, SoundReport};
 
 /// What a local program wants of the playback service.
 #[derive(Debug)]
@@ -31,11 +38,20 @@ pub enum Wish {
         agent: AgentId,
         /// Why, for the audit.
         purpose: Option<String>,
+        /// Where the sound goes, if not where the configuration says.
+        output: Option<Output>,
     },
     /// Stop listening.
     Stop,
     /// Be brought into the call that is listened to.
     Supervise(Supervise),
+    /// Hear both sides differently.
+    Sound {
+        /// What changes; nothing, to ask how it is.
+        change: SoundChange,
+        /// Where the answer goes.
+        answer: oneshot::Sender<SoundReport>,
+    },
 }
 
 /// See [`Wish::Supervise`].
@@ -64,6 +80,17 @@ pub struct PlaybackStatus {
     pub session: Option<String>,
     /// What can be asked for besides listening; nothing where the CTI link can't do it.
     pub controls: Vec<SuperviseAction>,
+    /// How good what is heard is; once a second.
+    pub quality: Option<Quality>,
+}
+
+/// The quality of both legs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quality {
+    /// What the agent says.
+    pub agent: LegQuality,
+    /// What the customer says.
+    pub customer: LegQuality,
 }
 
 /// What the interface is connected to.
@@ -75,6 +102,10 @@ pub struct LocalApi {
     pub status: watch::Receiver<PlaybackStatus>,
     /// The agents, as the server told them.
     pub agents: watch::Receiver<Vec<AgentRow>>,
+    /// What browsers hear.
+    pub browsers: BrowserSound,
+    /// Figures for Prometheus.
+    pub metrics: MetricsPage,
 }
 
 #[derive(Clone)]
@@ -88,6 +119,8 @@ struct ListenRequest {
     agent: AgentId,
     #[serde(default)]
     purpose: Option<String>,
+    #[serde(default)]
+    output: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -154,13 +187,25 @@ pub async fn serve(
 
 fn routes(token: String, api: LocalApi) -> Router {
     let guard = Guard { token: token.into() };
-    Router::new()
+    let browsers = sound_stream::routes(guard.clone(), api.browsers.clone());
+    let told = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/agents", get(agents))
         .route("/v1/listen", post(listen).delete(stop))
+        .route("/v1/sound", get(sound).patch(change_sound))
         .route("/v1/sessions/{id}/supervise", post(supervise))
+        .route("/metrics", get(metrics))
         .with_state(api)
-        .layer(middleware::from_fn_with_state(guard, admit))
+        .layer(middleware::from_fn_with_state(guard, admit));
+    told.merge(browsers).layer(middleware::from_fn(keep_local))
+}
+
+/// Answers only what this machine's programs and own pages ask.
+async fn keep_local(request: Request, next: Next) -> Response {
+    match foreign(request.headers()) {
+        Some((status, text)) => (status, text).into_response(),
+        None => next.run(request).await,
+    }
 }
 
 async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Response {
@@ -170,24 +215,29 @@ async fn admit(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     }
 }
 
-/// Why a request is not answered, if so.
-fn refusal(guard: &Guard, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &header::HeaderValue| value.to_str().ok())
-    };
-    if !text(header::HOST).is_some_and(is_loopback_name) {
+/// A header's value as text.
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Why a request that another host or page may have sent is not answered, if so.
+fn foreign(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    if !text(headers, header::HOST).is_some_and(is_loopback_name) {
         return Some((
             StatusCode::MISDIRECTED_REQUEST,
             "expected Host 127.0.0.1, [::1] or localhost\n",
         ));
     }
     let foreign = |origin: &str| !origin.split_once("://").is_some_and(|(_, host)| is_loopback_name(host));
-    if text(header::ORIGIN).is_some_and(foreign) {
+    if text(headers, header::ORIGIN).is_some_and(foreign) {
         return Some((StatusCode::FORBIDDEN, "requests of other pages are refused\n"));
     }
-    let shown = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    None
+}
+
+/// Why a request without the right token is not answered, if so.
+fn refusal(guard: &Guard, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+    let shown = text(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
     if !shown.is_some_and(|shown| same(shown.as_bytes(), guard.token.as_bytes())) {
         return Some((
             StatusCode::UNAUTHORIZED,
@@ -218,19 +268,50 @@ async fn agents(State(api): State<LocalApi>) -> Json<Vec<AgentRow>> {
     Json(api.agents.borrow().clone())
 }
 
-async fn listen(State(api): State<LocalApi>, Json(request): Json<ListenRequest>) -> StatusCode {
-    wish(
-        &api,
-        Wish::Listen {
-            agent: request.agent,
-            purpose: request.purpose,
-        },
-    )
-    .await
+async fn metrics(State(api): State<LocalApi>) -> Response {
+    api.metrics.answer()
+}
+
+async fn listen(State(api): State<LocalApi>, Json(request): Json<ListenRequest>) -> Response {
+    let output = match request.output.as_deref().map(live_output).transpose() {
+        Ok(output) => output,
+        Err(why) => return (StatusCode::UNPROCESSABLE_ENTITY, why).into_response(),
+    };
+    let wished = Wish::Listen {
+        agent: request.agent,
+        purpose: request.purpose,
+        output,
+    };
+    wish(&api, wished).await.into_response()
+}
+
+/// An output that a local program may choose: a file is for the configuration to name.
+fn live_output(text: &str) -> Result<Output, String> {
+    match text.parse::<Output>() {
+        Ok(Output::Wav(_)) => Err("expected an output that keeps nothing, found a file\n".to_owned()),
+        Ok(output) => Ok(output),
+        Err(error) => Err(format!("{error}\n")),
+    }
 }
 
 async fn stop(State(api): State<LocalApi>) -> StatusCode {
     wish(&api, Wish::Stop).await
+}
+
+async fn sound(State(api): State<LocalApi>) -> Response {
+    change_sound(State(api), Json(SoundChange::default())).await
+}
+
+/// Answers with the settings as they are then.
+async fn change_sound(State(api): State<LocalApi>, Json(change): Json<SoundChange>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    if api.wishes.send(Wish::Sound { change, answer }).await.is_err() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    match answered.await {
+        Ok(report) => Json(report).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 /// Answers once the CTI link did: 200, or 409 with why not.
@@ -278,7 +359,9 @@ mod tests {
     }
 
     fn answer(pairs: &[(header::HeaderName, &str)]) -> Option<StatusCode> {
-        refusal(&Guard { token: "secret".into() }, &headers(pairs)).map(|(status, _)| status)
+        let headers = headers(pairs);
+        let refused = foreign(&headers).or_else(|| refusal(&Guard { token: "secret".into() }, &headers));
+        refused.map(|(status, _)| status)
     }
 
     #[test]
@@ -307,6 +390,14 @@ mod tests {
             let request = [(header::HOST, "127.0.0.1:42228"), (header::AUTHORIZATION, wrong)];
             assert_eq!(answer(&request), Some(StatusCode::UNAUTHORIZED), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_program_may_choose_any_output_but_a_file() {
+        assert_eq!(live_output("browser"), Ok(Output::Browser));
+        assert_eq!(live_output("default"), Ok(Output::Default));
+        assert!(live_output("wav:/tmp/x.wav").is_err());
+        assert!(live_output("").is_err());
     }
 
     #[test]

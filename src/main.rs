@@ -7,16 +7,24 @@ mod commands;
 mod config;
 mod exit;
 #[cfg(feature = "playback")]
+mod keyboard;
+#[cfg(feature = "playback")]
 mod listening;
 #[cfg(feature = "playback")]
 mod local_api;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod metrics;
 mod output;
+#[cfg(feature = "playback")]
+mod quality;
 #[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
 mod shutdown;
 #[cfg(feature = "capture")]
 mod sources;
+#[cfg(feature = "playback")]
+mod sound;
 #[cfg(feature = "playback")]
 mod summary;
 mod telemetry;

@@ -8,6 +8,8 @@ use silentmon_proto::ids::{AgentId, CallId, ServerName};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::LegStatus;
 
+use crate::quality::LegQuality;
+
 /// The summary of one session (command-line contract, `listen`).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -21,7 +23,7 @@ pub struct Summary {
     pub calls: Vec<CallId>,
     /// From the start of the command to the first sample.
     pub time_to_first_audio_ms: Option<u64>,
-    /// How long packets waited here before they were played.
+    /// How long packets waited here before they were heard, the sound card included.
     pub delay_ms: DelaySummary,
     /// Each leg.
     pub legs: Legs,
@@ -69,6 +71,9 @@ pub struct LegSummary {
     pub concealed_ms: u64,
     /// Estimated mean opinion score of what was heard; absent where nothing was.
     pub mos: Option<f64>,
+    /// How good the call is, and how good our copy of it.
+    #[serde(flatten)]
+    pub quality: LegQuality,
 }
 
 /// What a summary is made of.
@@ -84,6 +89,8 @@ pub struct Heard {
     pub status: [LegStatus; 2],
     /// What the player said of each leg: agent, customer.
     pub reports: [LegReport; 2],
+    /// From the player to the ear, as the output said last.
+    pub output_delay: Duration,
     /// From the start of the command to the first sample.
     pub time_to_first_audio: Option<Duration>,
     /// Why there was sound, or none, at the end.
@@ -100,8 +107,8 @@ impl Summary {
             audible_s: (audible.as_secs_f64() * 10.0).round() / 10.0,
             time_to_first_audio_ms: heard.time_to_first_audio.map(milliseconds),
             delay_ms: DelaySummary {
-                mean: milliseconds(agent.delay.mean.max(customer.delay.mean)),
-                p95: milliseconds(agent.delay.p95.max(customer.delay.p95)),
+                mean: milliseconds(agent.delay.mean.max(customer.delay.mean) + heard.output_delay),
+                p95: milliseconds(agent.delay.p95.max(customer.delay.p95) + heard.output_delay),
             },
             legs: Legs {
                 agent: leg(agent, agent_status),
@@ -119,9 +126,14 @@ impl Summary {
     pub fn words(&self) -> String {
         let leg = |name: &str, leg: &LegSummary| {
             let mos = leg.mos.map_or_else(|| "-".to_owned(), |mos| format!("{mos:.1}"));
+            let quality = match leg.quality.words() {
+                none if none.is_empty() => none,
+                words => format!("\n           {words}"),
+            };
             format!(
-                "  {name:<9}{:>6} packets; lost {} in the call, {} in the mirror, {} on the relay; {} late; MOS {mos}",
-                leg.received, leg.lost_in_call, leg.lost_in_mirror, leg.lost_on_relay, leg.late
+                "  {name:<9}{:>6} packets; lost {} in the call, {} in the mirror, {} on the relay ({} of them \
+                 repaired); {} late; MOS {mos}{quality}",
+                leg.received, leg.lost_in_call, leg.lost_in_mirror, leg.lost_on_relay, leg.repaired, leg.late
             )
         };
         let calls: Vec<_> = self.calls.iter().map(CallId::as_str).collect();
@@ -149,14 +161,99 @@ fn leg(report: &LegReport, status: &LegStatus) -> LegSummary {
         received: report.received,
         lost_in_call: status.lost_in_call,
         lost_in_mirror: status.lost_in_mirror,
-        lost_on_relay: report.lost_on_relay,
-        repaired: 0, // Nothing is sent again yet, so nothing is repaired.
+        lost_on_relay: report.lost_on_relay + report.repaired,
+        repaired: report.repaired,
         late: report.late,
         concealed_ms: milliseconds(report.concealed),
         mos: report.mos().map(|mos| (mos * 10.0).round() / 10.0),
+        quality: LegQuality::of(report, status),
     }
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use silentmon_playback_core::player::{Player, PlayoutSettings};
+    use silentmon_proto::codec::Codec;
+    use silentmon_proto::ids::Leg;
+    use silentmon_proto::quality::{CallQuality, LossCounts};
+    use silentmon_proto::reason::Code;
+    use silentmon_proto::time::Instant;
+
+    use super::*;
+
+    /// Ten seconds in which so many packets of each kind are missing, each alone.
+    fn counts(lost: u64) -> LossCounts {
+        LossCounts {
+            packets: 500,
+            lost,
+            runs: lost,
+            gaps: 1,
+            ..LossCounts::default()
+        }
+    }
+
+    fn heard() -> Heard {
+        let report = LegReport {
+            codec: Some(Codec::Pcma),
+            received: 490,
+            lost_on_relay: 5,
+            first_audio: Some(Instant::EPOCH),
+            audible: Duration::from_secs(10),
+            packet_time: Duration::from_millis(20),
+            copy: counts(5),
+            heard: counts(10),
+            ..Player::new(PlayoutSettings::default()).report(Leg::Agent)
+        };
+        let quality = CallQuality {
+            codec: Some(Codec::Pcma),
+            packet_time_us: 20_000,
+            jitter_us: 12_000,
+            call: counts(3),
+            mirror: counts(2),
+            ..CallQuality::default()
+        };
+        let status = LegStatus {
+            lost_in_call: 3,
+            lost_in_mirror: 2,
+            quality: Some(quality),
+            ..LegStatus::default()
+        };
+        Heard {
+            agent: "4711".into(),
+            server: Some("gw1".into()),
+            calls: vec!["81".into()],
+            status: [status, LegStatus::default()],
+            reports: [report, Player::new(PlayoutSettings::default()).report(Leg::Customer)],
+            time_to_first_audio: Some(Duration::from_millis(140)),
+            reason: Code::AudioFlowing.into(),
+        }
+    }
+
+    #[test]
+    fn a_summary_tells_the_call_from_our_copy() {
+        let words = Summary::of(heard()).words();
+        let leg = "  agent       490 packets; lost 3 in the call, 2 in the mirror, 5 on the relay; 0 late; MOS 4.2\n           \
+                   the call: good (0.6 % loss, 12 ms jitter, MOS 4.4)   our copy: good (1.4 % loss, MOS 4.3)\n  customer ";
+        assert!(words.contains(leg), "{words}");
+    }
+
+    #[test]
+    fn each_leg_has_its_figures_beside_the_counts() {
+        let json = serde_json::to_value(Summary::of(heard())).expect("is JSON");
+        let agent = &json["legs"]["agent"];
+        let old = ["received", "lost_in_call", "lost_in_mirror", "lost_on_relay", "late"].map(|name| &agent[name]);
+        assert_eq!(old, [490, 3, 2, 5, 0]);
+        assert_eq!(agent["mos"], 4.2);
+        assert_eq!(
+            (&agent["call"]["loss_percent"], &agent["copy"]["loss_percent"]),
+            (&0.6.into(), &1.4.into())
+        );
+        assert_eq!(agent["call"]["jitter_ms"], 12.0);
+        let customer = &json["legs"]["customer"];
+        assert!(customer["call"].is_null() && customer["copy"].is_null(), "{customer}");
+    }
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{House, common_run, fixture, said, wav_channels};
+use common::{House, common_run, exact, fixture, said, wav_channels};
 
 const EVENTS: &str = include_str!("fixtures/call.events.jsonl");
 const RATE: usize = 8000;
@@ -14,26 +14,6 @@ const RATE: usize = 8000;
 fn source(pace: &str) -> String {
     let call = fixture("call.pcap.gz");
     format!("{{ file = '{}', pace = \"{pace}\", loop = true }}", call.display())
-}
-
-fn exact(house: &House, leg: &str) -> Vec<i16> {
-    let wav = house.text(&format!("exact-{leg}.wav"));
-    let call = fixture("call.pcap.gz");
-    let call = call.to_str().expect("a UTF-8 path");
-    let arguments = [
-        "replay",
-        call,
-        "--media-address",
-        "10.1.1.20:24678",
-        "--leg",
-        leg,
-        "--exact",
-        "--wav",
-        &wav,
-    ];
-    let output = common::run(&arguments);
-    assert!(output.status.success(), "{}", said(&output));
-    wav_channels(wav.as_ref()).remove(0)
 }
 
 #[test]

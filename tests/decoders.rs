@@ -22,7 +22,7 @@ struct Heard {
     stream: StreamId,
     ssrc: Ssrc,
     payload_type: PayloadType,
-    sequence: i64,
+    sequence: u64,
     codec: Codec,
     payload: Vec<u8>,
 }
@@ -38,7 +38,9 @@ fn packets(file: &Path) -> Vec<Heard> {
     let mut capture = CaptureFile::open(file).expect("a capture");
     let mut packets = Vec::new();
     while let Ok(Some(frame)) = capture.next_frame() {
-        let Ok(datagram) = frames.read(&frame.into()) else { continue };
+        let Ok(datagram) = frames.read(&frame.into()) else {
+            continue;
+        };
         let Arrival::Rtp(arrival) = table.handle_datagram(&datagram, Evidence::Observed) else {
             continue;
         };
@@ -68,7 +70,9 @@ fn decoded(decoder: &mut dyn Decoder, payload: &[u8]) -> Vec<i16> {
 
 fn sha256(samples: &[i16]) -> String {
     let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    let digits = Sha256::digest(bytes).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = Sha256::digest(bytes)
+        .into_iter()
+        .flat_map(|byte| [byte >> 4, byte & 15]);
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
@@ -78,7 +82,10 @@ fn opus_of_real_captures_decodes_to_the_known_samples() {
         return;
     };
     if !codec::opus::version().contains("1.3.1") {
-        eprintln!("skipped: the samples are those of libopus 1.3.1, here is {}", codec::opus::version());
+        eprintln!(
+            "skipped: the samples are those of libopus 1.3.1, here is {}",
+            codec::opus::version()
+        );
         return;
     }
     let table = std::fs::read_to_string(data.join("gold/opus_pcm.tsv")).expect("a table");
@@ -87,8 +94,9 @@ fn opus_of_real_captures_decodes_to_the_known_samples() {
         let [file, _, ssrc, payload_type, _, _, length, .., hash] = cells[..] else {
             panic!("a row of another shape: {row}");
         };
-        let (ssrc, payload_type): (Ssrc, u8) = (ssrc.parse().expect("an SSRC"), payload_type.parse().expect("a number"));
-        let in_order: BTreeMap<i64, Vec<u8>> = packets(&data.join("captures").join(file))
+        let (ssrc, payload_type): (Ssrc, u8) =
+            (ssrc.parse().expect("an SSRC"), payload_type.parse().expect("a number"));
+        let in_order: BTreeMap<u64, Vec<u8>> = packets(&data.join("captures").join(file))
             .into_iter()
             .filter(|packet| packet.ssrc == ssrc && packet.payload_type.0 == payload_type)
             .map(|packet| (packet.sequence, packet.payload))
@@ -98,7 +106,11 @@ fn opus_of_real_captures_decodes_to_the_known_samples() {
             .values()
             .flat_map(|payload| decoded(decoder.as_mut(), payload))
             .collect();
-        assert_eq!((samples.len().to_string().as_str(), sha256(&samples).as_str()), (length, hash), "{file}");
+        assert_eq!(
+            (samples.len().to_string().as_str(), sha256(&samples).as_str()),
+            (length, hash),
+            "{file}"
+        );
     }
 }
 
@@ -130,7 +142,11 @@ fn every_stream_of_the_captures_of_rtp_decodes_without_a_panic() {
     }
     for codec in [Codec::Pcmu, Codec::Pcma, Codec::G729] {
         let expected = codec.is_built_in();
-        assert_eq!(spoken.get(&codec).is_some_and(|samples| *samples > 100_000), expected, "{codec}: {spoken:?}");
+        assert_eq!(
+            spoken.get(&codec).is_some_and(|samples| *samples > 100_000),
+            expected,
+            "{codec}: {spoken:?}"
+        );
     }
 }
 

@@ -38,23 +38,7 @@ impl Desk {
 
     /// Status code and body of a request.
     fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address).expect("connects");
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).expect("asks");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answers");
-        let code = answer
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .expect("a status code");
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        (code, body.to_owned())
+        ask(self.address, method, path, token, body)
     }
 
     fn status(&self) -> serde_json::Value {
@@ -76,10 +60,54 @@ impl Desk {
     }
 }
 
+fn ask(address: SocketAddr, method: &str, path: &str, token: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("asks");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answers");
+    let code = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .expect("a status code");
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (code, body.to_owned())
+}
+
 fn capture(house: &House) -> (SocketAddr, Service) {
+    capture_with(house, "")
+}
+
+/// `more` stands behind the policy.
+fn capture_with(house: &House, more: &str) -> (SocketAddr, Service) {
     let source = format!("{{ file = '{}', loop = true }}", fixture("call.pcap.gz").display());
-    let server = house.configure(&source, EVENTS, "");
+    let server = house.configure(&source, EVENTS, more);
     (server, house.start())
+}
+
+/// The value of a line of metrics.
+fn value(page: &str, name: &str) -> Option<f64> {
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|value| value.trim().parse().ok())
+}
+
+/// Asks until a value is as wanted; the page asked last.
+fn wait_for_value(ask: impl Fn() -> (u16, String), name: &str, wanted: impl Fn(f64) -> bool) -> String {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let (code, page) = ask();
+        let found = value(&page, name).is_some_and(&wanted);
+        if found || Instant::now() > deadline {
+            assert!(code == 200 && found, "{code} {name}: {page}");
+            return page;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
@@ -120,6 +148,60 @@ fn a_local_program_says_whom_to_hear_and_when_to_stop() {
 }
 
 #[test]
+fn quality_and_metrics_follow_what_is_heard_and_name_nobody() {
+    let house = House::build();
+    let page = common::free_address();
+    let (server, _capture) = capture_with(&house, &format!("[metrics]\nlisten = \"{page}\"\n"));
+    let desk = Desk::start(&house, server, "null");
+    let server_page = || ask(page, "GET", "/metrics", "", "");
+    let desk_page = || desk.ask("GET", "/metrics", &desk.token, "");
+    wait_for_value(
+        server_page,
+        "silentmon_sessions_started_total{server=\"gw1\"}",
+        |sessions| sessions == 0.0,
+    );
+    assert_eq!(desk.ask("GET", "/metrics", "wrong", "").0, 401);
+
+    desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
+    let rated = |status: &serde_json::Value, leg: &str, what: &str| status["quality"][leg][what]["mos"].is_number();
+    let heard = desk.wait(|status| {
+        let legs = ["agent", "customer"];
+        legs.iter()
+            .all(|leg| rated(status, leg, "call") && rated(status, leg, "copy"))
+    });
+    let call = &heard["quality"]["agent"]["call"];
+    assert_eq!(
+        (&call["verdict"], &call["r"], &call["mos"]),
+        (&"good".into(), &93.2.into(), &4.41.into()),
+        "{heard}"
+    );
+    let captured = "silentmon_packets_captured_total{server=\"gw1\",leg=\"agent\"}";
+    let first = wait_for_value(server_page, captured, |packets| packets > 0.0);
+    let before = value(&first, captured).expect("was found");
+    let text = wait_for_value(server_page, captured, |packets| packets > before);
+    assert_eq!(value(&text, "silentmon_sessions{server=\"gw1\"}"), Some(1.0), "{text}");
+    for name in ["\"4711\"", "Kern", "anna"] {
+        assert!(!text.contains(name), "{name}: {text}");
+    }
+    let text = wait_for_value(
+        desk_page,
+        "silentmon_packets_received_total{leg=\"customer\"}",
+        |packets| packets > 0.0,
+    );
+    assert_eq!(value(&text, "silentmon_listening"), Some(1.0), "{text}");
+
+    desk.ask("DELETE", "/v1/listen", &desk.token, "");
+    wait_for_value(desk_page, "silentmon_copy_mos_count{leg=\"agent\"}", |sessions| {
+        sessions > 0.0
+    });
+    wait_for_value(server_page, "silentmon_sessions{server=\"gw1\"}", |sessions| {
+        sessions == 0.0
+    });
+    let over = "silentmon_call_mos_count{server=\"gw1\",leg=\"agent\"}";
+    wait_for_value(server_page, over, |sessions| sessions > 0.0);
+}
+
+#[test]
 fn nobody_else_is_answered() {
     let house = House::build();
     let (server, _capture) = capture(&house);
@@ -143,4 +225,56 @@ fn a_sound_card_that_is_not_there_is_said() {
     desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
     let status = desk.wait(|status| !status["reason"].is_null());
     assert_eq!(status["reason"]["code"], "SM-4001", "{status}");
+}
+
+#[test]
+fn the_sound_is_changed_while_it_is_heard() {
+    let house = House::build();
+    let (server, _capture) = capture(&house);
+    let desk = Desk::start(&house, server, "null");
+    let sound = |method: &str, body: &str| {
+        let (code, answer) = desk.ask(method, "/v1/sound", &desk.token, body);
+        (
+            code,
+            serde_json::from_str::<serde_json::Value>(&answer).unwrap_or(answer.into()),
+        )
+    };
+    let (code, first) = sound("GET", "");
+    assert_eq!(
+        (code, &first["volume_db"], &first["mute"]),
+        (200, &0.0.into(), &serde_json::json!([]))
+    );
+    desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
+    desk.wait(|status| status["reason"]["code"] == "SM-0000");
+
+    let (code, changed) = sound("PATCH", "{\"volume_db\":-6,\"balance\":20,\"mute\":[\"customer\"]}");
+    assert_eq!(code, 200, "{changed}");
+    let expected = serde_json::json!({
+        "volume_db": -6.0, "balance": 20, "mute": ["customer"], "mono": false, "auto_level": false,
+        "suppress_dtmf": false, "levels": changed["levels"],
+    });
+    assert_eq!(changed, expected);
+    let loud = |sound: &serde_json::Value| sound["levels"]["customer"]["peak_dbfs"].as_f64() > Some(-60.0);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !loud(&sound("GET", "").1) {
+        assert!(Instant::now() < deadline, "a muted side still shows its level");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    for (wrong, expected) in [
+        ("{\"volume_db\":60}", "expected a volume of -60 to 20 dB, found 60"),
+        (
+            "{\"balance\":101}",
+            "expected a balance of -100 (agent) to 100 (customer), found 101",
+        ),
+        ("{\"mute\":[\"caller\"]}", "expected `agent` or `customer`"),
+        ("{\"loudness\":1}", "expected one of `volume_db`"),
+    ] {
+        let (code, answer) = sound("PATCH", wrong);
+        assert_eq!(code, 422, "{answer}");
+        assert!(answer.to_string().contains(expected), "{answer}");
+    }
+    // The settings last for the next session.
+    desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
+    assert_eq!(sound("GET", "").1["mute"], serde_json::json!(["customer"]));
 }

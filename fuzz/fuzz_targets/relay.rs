@@ -1,13 +1,16 @@
-//! Audio datagrams and control messages from a peer.
+//! Audio datagrams, repair requests and control messages from a peer.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use silentmon_proto::cti::script;
-use silentmon_proto::relay::{AudioHeader, ClientMessage, ServerMessage};
+use silentmon_proto::relay::{AudioHeader, ClientMessage, RepairRequest, ServerMessage};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok((header, rest)) = AudioHeader::parse(bytes) {
         assert_eq!([&header.to_bytes()[..], rest].concat()[1..], bytes[1..]);
+    }
+    if let Ok(request) = RepairRequest::parse(bytes) {
+        assert_eq!(request.to_bytes()[..], *bytes);
     }
     let _ = serde_json::from_slice::<ClientMessage>(bytes);
     let _ = serde_json::from_slice::<ServerMessage>(bytes);

@@ -16,12 +16,13 @@ use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Journal;
 use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable};
 use crate::exit::{ExitKind, Failure};
+use crate::metrics::capture::MetricsPage;
 use crate::server_api::ServerApi;
 use crate::{shutdown, sources, telemetry, tls};
 
@@ -68,12 +69,20 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let api = ServerApi::bind(&config, &cti).await?;
     sources::start(&config, &mut cti)?;
     sources::start_risport(&config, &mut cti)?;
+    let (figures, figures_receiver) = watch::channel(None);
+    let metrics = match config.metrics.listen {
+        Some(listen) => Some(MetricsPage::bind(listen, &config.cluster.name, figures_receiver).await?),
+        None => None,
+    };
     let capture = open_source(&config, &filter)?;
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
     reload_on_hangup(path.to_owned(), config, reload_sender)?;
     if let Some(api) = api {
         tokio::spawn(api.serve(shutdown.clone()));
+    }
+    if let Some(metrics) = metrics {
+        tokio::spawn(metrics.serve(shutdown.clone()));
     }
     let parts = ServiceParts {
         engine,
@@ -84,6 +93,7 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         signalling,
         sources: cti,
         journal: Box::new(AuditWriter(journal)),
+        figures,
     };
     telemetry::ready();
     Service::run(parts, reloads, shutdown)

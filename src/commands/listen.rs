@@ -14,14 +14,15 @@ use silentmon_proto::ids::{AgentId, CallId, ServerName};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{LegStatus, OutputKind, PLAIN_RTP_PORT, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
+use crate::quality::LegQuality;
+use crate::sound::{Sound, SoundArgs};
 use crate::summary::{Heard, Summary};
-use crate::{output, shutdown, tls};
+use crate::{keyboard, output, shutdown, tls};
 
 /// How often all servers are tried before the command gives up.
 const ROUNDS: u32 = 2;
@@ -51,6 +52,8 @@ pub struct ListenArgs {
     /// Your own phone: with it, b and Enter joins the agent's call, i and Enter takes it over, where the server can.
     #[arg(long, value_name = "EXT")]
     supervisor_device: Option<String>,
+    #[command(flatten)]
+    sound: SoundArgs,
     /// A JSON summary at the end.
     #[arg(long)]
     json: bool,
@@ -76,7 +79,9 @@ impl DelayArgs {
         PlayoutSettings {
             preset: self.preset.unwrap_or(usual.preset),
             min_delay,
-            max_delay: self.max_delay_ms.map_or(usual.max_delay.max(min_delay), Duration::from_millis),
+            max_delay: self
+                .max_delay_ms
+                .map_or(usual.max_delay.max(min_delay), Duration::from_millis),
             ..usual
         }
     }
@@ -106,7 +111,8 @@ pub fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Runtime::new()?;
     let summary = runtime.block_on(async {
         let playout = args.delay.settings(destination.usual_playout());
-        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), playout)?;
+        let mut listener = Listener::connect(&server.servers, tls, Persistence::Rounds(ROUNDS), playout)?;
+        listener.set_mix(args.sound.sound().mix());
         listen(listener, args, destination).await
     })?;
     output::status("");
@@ -150,7 +156,7 @@ impl Destination {
     fn kind(&self) -> OutputKind {
         match self {
             Self::Here(Output::Wav(_)) => OutputKind::Record,
-            Self::Here(Output::Default | Output::Device(_) | Output::Null) => OutputKind::Play,
+            Self::Here(Output::Default | Output::Device(_) | Output::Browser | Output::Null) => OutputKind::Play,
             Self::PlainRtp(receiver) => OutputKind::PlainRtp { receiver: *receiver },
         }
     }
@@ -163,7 +169,7 @@ impl Destination {
                 min_delay: Duration::from_millis(500),
                 ..PlayoutSettings::default()
             },
-            Self::Here(Output::Default | Output::Device(_) | Output::Null) | Self::PlainRtp(_) => {
+            Self::Here(Output::Default | Output::Device(_) | Output::Browser | Output::Null) | Self::PlainRtp(_) => {
                 PlayoutSettings::default()
             }
         }
@@ -214,7 +220,8 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
     };
     let mut session = Session::new(agent, listener.start(wish), args.supervisor_device.is_some());
     let mut end = End::NotYetKnown;
-    let mut keyboard = keyboard(args.supervisor_device.is_some());
+    let mut keyboard = keyboard::lines(args.supervisor_device.is_some() || keyboard::is_attended());
+    let mut sound = args.sound.sound();
     let mut wishes = 0;
     while !session.over {
         let event = tokio::select! {
@@ -223,6 +230,9 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
                 let device = args.supervisor_device.as_deref().unwrap_or_default();
                 if let Some(wish) = session.wish(&line, device, wishes) {
                     listener.supervise(session.request, wish);
+                } else if press(&mut sound, &line) {
+                    listener.set_mix(sound.mix());
+                    output::status(&format!("Agent {}: {sound}", session.agent));
                 }
                 continue;
             }
@@ -232,7 +242,7 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
             event = listener.next_event() => event,
         };
         let Some(event) = event else { break };
-        session.handle(event)?;
+        session.handle(event, &listener)?;
         if session.started && end == End::NotYetKnown {
             end = args
                 .duration
@@ -246,20 +256,15 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
     finish(listener, session, sink).await
 }
 
-/// Lines typed at a terminal; none where nobody can type or nothing is to be asked for.
-fn keyboard(wanted: bool) -> mpsc::UnboundedReceiver<String> {
-    let (sender, lines) = mpsc::unbounded_channel();
-    if wanted {
-        // The thread waits for the next line until the program ends.
-        std::thread::spawn(move || {
-            for line in std::io::stdin().lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+/// Changes the sound by each key of a line; says whether any of them does.
+fn press(sound: &mut Sound, line: &str) -> bool {
+    let before = sound.clone();
+    for key in line.chars() {
+        if let Some(change) = sound.key(key) {
+            sound.change(change);
+        }
     }
-    lines
+    *sound != before
 }
 
 /// Ends the session at the server too, so that its last sums are known.
@@ -270,13 +275,14 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
             let Some(event) = listener.next_event().await else {
                 break;
             };
-            session.handle(event)?;
+            session.handle(event, &listener)?;
         }
         Ok::<_, anyhow::Error>(())
     };
     if let Ok(result) = tokio::time::timeout(STOP_LIMIT, ended).await {
         result?;
     }
+    let output_delay = sink.as_ref().map_or(Duration::ZERO, Sink::delay);
     if let Some(sink) = sink {
         // What was captured until the end is still to be played.
         tokio::time::sleep(listener.buffered().min(STOP_LIMIT)).await;
@@ -284,7 +290,7 @@ async fn finish(mut listener: Listener, mut session: Session, sink: Option<Sink>
     }
     let reports = listener.reports();
     listener.close().await;
-    Ok(session.sum_up(&reports))
+    Ok(session.sum_up(&reports, output_delay))
 }
 
 /// When listening ends by itself.
@@ -353,7 +359,7 @@ impl Session {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    fn handle(&mut self, event: ReceiverEvent) -> anyhow::Result<()> {
+    fn handle(&mut self, event: ReceiverEvent, listener: &Listener) -> anyhow::Result<()> {
         match event {
             ReceiverEvent::Dialling { server } => output::status(&format!("Connecting to {server} …")),
             ReceiverEvent::DialFailed { server, reason } => {
@@ -367,14 +373,14 @@ impl Session {
             }
             ReceiverEvent::MonitorStarted { .. } => self.started = true,
             ReceiverEvent::MonitorRefused { reason, .. } => return Err(refused(&reason)),
-            ReceiverEvent::Status { status, .. } => self.take_status(status),
+            ReceiverEvent::Status { status, .. } => self.take_status(status, &listener.reports()),
             ReceiverEvent::MonitorStopped { status, reason, .. } => {
                 let by_server = reason.code != Code::AudioFlowing;
                 if by_server && !self.started {
                     return Err(refused(&reason));
                 }
                 if let Some(status) = status {
-                    self.take_status(status);
+                    self.take_status(status, &listener.reports());
                 }
                 if by_server {
                     self.reason = reason;
@@ -394,21 +400,22 @@ impl Session {
         Ok(())
     }
 
-    fn take_status(&mut self, status: SessionStatus) {
+    fn take_status(&mut self, status: SessionStatus, reports: &[LegReport; 2]) {
         for call in status.calls {
             if !self.calls.contains(&call) {
                 self.calls.push(call);
             }
         }
         self.controls = if self.joins { status.controls } else { Vec::new() };
-        let keys = self.keys();
-        let gap = if keys.is_empty() { "" } else { "  " };
-        output::status(&format!("Agent {}: {}{gap}{keys}", self.agent, status.reason));
+        let [agent, customer] = LegQuality::of_legs(reports, &status.legs);
+        let parts = [status.reason.to_string(), agent.worse(customer).words(), self.keys()];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        output::status(&format!("Agent {}: {}", self.agent, parts.join("   ")));
         self.status = status.legs;
         self.reason = status.reason;
     }
 
-    fn sum_up(self, reports: &[LegReport; 2]) -> Summary {
+    fn sum_up(self, reports: &[LegReport; 2], output_delay: Duration) -> Summary {
         let first = reports.iter().filter_map(|report| report.first_audio).min();
         Summary::of(Heard {
             agent: self.agent,
@@ -416,6 +423,7 @@ impl Session {
             calls: self.calls,
             status: self.status,
             reports: *reports,
+            output_delay,
             time_to_first_audio: first.map(|first| first - self.begun),
             reason: self.reason,
         })

@@ -3,21 +3,27 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
-use silentmon_playback_io::sink::{Output, Sink, SinkEvent};
+use silentmon_playback_io::sink::{BrowserSound, Output, Sink, SinkEvent};
 use silentmon_proto::ids::AgentId;
-use silentmon_proto::relay::{AgentRow, OutputKind};
+use silentmon_proto::relay::{AgentRow, LegStatus, OutputKind};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
 use crate::exit::{ExitKind, Failure};
 use crate::listening::{Listener, next_sink_event};
-use crate::local_api::{self, LocalApi, PlaybackStatus, Supervise, Wish};
+use crate::local_api::{self, LocalApi, PlaybackStatus, Quality, Supervise, Wish};
+use crate::metrics::playback::{MetricsPage, PlaybackFigures};
+use crate::quality::LegQuality;
+use crate::sound::{Sound, SoundChange, SoundReport};
 use crate::{shutdown, telemetry, tls};
 
+/// How often quality and metrics are brought up to date.
+const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Wishes of local programs that may wait.
 const WISHES: usize = 16;
 
@@ -57,15 +63,22 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     listener.watch_agents();
     let (wish_sender, mut wishes) = mpsc::channel(WISHES);
     let (mut desk, api) = Desk::new(listener, output, wish_sender);
+    desk.set_sound(config.sound());
     local_api::serve(&config.listen, local_api::make_token(&config.token)?, api, stop.clone()).await?;
     if let Some(agent) = config.agent {
-        desk.fulfil(Wish::Listen { agent, purpose: None });
+        desk.fulfil(Wish::Listen {
+            agent,
+            purpose: None,
+            output: None,
+        });
     }
     telemetry::ready();
+    let mut figures = tokio::time::interval(FIGURES_INTERVAL);
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             Some(wish) = wishes.recv() => desk.fulfil(wish),
+            _ = figures.tick() => desk.show_figures(),
             event = next_sink_event(&mut desk.sink) => desk.handle_output(&event),
             event = desk.listener.next_event() => match event {
                 Some(event) => desk.handle(event),
@@ -81,13 +94,19 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
 struct Desk {
     listener: Listener,
     output: Output,
+    /// Where sound for browsers goes.
+    browsers: BrowserSound,
+    sound: Sound,
     sink: Option<Sink>,
     session: Option<RequestId>,
     /// Wishes to join a call that wait for their answer, by number.
     supervising: BTreeMap<u32, oneshot::Sender<Result<(), String>>>,
     next_wish: u32,
+    /// What the server said of each leg last.
+    legs: [LegStatus; 2],
     status: watch::Sender<PlaybackStatus>,
     agents: watch::Sender<Vec<AgentRow>>,
+    figures: watch::Sender<PlaybackFigures>,
 }
 
 impl Desk {
@@ -99,24 +118,33 @@ impl Desk {
             output: "closed".to_owned(),
             session: None,
             controls: Vec::new(),
+            quality: None,
         };
+        let browsers = BrowserSound::default();
+        let (figures, figures_receiver) = watch::channel(PlaybackFigures::default());
         let (status, status_receiver) = watch::channel(idle);
         let (agents, agents_receiver) = watch::channel(Vec::new());
         let api = LocalApi {
             wishes,
             status: status_receiver,
             agents: agents_receiver,
+            browsers: browsers.clone(),
+            metrics: MetricsPage::new(figures_receiver),
         };
         (
             Self {
                 listener,
                 output,
+                browsers,
+                sound: Sound::default(),
                 sink: None,
                 session: None,
                 supervising: BTreeMap::new(),
                 next_wish: 0,
+                legs: Default::default(),
                 status,
                 agents,
+                figures,
             },
             api,
         )
@@ -124,13 +152,35 @@ impl Desk {
 
     fn fulfil(&mut self, wish: Wish) {
         match wish {
-            Wish::Listen { agent, purpose } => {
+            Wish::Listen { agent, purpose, output } => {
                 self.stop();
-                self.start(agent, purpose);
+                let output = output.unwrap_or_else(|| self.output.clone());
+                self.start(agent, purpose, &output);
             }
             Wish::Stop => self.stop(),
             Wish::Supervise(supervise) => self.supervise(supervise),
+            Wish::Sound { change, answer } => {
+                // Whoever asked has gone away where this fails.
+                let _ = answer.send(self.change_sound(change));
+            }
         }
+    }
+
+    fn change_sound(&mut self, change: SoundChange) -> SoundReport {
+        let mut sound = self.sound.clone();
+        sound.change(change);
+        if sound != self.sound {
+            self.set_sound(sound);
+        }
+        SoundReport {
+            sound: self.sound.clone(),
+            levels: self.listener.levels(),
+        }
+    }
+
+    fn set_sound(&mut self, sound: Sound) {
+        self.listener.set_mix(sound.mix());
+        self.sound = sound;
     }
 
     fn supervise(&mut self, supervise: Supervise) {
@@ -149,8 +199,13 @@ impl Desk {
         self.listener.supervise(session, wish);
     }
 
-    fn start(&mut self, agent: AgentId, purpose: Option<String>) {
-        match Sink::open(&self.output, self.listener.player()) {
+    fn start(&mut self, agent: AgentId, purpose: Option<String>, output: &Output) {
+        let player = self.listener.player();
+        let sink = match output {
+            Output::Browser => Sink::open_for_browsers(&self.browsers, player),
+            output => Sink::open(output, player),
+        };
+        match sink {
             Ok(sink) => self.sink = Some(sink),
             Err(error) => {
                 let reason = error.reason();
@@ -159,9 +214,9 @@ impl Desk {
                 return;
             }
         }
-        let output = match self.output {
+        let output = match output {
             Output::Wav(_) => OutputKind::Record,
-            Output::Default | Output::Device(_) | Output::Null => OutputKind::Play,
+            Output::Default | Output::Device(_) | Output::Browser | Output::Null => OutputKind::Play,
         };
         let wish = MonitorRequest {
             agent: agent.clone(),
@@ -169,13 +224,32 @@ impl Desk {
             output,
         };
         self.session = Some(self.listener.start(wish));
+        self.legs = Default::default();
+        self.figures.send_modify(|figures| {
+            figures.sessions += 1;
+            figures.listening = true;
+        });
         self.status.send_modify(|status| {
             status.agent = Some(agent);
             status.reason = None;
         });
     }
 
+    /// Once a second: how good what is heard is.
+    fn show_figures(&mut self) {
+        if !self.figures.borrow().listening {
+            return;
+        }
+        let reports = self.listener.reports();
+        let [agent, customer] = LegQuality::of_legs(&reports, &self.legs);
+        self.status
+            .send_modify(|status| status.quality = Some(Quality { agent, customer }));
+        self.figures.send_modify(|figures| figures.set_present(reports));
+    }
+
     fn stop(&mut self) {
+        self.show_figures();
+        self.figures.send_modify(PlaybackFigures::end_session);
         if let Some(session) = self.session.take() {
             self.listener.stop(session);
         }
@@ -188,6 +262,7 @@ impl Desk {
             status.reason = None;
             status.session = None;
             status.controls.clear();
+            status.quality = None;
             "closed".clone_into(&mut status.output);
         });
     }
@@ -197,6 +272,7 @@ impl Desk {
             ReceiverEvent::Connected { server, name, .. } => {
                 tracing::info!(%server, %name, "connected");
                 self.status.send_modify(|status| status.server = Some(name));
+                self.figures.send_modify(|figures| figures.connected = true);
             }
             ReceiverEvent::DialFailed { server, reason } => {
                 tracing::warn!(%server, reason = %reason.code, "{}", reason.text);
@@ -206,8 +282,10 @@ impl Desk {
                 // Answers can no longer come.
                 self.supervising.clear();
                 self.status.send_modify(|status| status.server = None);
+                self.figures.send_modify(|figures| figures.connected = false);
             }
             ReceiverEvent::Status { request, status } if self.session == Some(request) => {
+                self.legs.clone_from(&status.legs);
                 self.status.send_modify(|shown| {
                     shown.reason = Some(status.reason);
                     shown.session = Some(status.session.to_string());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
-use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_capture_core::policy::{Copies, Disclosure, HeardCalls, Policy, Recording, Who};
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
 use silentmon_proto::relay::MediaOrigin;
 
@@ -188,6 +188,8 @@ pub struct PolicySection {
     pub acd_only: bool,
     /// Whether `listen --output wav:` may be used.
     pub recording: Recording,
+    /// Whether packets may be sent twice over a path that loses much.
+    pub copies: Copies,
     /// Standard RTP receivers that may get plain RTP.
     pub rtp_receivers: Vec<IpAddr>,
 }
@@ -204,7 +206,7 @@ pub struct AuditSection {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {
-    /// Where they are served.
+    /// Where they are served, as plain HTTP; nowhere without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
 }
@@ -214,7 +216,7 @@ const fn default_buffer() -> u32 {
 }
 
 impl CaptureConfig {
-    /// What is written in the file but doesn't do anything in this version.
+    /// What the operator should know of his file: keys that don't do anything in this version, and ways in the open.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for (name, section) in cti::names(&self.cti).into_iter().zip(&self.cti) {
@@ -227,8 +229,10 @@ impl CaptureConfig {
         if !self.cluster.peers.is_empty() {
             notes.push("cluster.peers: this version serves alone, peers are not contacted".to_owned());
         }
-        if self.metrics.listen.is_some() {
-            notes.push("metrics.listen: this version serves no metrics".to_owned());
+        if let Some(open) = self.metrics.listen.filter(|listen| !listen.ip().is_loopback()) {
+            notes.push(format!(
+                "metrics.listen: whoever reaches {open} can read the figures, unencrypted"
+            ));
         }
         if self.cti.is_empty() {
             notes.push("no [[cti]] source: no agent will ever be known".to_owned());
@@ -291,6 +295,7 @@ impl CaptureConfig {
                 HeardCalls::All
             },
             recording: self.policy.recording,
+            copies: self.policy.copies,
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
             supervisors: self.supervisors.clone(),
@@ -337,6 +342,7 @@ impl Default for PolicySection {
             who: Who::default(),
             acd_only: true,
             recording: Recording::default(),
+            copies: Copies::default(),
             rtp_receivers: Vec::new(),
         }
     }

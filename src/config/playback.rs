@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use silentmon_playback_core::player::{PlayoutSettings, Preset};
-use silentmon_proto::ids::AgentId;
+use silentmon_proto::ids::{AgentId, Leg};
 
 use super::{Complaint, Schema, absolute};
+use crate::sound::{Balance, Sound, Volume};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct PlaybackSection {
     /// Its revocation list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crl: Option<PathBuf>,
-    /// Where the sound goes: `default`, a device's name, `wav:FILE` or `null`.
+    /// Where the sound goes: `default`, a device's name, `browser`, `wav:FILE` or `null`.
     #[serde(default = "default_output")]
     pub output: String,
     /// What the delay aims at: `low`, `balanced` or `smooth`.
@@ -47,6 +48,24 @@ pub struct PlaybackSection {
     /// Packets wait no longer, in milliseconds.
     #[serde(default = "default_max_delay")]
     pub max_delay_ms: u64,
+    /// Volume of both sides in dB, -60 to 20.
+    #[serde(default)]
+    pub volume_db: Volume,
+    /// Which side is louder: -100 only the agent, 100 only the customer.
+    #[serde(default)]
+    pub balance: Balance,
+    /// Sides that aren't heard.
+    #[serde(default)]
+    pub mute: Vec<Leg>,
+    /// Both sides in both ears.
+    #[serde(default)]
+    pub mono: bool,
+    /// Bring the speech of both sides slowly to the same level.
+    #[serde(default)]
+    pub auto_level: bool,
+    /// Mute DTMF digits that are keyed in the sound itself.
+    #[serde(default)]
+    pub suppress_dtmf: bool,
     /// Where the local interface listens; loopback only.
     #[serde(default = "default_listen")]
     pub listen: Vec<SocketAddr>,
@@ -56,6 +75,20 @@ pub struct PlaybackSection {
     /// The agent to listen to from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+}
+
+impl PlaybackSection {
+    /// How both sides are heard at first.
+    pub fn sound(&self) -> Sound {
+        Sound {
+            volume_db: self.volume_db,
+            balance: self.balance,
+            mute: self.mute.clone(),
+            mono: self.mono,
+            auto_level: self.auto_level,
+            suppress_dtmf: self.suppress_dtmf,
+        }
+    }
 }
 
 fn default_identity() -> PathBuf {

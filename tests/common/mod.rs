@@ -251,6 +251,27 @@ pub fn wav_channels(path: &Path) -> Vec<Vec<i16>> {
         .collect()
 }
 
+/// The exact decode of one leg of the fixture call.
+pub fn exact(house: &House, leg: &str) -> Vec<i16> {
+    let wav = house.text(&format!("exact-{leg}.wav"));
+    let call = fixture("call.pcap.gz");
+    let call = call.to_str().expect("a UTF-8 path");
+    let arguments = [
+        "replay",
+        call,
+        "--media-address",
+        "10.1.1.20:24678",
+        "--leg",
+        leg,
+        "--exact",
+        "--wav",
+        &wav,
+    ];
+    let output = run(&arguments);
+    assert!(output.status.success(), "{}", said(&output));
+    wav_channels(wav.as_ref()).remove(0)
+}
+
 /// The longest run of samples in which `heard` and `exact` agree, for the shift at which they do: where it begins in
 /// `heard`, and how long it is. The shift is found by a stretch of loud samples from the middle of `heard`.
 pub fn common_run(heard: &[i16], exact: &[i16]) -> (usize, usize) {

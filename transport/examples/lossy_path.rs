@@ -11,7 +11,7 @@ mod common;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use common::relay::{PathModel, Relay};
+use common::relay::{PathModel, Pattern, Relay};
 use common::{Pki, listen, meet, traffic};
 use silentmon_transport::Settings;
 
@@ -49,6 +49,7 @@ async fn main() {
         let model = PathModel {
             delay: Duration::from_millis(20),
             loss: case.loss,
+            pattern: Pattern::Random,
             bottleneck: case.bottleneck.map(|rate| (rate, Duration::from_secs(3))),
         };
         let (mut endpoint, _) = listen(server_tls.clone(), Settings::server());

@@ -2,7 +2,7 @@
 //!
 //! Audio has a fixed rate: throttling it below that rate doesn't relieve a path, it only makes every packet late
 //! (Cubic at 1 % loss and 200 streams: 72 % of the audio lost). So while there is audio the window is what its streams
-//! send in the shortest round trip and a little longer, whatever is lost; not more either, or a path that is too
+//! send in the shortest round trip and a little longer, repairs included, whatever is lost; not more either, or a path that is too
 //! narrow would hold seconds of it. Without audio Cubic (RFC 9438) decides.
 
 use std::any::Any;
@@ -22,6 +22,9 @@ const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(600);
 
 /// Smallest window in bytes: control messages get through beside a single stream.
 const SMALLEST_WINDOW: u64 = 12 << 10;
+
+/// Repairs may take so many tenths of the audio besides.
+const REPAIRS: u64 = 3;
 
 /// How much audio a connection carries; shared by its sender, its congestion controller and its backlog.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ impl Demand {
     /// The window for the audio; `None` where there is none.
     fn window(&self, round_trip: Duration) -> Option<u64> {
         let streams = u64::try_from(self.streams()).ok().filter(|&streams| streams > 0)?;
-        let rate = u64::from(self.stream_rate).saturating_mul(streams);
+        let rate = u64::from(self.stream_rate).saturating_mul(streams) / 10 * (10 + REPAIRS);
         let span = u64::try_from((round_trip + QUEUE_ALLOWANCE).as_millis()).unwrap_or(u64::MAX);
         Some((rate.saturating_mul(span) / 1000).max(SMALLEST_WINDOW))
     }
@@ -151,7 +154,7 @@ mod tests {
             let at = now + Duration::from_secs(second);
             controller.on_congestion_event(at, at, true, 100_000);
         }
-        assert_eq!(controller.window(), 200 * 16_000 * 3 / 4);
+        assert_eq!(controller.window(), 200 * 16_000 * 3 / 4 * 13 / 10);
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub enum SendOutcome {
 pub struct PathStatistics {
     /// Smoothed round-trip time.
     pub round_trip: Duration,
+    /// Shortest round-trip time seen.
+    pub shortest_round_trip: Duration,
     /// QUIC packets sent.
     pub packets_sent: u64,
     /// QUIC packets that the other side never acknowledged.
@@ -183,6 +185,7 @@ impl Connection {
         let found = self.inner.quinn.stats();
         PathStatistics {
             round_trip: found.path.rtt,
+            shortest_round_trip: self.inner.quinn.min_rtt(),
             packets_sent: found.path.sent_packets,
             packets_lost: found.path.lost_packets,
             congestion_window: found.path.cwnd,

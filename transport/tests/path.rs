@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use common::relay::{PathModel, Relay};
+use common::relay::{PathModel, Pattern, Relay};
 use common::{Pki, listen, meet, traffic};
 use silentmon_transport::{Channel, PlainRtpSocket, SendOutcome, ServerEndpoint, Settings};
 
@@ -29,6 +29,7 @@ fn model(loss: f64) -> PathModel {
     PathModel {
         delay: Duration::from_millis(20),
         loss,
+        pattern: Pattern::Random,
         bottleneck: None,
     }
 }

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use silentmon_capture_core::directory::{AgentDirectory, MediaOrigin};
 use silentmon_capture_core::engine::{ConnectionId, Engine, EngineEvent, EngineSettings};
-use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_capture_core::policy::{Copies, Disclosure, HeardCalls, Policy, Recording, Who};
 use silentmon_proto::cti::{
     AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaDirection, MediaStarted, MediaStopped,
 };
@@ -110,6 +110,7 @@ fn engine() -> Engine {
         who: Who::AnySupervisor,
         calls: HeardCalls::AcdOnly,
         recording: Recording::Refused,
+        copies: Copies::Allowed,
         rtp_receivers: Vec::new(),
         teams: BTreeMap::new(),
         supervisors: BTreeMap::new(),

@@ -1,7 +1,7 @@
 //! The deciding half of the capture server, sans-IO: who is monitored, whose packets matter, what is sent to whom.
 //!
 //! A packet's way: [`filter`] (is it wanted?), [`stream`] (is it RTP, new, in clear?), [`engine`] (who hears it?),
-//! [`session`] (what goes out?), [`attribution`] (where was what is missing lost?).
+//! [`session`] (what goes out?), [`resend`] (what goes out again?), [`attribution`] (where was what is missing lost?).
 
 pub mod attribution;
 pub mod directory;
@@ -9,6 +9,7 @@ pub mod engine;
 pub mod filter;
 pub mod link;
 pub mod policy;
+pub mod resend;
 pub mod resolver;
 pub mod session;
 pub mod stream;

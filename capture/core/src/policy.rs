@@ -21,6 +21,8 @@ pub struct Policy {
     pub calls: HeardCalls,
     /// Whether a supervisor's program may write what it hears to a file.
     pub recording: Recording,
+    /// Whether a supervisor's program may have packets sent twice.
+    pub copies: Copies,
     /// Standard RTP receivers to which plain RTP may be sent.
     pub rtp_receivers: Vec<IpAddr>,
     /// Supervisors of each team.
@@ -71,6 +73,17 @@ pub enum Recording {
     Refused,
     /// Yes.
     Allowed,
+}
+
+/// Whether packets may be sent twice to a supervisor whose path loses much: that doubles what it must carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Copies {
+    /// Yes, where his program asks for it.
+    #[default]
+    Allowed,
+    /// No; what was lost may still be sent again.
+    Refused,
 }
 
 impl Policy {
@@ -170,6 +183,7 @@ mod tests {
             who: Who::Team,
             calls: HeardCalls::AcdOnly,
             recording: Recording::Refused,
+            copies: Copies::Allowed,
             rtp_receivers: vec![IpAddr::from([127, 0, 0, 1])],
             teams: [("claims".into(), vec!["anna".into()])].into(),
             supervisors: BTreeMap::new(),

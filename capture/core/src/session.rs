@@ -10,11 +10,15 @@ use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
 use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId, SupervisorName};
 use silentmon_proto::reason::Reason;
-use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, OutputKind, SessionStatus, SuperviseAction};
+use silentmon_proto::relay::{
+    AudioHeader, AudioKind, LegStatus, OutputKind, RepairRequest, SessionStatus, SuperviseAction,
+};
 use silentmon_proto::time::Instant;
 
 use crate::attribution::{Evidence, LegWatch};
 use crate::engine::ConnectionId;
+use crate::policy::Copies;
+use crate::resend::{Allowance, Budget, SentLately};
 use crate::stream::{StreamId, StreamTable};
 
 /// How long a session outlives a broken connection.
@@ -29,6 +33,8 @@ const RTP_HEADER: usize = 12;
 const RTP_VERSION_2: u8 = 0x80;
 /// Streams of one leg kept at a time.
 const MAX_HELD_STREAMS: usize = 4;
+/// After packets were kept back for a path that is too narrow, nothing is sent again for so long.
+const NARROW_FOR: Duration = Duration::from_secs(1);
 
 /// One supervisor listening to one agent.
 #[derive(Debug)]
@@ -55,7 +61,12 @@ pub struct MonitorSession {
     pub next_status: Instant,
     /// How long at least one leg was audible.
     pub audible: Duration,
+    /// How many audio streams' worth its connection must carry: two, and one for each leg that is sent twice.
+    pub streams: usize,
     legs: [LegRelay; 2],
+    budget: Budget,
+    /// When packets were kept back last because the path was too narrow.
+    narrow: Option<Instant>,
     told: Option<Told>,
 }
 
@@ -122,10 +133,20 @@ pub enum Clearance {
 /// One datagram's worth to be sent: the kind, and the bytes after the header.
 pub type Outgoing<'a> = (AudioHeader, &'a [u8]);
 
+/// How one leg goes out.
+#[derive(Debug, Clone, Copy)]
+struct Sending {
+    leg: Leg,
+    channel: u16,
+    /// Whether the other side can ask for packets again.
+    repairable: bool,
+}
+
 #[derive(Debug, Default)]
 struct LegRelay {
     status: LegStatus,
     next_sequence: u32,
+    sent: SentLately,
     held: BTreeMap<StreamId, VecDeque<HeldPacket>>,
     watch: LegWatch,
     last_sent: Option<Instant>,
@@ -177,7 +198,10 @@ impl MonitorSession {
             },
             next_status: now,
             audible: Duration::ZERO,
+            streams: 2,
             legs: [LegRelay::default(), LegRelay::default()],
+            budget: Budget::default(),
+            narrow: None,
             told: None,
         }
     }
@@ -205,7 +229,12 @@ impl MonitorSession {
 
     /// Takes a packet of one leg and hands every datagram that is due to `send`, in order.
     pub fn handle_packet(&mut self, leg: Leg, heard: &Heard<'_>, mut send: impl FnMut(Outgoing<'_>)) {
-        let channel = self.channel;
+        let sending = Sending {
+            leg,
+            channel: self.channel,
+            repairable: !matches!(self.output, OutputKind::PlainRtp { .. }),
+        };
+        let budget = &mut self.budget;
         let relay = &mut self.legs[leg.index()];
         relay.watch.handle(heard.stream, heard.number, heard.captured);
         if heard.codec.is_speech() {
@@ -219,11 +248,69 @@ impl MonitorSession {
             }
             Clearance::Clear => {
                 for packet in relay.held.remove(&heard.stream).unwrap_or_default() {
-                    relay.emit(leg, channel, &packet.as_heard(heard.stream), &mut send);
+                    relay.emit(sending, &packet.as_heard(heard.stream), budget, &mut send);
                 }
-                relay.emit(leg, channel, heard, &mut send);
+                relay.emit(sending, heard, budget, &mut send);
             }
         }
+    }
+
+    /// Sends again what the supervisor's program asks for, as far as it is kept and budget and path allow, and takes its
+    /// wish for copies. `round_trip` is that of its connection, at its shortest.
+    pub fn handle_repair_request(
+        &mut self,
+        request: &RepairRequest,
+        copies: Copies,
+        round_trip: Duration,
+        now: Instant,
+        mut send: impl FnMut(Outgoing<'_>),
+    ) {
+        let narrow = self.is_narrow(now);
+        let relay = &mut self.legs[request.leg.index()];
+        relay.sent.want_copies(
+            match copies {
+                Copies::Allowed if !narrow => request.copy_distance,
+                Copies::Allowed | Copies::Refused => 0,
+            },
+            now,
+        );
+        if narrow {
+            let numbers = request.numbers().count() as u64;
+            relay.status.asked += numbers;
+            relay.status.refused += numbers;
+            return;
+        }
+        let mut allowance = Allowance {
+            now,
+            round_trip,
+            budget: &mut self.budget,
+        };
+        for number in request.numbers() {
+            relay.sent.repair(number, &mut allowance, &mut relay.status, &mut send);
+        }
+    }
+
+    fn is_narrow(&self, now: Instant) -> bool {
+        self.narrow
+            .is_some_and(|narrow| now.saturating_since(narrow) < NARROW_FOR)
+    }
+
+    /// Works out [`streams`](Self::streams) anew. Answers whether that changed it.
+    pub fn fit_streams(&mut self, now: Instant) -> bool {
+        let copied = self.legs.iter().filter(|leg| leg.sent.copies(now)).count();
+        std::mem::replace(&mut self.streams, 2 + copied) != 2 + copied
+    }
+
+    /// Forgets packets that nobody can ask for any longer.
+    pub fn forget_old(&mut self, now: Instant) {
+        for leg in &mut self.legs {
+            leg.sent.forget_old(now);
+        }
+    }
+
+    /// Bytes of sound kept in case they are asked for again.
+    pub fn kept_bytes(&self) -> usize {
+        self.legs.iter().map(|leg| leg.sent.bytes()).sum()
     }
 
     /// Counts a duplicate that the mirror delivered.
@@ -247,7 +334,9 @@ impl MonitorSession {
 
     /// Counts datagrams kept back because the path to the supervisor was too narrow.
     pub fn count_shed(&mut self, leg: Leg, datagrams: u64) {
-        self.legs[leg.index()].status.shed += datagrams;
+        let leg = &mut self.legs[leg.index()];
+        leg.status.shed += datagrams;
+        self.narrow = leg.last_sent.max(self.narrow);
     }
 
     /// How the legs are doing: agent, customer.
@@ -307,7 +396,7 @@ impl LegRelay {
         });
     }
 
-    fn emit(&mut self, leg: Leg, channel: u16, heard: &Heard<'_>, send: &mut impl FnMut(Outgoing<'_>)) {
+    fn emit(&mut self, sending: Sending, heard: &Heard<'_>, budget: &mut Budget, send: &mut impl FnMut(Outgoing<'_>)) {
         self.status.captured += 1;
         let mut silence = [0; RTP_HEADER];
         let (kind, bytes) = match heard.codec {
@@ -321,10 +410,10 @@ impl LegRelay {
         };
         let header = AudioHeader {
             kind,
-            leg,
+            leg: sending.leg,
             again: false,
             codec: heard.codec,
-            channel,
+            channel: sending.channel,
             relay_sequence: self.next_sequence,
             captured: heard.captured,
         };
@@ -332,6 +421,14 @@ impl LegRelay {
         self.status.relayed += 1;
         self.last_sent = Some(heard.captured);
         send((header, bytes));
+        if sending.repairable {
+            self.sent.keep(header, bytes);
+            budget.earn(AudioHeader::LEN + bytes.len(), self.sent.bytes());
+            if let Some(copy) = self.sent.copy_due(heard.captured) {
+                self.status.copies += 1;
+                send(copy);
+            }
+        }
     }
 }
 

@@ -23,7 +23,11 @@ fn main() {
         let payloads = payloads(codec);
         let best = (0..5).map(|_| time(codec, &payloads)).min().expect("five runs");
         let seconds = PACKETS / PACKETS_A_SECOND;
-        println!("{:>16} {:>8.1} µs", format!("{codec}/{}", codec.clock_rate()), best.as_secs_f64() * 1e6 / seconds as f64);
+        println!(
+            "{:>16} {:>8.1} µs",
+            format!("{codec}/{}", codec.clock_rate()),
+            best.as_secs_f64() * 1e6 / seconds as f64
+        );
     }
 }
 

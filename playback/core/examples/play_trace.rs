@@ -43,7 +43,8 @@ fn main() -> Result<(), Failure> {
     };
     let mut player = Player::new(options.settings);
     let begun = first.saturating_back(LEAD) + options.phase;
-    let frames_per_tick = options.settings.sample_rate as usize * usize::try_from(options.tick.as_micros())? / 1_000_000;
+    let frames_per_tick =
+        options.settings.sample_rate as usize * usize::try_from(options.tick.as_micros())? / 1_000_000;
     let mut frames = vec![[0.0; 2]; frames_per_tick];
     let mut out = Vec::new();
     let mut waiting = packets.iter().peekable();

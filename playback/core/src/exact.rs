@@ -320,7 +320,8 @@ fn joined(mut layers: BTreeMap<u32, Vec<i16>>) -> Line {
     let mut line = Line { sample_rate, samples };
     for (sample_rate, samples) in layers {
         let layer = Line { sample_rate, samples }.at_rate(line.sample_rate);
-        line.add(0, &layer.samples);
+        let length = layer.samples.len().min(line.samples.len());
+        line.add(0, layer.samples.get(..length).unwrap_or_default());
     }
     line
 }
@@ -449,7 +450,10 @@ mod tests {
         assert_eq!(line.sample_rate, 16_000);
         assert_eq!(line.samples.len(), 7);
         let middle = f64::from(line.samples[2]) / 16_384.0;
-        assert!((0.9..1.2).contains(&middle), "{middle}: the lower rate lies under the higher");
+        assert!(
+            (0.9..1.2).contains(&middle),
+            "{middle}: the lower rate lies under the higher"
+        );
     }
 
     #[test]

@@ -17,8 +17,10 @@ use crate::units::duration;
 
 /// A stream that another replaced is believed again after this silence of the other, in seconds.
 const STALE: f64 = 0.5;
-/// A new stream is joined to the end of the old one where that is so near to the time that is best for it, in seconds.
+/// A new stream is joined to the end of the old one where that comes so soon after the time that is best for it, or so
+/// shortly before, in seconds.
 const JOIN: f64 = 0.1;
+const SHORT: f64 = 0.005;
 /// A leg from which nothing came for so long has no say in the delay, in seconds.
 const QUIET: f64 = 5.0;
 
@@ -31,6 +33,8 @@ struct Counters {
     undecodable: u64,
     suppressed: u64,
     streams: u64,
+    repaired: u64,
+    repaired_late: u64,
 }
 
 /// One leg of a session.
@@ -83,6 +87,21 @@ impl Leg {
         }
     }
 
+    /// Renders so many samples per second from now on.
+    pub(crate) fn set_sample_rate(&mut self, sample_rate: u32) {
+        self.settings.sample_rate = sample_rate;
+        self.level = Level::new(sample_rate);
+        self.ending = vec![0.0; sample_rate.div_ceil(CHUNKS_PER_SECOND) as usize].into_boxed_slice();
+        for stream in &mut self.streams {
+            stream.set_output_rate(sample_rate);
+        }
+    }
+
+    /// Samples per second of the codec heard last.
+    pub(crate) fn sound_rate(&self) -> Option<u32> {
+        (self.counters.streams > 0).then(|| self.stream().rate())
+    }
+
     fn stream(&self) -> &Stream {
         &self.streams[self.current]
     }
@@ -91,9 +110,25 @@ impl Leg {
         &mut self.streams[self.current]
     }
 
-    pub(crate) fn handle_relay_sequence(&mut self, number: u32) {
-        self.relay.record(number, 0);
+    /// Answers whether the number hadn't come before.
+    pub(crate) fn handle_relay_sequence(&mut self, number: u32) -> bool {
         self.relay_sequence = number;
+        match self.relay.record(number, 0).order {
+            Order::Newest | Order::Reordered | Order::Restarted => true,
+            Order::Duplicate | Order::Suspect => false,
+        }
+    }
+
+    pub(crate) const fn late_packets(&self) -> u64 {
+        self.counters.late
+    }
+
+    pub(crate) const fn count_repair(&mut self, in_time: bool) {
+        if in_time {
+            self.counters.repaired += 1;
+        } else {
+            self.counters.repaired_late += 1;
+        }
     }
 
     fn tell_fate(&mut self, numbered: Numbered, fate: PacketFate) {
@@ -193,7 +228,7 @@ impl Leg {
             self.previous = Some(old);
         }
         let best = self.target.delay() + self.extra - (arrival.output - arrival.at);
-        let joins = follows && remaining > 0.0 && (remaining - best.max(0.0)).abs() < JOIN;
+        let joins = follows && (-SHORT..JOIN).contains(&(remaining - best.max(0.0)));
         self.stream_mut().end();
         self.current = 1 - self.current;
         self.counters.streams += 1;
@@ -270,7 +305,8 @@ impl Leg {
             received: counters.received,
             duplicates: counters.duplicates,
             lost: self.numbers.lost(),
-            lost_on_relay: self.relay.lost(),
+            lost_on_relay: self.relay.lost() + counters.repaired_late,
+            repaired: counters.repaired,
             late: counters.late,
             dropped: counters.dropped,
             undecodable: counters.undecodable,

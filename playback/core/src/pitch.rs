@@ -102,6 +102,16 @@ fn likeness_at(samples: &[f32], lag: usize, compared: usize) -> f32 {
     likeness(&samples[start..], &samples[start - lag..samples.len() - lag])
 }
 
+/// Whole samples; none where it is negative.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounds towards 0, and saturates"
+)]
+pub(crate) const fn whole(samples: f32) -> usize {
+    samples as usize
+}
+
 /// Normalised correlation: 1 for the same, 0 for strangers.
 pub(crate) fn likeness(one: &[f32], other: &[f32]) -> f32 {
     let product: f32 = one.iter().zip(other).map(|(a, b)| a * b).sum();

@@ -13,6 +13,7 @@ use silentmon_proto::time::Instant;
 use crate::leg::Leg;
 use crate::mix::{Levels, MixSettings, Mixer};
 use crate::report::LegReport;
+use crate::resample::HIGHEST_RATE;
 pub use crate::settings::{PlayoutSettings, Preset};
 use crate::stream::{Arrival, CHUNKS_PER_SECOND};
 use crate::units::duration;
@@ -32,6 +33,22 @@ const LONGEST_DIFFERENCE: f64 = 1.0;
 #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
 pub fn to_i16(sample: f32) -> i16 {
     (sample * FULL_SCALE).round() as i16
+}
+
+/// Room for a chunk of each leg.
+fn samples(sample_rate: u32) -> [Box<[f32]>; 2] {
+    let chunk = sample_rate.div_ceil(CHUNKS_PER_SECOND) as usize;
+    [0, 1].map(|_| vec![0.0; chunk].into_boxed_slice())
+}
+
+/// The nearest count of frames.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of floats saturates"
+)]
+fn rounded(frames: f64) -> u64 {
+    frames.round() as u64
 }
 
 /// The last pull: when its first frame plays by the clock of whoever pulled, and by the frames handed out.
@@ -62,12 +79,11 @@ pub struct Player {
 impl Player {
     /// A player that has heard nothing yet.
     pub fn new(settings: PlayoutSettings) -> Self {
-        let sample_rate = settings.sample_rate.clamp(SAMPLE_RATE, 96_000);
+        let sample_rate = settings.sample_rate.clamp(SAMPLE_RATE, HIGHEST_RATE);
         let settings = PlayoutSettings {
             sample_rate,
             ..settings
         };
-        let chunk = sample_rate.div_ceil(CHUNKS_PER_SECOND) as usize;
         Self {
             legs: [Leg::new(&settings), Leg::new(&settings)],
             mixer: Mixer::new(sample_rate),
@@ -76,13 +92,35 @@ impl Player {
             captured: None,
             pull: None,
             frames: 0,
-            samples: [0, 1].map(|_| vec![0.0; chunk].into_boxed_slice()),
+            samples: samples(sample_rate),
         }
     }
 
     /// Frames per second that [`pull`](Self::pull) hands out.
     pub const fn sample_rate(&self) -> u32 {
         self.sample_rate
+    }
+
+    /// Samples per second of what came: of the wider codec, where the legs differ. `None` before the first sound.
+    pub fn sound_rate(&self) -> Option<u32> {
+        self.legs.iter().filter_map(Leg::sound_rate).max()
+    }
+
+    /// Hands out so many frames per second (8,000 to 96,000) from now on. What plays goes on; memory is taken.
+    pub fn set_sample_rate(&mut self, sample_rate: u32) {
+        let sample_rate = sample_rate.clamp(SAMPLE_RATE, HIGHEST_RATE);
+        if sample_rate == self.sample_rate {
+            return;
+        }
+        self.frames = rounded(self.output() * f64::from(sample_rate));
+        self.sample_rate = sample_rate;
+        self.samples = samples(sample_rate);
+        let mix = self.mixer.settings();
+        self.mixer = Mixer::new(sample_rate);
+        self.mixer.set(mix);
+        for leg in &mut self.legs {
+            leg.set_sample_rate(sample_rate);
+        }
     }
 
     /// Changes how the legs are mixed.
@@ -99,13 +137,17 @@ impl Player {
     pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader, bytes: &[u8]) {
         let arrival = self.arrival(now, header.captured);
         let leg = self.leg_mut(header.leg);
-        leg.handle_relay_sequence(header.relay_sequence);
+        let repairs = leg.handle_relay_sequence(header.relay_sequence) && header.again;
         let Ok(packet) = rtp::parse(bytes) else {
             return leg.count_dropped();
         };
+        let late = leg.late_packets();
         match header.kind {
             AudioKind::Rtp => leg.handle_packet(arrival, header.codec, &packet),
             AudioKind::Suppressed => leg.handle_suppressed(&packet),
+        }
+        if repairs {
+            leg.count_repair(leg.late_packets() == late);
         }
         self.share_delay(arrival.at);
     }

@@ -31,8 +31,11 @@ pub struct LegReport {
     pub duplicates: u64,
     /// Missing by RTP sequence number, wherever they were lost.
     pub lost: u64,
-    /// Missing by the relay's own numbers: lost between capture server and here.
+    /// Missing by the relay's own numbers when they were due: lost between capture server and here, and not sent again
+    /// in time.
     pub lost_on_relay: u64,
+    /// Packets that came because they were sent again.
+    pub repaired: u64,
     /// Packets that came after their time and weren't played.
     pub late: u64,
     /// Packets that couldn't be taken: more than the buffer holds, or no RTP.

@@ -19,7 +19,7 @@ const RESOLUTION: usize = 512;
 const KAISER_BETA: f64 = 6.0;
 /// The rates served: from the lowest to the highest.
 const LOWEST_RATE: u32 = 8000;
-const HIGHEST_RATE: u32 = 96_000;
+pub(crate) const HIGHEST_RATE: u32 = 96_000;
 /// Input frames per output frame at most, drift included.
 const MAX_STEP: usize = 13;
 /// Reach of the longest filter on each side, in input samples.

@@ -44,22 +44,19 @@ impl Preset {
     pub(crate) const fn policy(self) -> Policy {
         match self {
             Self::Low => Policy {
-                quantile: 0.95,
-                memory: 10.0,
+                quantile: 0.94,
                 floor: 0.0,
                 floor_in_packets: 0.0,
                 longest_gap: 0.0,
             },
             Self::Balanced => Policy {
                 quantile: 0.99,
-                memory: 10.0,
                 floor: -0.004,
                 floor_in_packets: 1.0,
                 longest_gap: 0.0,
             },
             Self::Smooth => Policy {
-                quantile: 0.999,
-                memory: 10.0,
+                quantile: 0.9995,
                 floor: 0.060,
                 floor_in_packets: 0.0,
                 longest_gap: 0.160,
@@ -73,8 +70,6 @@ impl Preset {
 pub(crate) struct Policy {
     /// Share of the packets that are to come in time.
     pub(crate) quantile: f64,
-    /// Time constant with which arrivals are forgotten.
-    pub(crate) memory: f64,
     /// The least delay: so long ...
     pub(crate) floor: f64,
     /// ... and so many packets.

@@ -216,7 +216,9 @@ mod tests {
         let mut out = [0.0; 160];
         assert_eq!(stretcher.shorten(&sound, 160, &mut out), None);
         assert_eq!(stretcher.lengthen(&sound[..240], &sound[240..], 160, &mut out), None);
-        sound.iter_mut().for_each(|sample| *sample *= 0.01);
+        for sample in &mut sound {
+            *sample *= 0.01;
+        }
         let shorter = stretcher.shorten(&sound, 97, &mut out).unwrap();
         assert_eq!(shorter.consumed - shorter.written, 97);
         let longer = stretcher.lengthen(&sound[..240], &sound[240..], 97, &mut out).unwrap();
@@ -227,7 +229,9 @@ mod tests {
     fn an_onset_is_not_repeated() {
         let stretcher = Stretcher::new(8000);
         let mut sound = voice(8000, 480);
-        sound[..240].iter_mut().for_each(|sample| *sample *= 0.05);
+        for sample in &mut sound[..240] {
+            *sample *= 0.05;
+        }
         assert_eq!(
             stretcher.lengthen(&sound[..240], &sound[240..], 160, &mut [0.0; 160]),
             None

@@ -18,7 +18,8 @@ pub(crate) fn rounded(number: f64) -> i64 {
     number.round() as i64
 }
 
-/// Seconds that may be negative, huge or no number, as a duration.
+/// Seconds that may be negative, huge or no number, as a duration of whole microseconds.
 pub(crate) fn duration(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::ZERO)
+    let seconds = Duration::try_from_secs_f64(seconds.max(0.0) + 5e-7).unwrap_or(Duration::ZERO);
+    Duration::new(seconds.as_secs(), seconds.subsec_micros() * 1000)
 }

@@ -5,6 +5,8 @@
 //! about the sound.
 
 pub mod clock;
+#[cfg(test)]
+mod counting;
 pub mod receiver;
 pub mod sink;
 pub mod wav;

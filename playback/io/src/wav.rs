@@ -73,6 +73,25 @@ impl<W: Write + Seek> WavWriter<W> {
         Ok(())
     }
 
+    /// Changes the rate of a file that holds nothing but silence so far: it stays as long as it is.
+    ///
+    /// # Errors
+    /// Where writing fails.
+    pub fn set_sample_rate(&mut self, sample_rate: u32) -> io::Result<()> {
+        let before = self.format.sample_rate;
+        if sample_rate == before {
+            return Ok(());
+        }
+        self.format.sample_rate = sample_rate;
+        let channels = u64::from(self.format.channels);
+        let wanted = self.frames() * u64::from(sample_rate) / u64::from(before.max(1));
+        for _ in 0..wanted.saturating_sub(self.frames()) * channels {
+            self.write([0])?;
+        }
+        self.unflushed = true;
+        self.flush()
+    }
+
     /// Frames written so far.
     pub fn frames(&self) -> u64 {
         self.written / u64::from(SAMPLE * self.format.channels.max(1))
@@ -192,6 +211,20 @@ mod tests {
         assert_eq!(memory.len(), 44 + 24);
         assert_eq!(memory[40..44], [24, 0, 0, 0]);
         assert_eq!(memory[64..], [5, 0, 5, 0]);
+    }
+
+    #[test]
+    fn silence_keeps_its_length_when_the_rate_rises() {
+        let mut memory = Vec::new();
+        let mut writer = WavWriter::new(Cursor::new(&mut memory), STEREO).expect("memory");
+        writer.write([0; 16]).expect("memory");
+        writer.set_sample_rate(16_000).expect("memory");
+        writer.write([5, 6]).expect("memory");
+        assert_eq!(writer.frames(), 17);
+        writer.finish().expect("memory");
+        assert_eq!(memory[24..28], 16_000_u32.to_le_bytes());
+        assert_eq!(memory[40..44], 68_u32.to_le_bytes());
+        assert_eq!(memory[44 + 64..], [5, 0, 6, 0]);
     }
 
     #[test]

@@ -32,7 +32,10 @@ pub(super) fn decode(gathering: &Gathering, audible: &[&Gathered]) -> anyhow::Re
         stretches.extend(decode_stream(gathering, &packets)?);
     }
     let sounding = || stretches.iter().filter(|stretch| !stretch.line.samples.is_empty());
-    let sample_rate = sounding().map(|stretch| stretch.line.sample_rate).max().unwrap_or(SAMPLE_RATE);
+    let sample_rate = sounding()
+        .map(|stretch| stretch.line.sample_rate)
+        .max()
+        .unwrap_or(SAMPLE_RATE);
     let mut legs = [Leg::Agent, Leg::Customer].map(|_| Line {
         sample_rate,
         ..Line::default()

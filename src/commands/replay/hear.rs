@@ -1,11 +1,13 @@
 //! From the gathered packets to a WAV file: bare, or as a supervisor would have heard them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Number;
 use silentmon_capture_core::stream::{Encryption, PayloadKind, Stream};
+use silentmon_playback_core::codec;
 use silentmon_playback_core::player::{Player, PlayoutSettings, SAMPLE_RATE, to_i16};
 use silentmon_playback_io::wav::{WavFormat, WavWriter};
 use silentmon_proto::codec::Codec;
@@ -20,9 +22,9 @@ use super::{LegChoice, Legs, Reading, ReplayArgs, exact};
 use crate::exit::{ExitKind, Failure};
 use crate::output;
 
-/// What is pulled from the player at a time: 10 ms.
-const PULL: usize = 80;
+/// What is pulled from the player at a time.
 const PULL_TIME: Duration = Duration::from_millis(10);
+const PULLS_A_SECOND: u32 = 100;
 /// Longest sound written: beyond it the packets don't belong together.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
 
@@ -163,9 +165,20 @@ fn nothing_to_hear(args: &ReplayArgs, left_out: &[String]) -> String {
     }
 }
 
+/// The highest of the codecs' rates.
+fn sample_rate(packets: &[&Gathered]) -> u32 {
+    let codecs: BTreeSet<Codec> = packets.iter().map(|packet| packet.kind.codec()).collect();
+    let rates = codecs.into_iter().filter_map(codec::decoder);
+    rates.map(|decoder| decoder.sample_rate()).max().unwrap_or(SAMPLE_RATE)
+}
+
 /// Plays the packets as they came, on the capture's own clock.
 fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<Legs> {
-    let mut player = Player::new(PlayoutSettings::default());
+    let sample_rate = sample_rate(packets);
+    let mut player = Player::new(PlayoutSettings {
+        sample_rate,
+        ..PlayoutSettings::default()
+    });
     let start = packets
         .iter()
         .map(|packet| packet.captured)
@@ -173,6 +186,7 @@ fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<Legs> {
         .unwrap_or(Instant::EPOCH);
     let mut heard = Heard {
         now: start,
+        frames: vec![[0.0; 2]; (sample_rate / PULLS_A_SECOND) as usize],
         legs: [Vec::new(), Vec::new()],
     };
     let mut numbers = [0; 2];
@@ -190,7 +204,7 @@ fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<Legs> {
     let end = heard.now + player.buffered();
     heard.pull_until(end, &mut player);
     Ok(Legs {
-        sample_rate: SAMPLE_RATE,
+        sample_rate,
         samples: heard.legs,
     })
 }
@@ -219,16 +233,22 @@ fn header(packet: &Gathered, numbers: &mut [u32; 2]) -> AudioHeader {
 /// What the player handed out so far.
 struct Heard {
     now: Instant,
+    frames: Vec<[f32; 2]>,
     legs: [Vec<i16>; 2],
 }
 
 impl Heard {
     fn pull_until(&mut self, end: Instant, player: &mut Player) {
         while self.now + PULL_TIME <= end {
-            let mut frames = [[0.0; 2]; PULL];
-            player.pull(self.now, &mut frames);
+            player.pull(self.now, &mut self.frames);
             for (index, leg) in self.legs.iter_mut().enumerate() {
-                leg.extend(frames.iter().filter_map(|frame| frame.get(index)).copied().map(to_i16));
+                leg.extend(
+                    self.frames
+                        .iter()
+                        .filter_map(|frame| frame.get(index))
+                        .copied()
+                        .map(to_i16),
+                );
             }
             self.now += PULL_TIME;
         }

@@ -18,8 +18,19 @@ pub struct PathModel {
     pub delay: Duration,
     /// Share of packets lost, 0 to 1.
     pub loss: f64,
+    /// Which packets are lost.
+    pub pattern: Pattern,
     /// Bits per second from the server to the client, and how long a packet may wait for them.
     pub bottleneck: Option<(u64, Duration)>,
+}
+
+/// Which packets are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pattern {
+    /// Any, by chance.
+    Random,
+    /// One in so many, so that a loss and its repair are never lost in a row.
+    Regular,
 }
 
 /// What a relay saw of one direction.
@@ -74,6 +85,7 @@ impl Relay {
                 stop: Arc::clone(&stop),
                 cut: Arc::clone(&cut),
                 random: 0x9e37_79b9_7f4a_7c15 ^ (seed as u64 + 1),
+                due_losses: 0.0,
                 waiting: VecDeque::new(),
                 line_free: Instant::now(),
             };
@@ -122,6 +134,7 @@ struct Direction {
     stop: Arc<AtomicBool>,
     cut: Arc<AtomicBool>,
     random: u64,
+    due_losses: f64,
     waiting: VecDeque<(Instant, Vec<u8>)>,
     line_free: Instant,
 }
@@ -146,7 +159,7 @@ impl Direction {
             seen.push(tos);
         }
         drop(seen);
-        let lost = self.next_random() < self.model.loss || self.cut.load(Ordering::Relaxed);
+        let lost = self.is_next_lost() || self.cut.load(Ordering::Relaxed);
         match self.due(packet.len()).filter(|_| !lost) {
             Some(due) => self.waiting.push_back((due, packet)),
             None => {
@@ -179,6 +192,18 @@ impl Direction {
                 continue;
             };
             let _ = self.to.send_to(&packet, &receiver.into());
+        }
+    }
+
+    fn is_next_lost(&mut self) -> bool {
+        match self.model.pattern {
+            Pattern::Random => self.next_random() < self.model.loss,
+            Pattern::Regular => {
+                self.due_losses += self.model.loss;
+                let lost = self.due_losses >= 1.0;
+                self.due_losses -= f64::from(u8::from(lost));
+                lost
+            }
         }
     }
 

@@ -18,13 +18,13 @@ pub struct Evidence {
     /// Longest of them.
     longest: Duration,
     /// Streams heard lately.
-    streams: usize,
+    streams: Vec<StreamId>,
     sorted: bool,
 }
 
 impl Evidence {
-    pub(super) fn add_stream(&mut self) {
-        self.streams += 1;
+    pub(super) fn add_stream(&mut self, stream: StreamId) {
+        self.streams.push(stream);
     }
 
     pub(super) fn add_gap(&mut self, stream: StreamId, gap: &Gap) {
@@ -39,6 +39,8 @@ impl Evidence {
         self.gaps
             .sort_unstable_by_key(|&(stream, begin, end)| (begin, end, stream));
         self.gaps.dedup();
+        self.streams.sort_unstable();
+        self.streams.dedup();
         self.sorted = true;
     }
 
@@ -61,6 +63,6 @@ impl Evidence {
         let mut streams: Vec<_> = self.gaps.iter().map(|&(stream, ..)| stream).collect();
         streams.sort_unstable();
         streams.dedup();
-        self.streams >= FEW_STREAMS && streams.len() * 4 > self.streams * 3
+        self.streams.len() >= FEW_STREAMS && streams.len() * 4 > self.streams.len() * 3
     }
 }

@@ -138,7 +138,7 @@ impl LegWatch {
     pub fn testify(&mut self, evidence: &mut Evidence, dropped: bool, now: Instant) {
         for (&stream, watched) in &mut self.streams {
             if now.saturating_since(watched.last_captured) <= ALIVE {
-                evidence.add_stream();
+                evidence.add_stream(stream);
             }
             for gap in &mut watched.gaps {
                 gap.dropped |= dropped;

@@ -204,8 +204,9 @@ impl Engine {
         id: SessionId,
         now: Instant,
     ) -> SessionId {
-        self.next_channel = self.next_channel.wrapping_add(1);
-        let session = MonitorSession::new(id, self.next_channel, supervisor, from, wanted, now);
+        let channel = self.free_channel();
+        self.channels.insert(channel, id);
+        let session = MonitorSession::new(id, channel, supervisor, from, wanted, now);
         self.past.started += 1;
         self.events.push_back(EngineEvent::SessionStarted(record(&session)));
         self.sessions_on.entry(session.agent.clone()).or_default().push(id);
@@ -262,6 +263,7 @@ impl Engine {
 
     fn forget_session(&mut self, id: SessionId) -> Option<MonitorSession> {
         let session = self.sessions.remove(&id)?;
+        self.channels.remove(&session.channel);
         if let Some(sessions) = self.sessions_on.get_mut(&session.agent) {
             sessions.retain(|other| *other != id);
             if sessions.is_empty() {
@@ -293,6 +295,7 @@ impl Engine {
             session.next_status = now + TICK;
             session.audible += if audible { TICK } else { std::time::Duration::ZERO };
         }
+        session.forget_old(now);
         let changed = session.tell(&status);
         if (changed || (due && audible))
             && let Some(connection) = session.connection()

@@ -7,13 +7,13 @@ use foldhash::HashMap;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, SessionId};
-use silentmon_proto::relay::{AudioHeader, AudioKind, OutputKind};
+use silentmon_proto::relay::{AudioKind, OutputKind};
 use silentmon_proto::time::Instant;
 
-use super::{Engine, EngineEvent, SEEN_WITHIN, Transmit};
+use super::{ConnectionId, Engine, EngineEvent, SEEN_WITHIN, Transmit};
 use crate::directory::MediaLeg;
 use crate::filter::MediaPath;
-use crate::session::{Admission, Clearance, Heard, MonitorSession};
+use crate::session::{Admission, Clearance, Heard, MonitorSession, Outgoing};
 use crate::stream::{Arrival, Encryption, Evidence, Freshness, RtpArrival, Stream, Told, Validity};
 
 /// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
@@ -241,20 +241,22 @@ fn deliver(
         number: arrival.extended_sequence,
     };
     let (id, connection, output) = (session.id, session.connection(), session.output);
-    session.handle_packet(leg, &heard, |(header, bytes)| {
+    session.handle_packet(leg, &heard, |outgoing| {
         let transmit = match output {
-            OutputKind::PlainRtp { receiver } => plain_rtp(receiver, &header, bytes),
-            OutputKind::Play | OutputKind::Record => connection.map(|connection| {
-                let datagram = [&header.to_bytes()[..], bytes].concat();
-                Transmit::Audio {
-                    connection,
-                    session: id,
-                    datagram,
-                }
-            }),
+            OutputKind::PlainRtp { receiver } => plain_rtp(receiver, &outgoing),
+            OutputKind::Play | OutputKind::Record => connection.map(|connection| audio(connection, id, outgoing)),
         };
         transmits.extend(transmit);
     });
+}
+
+/// An audio datagram of a session.
+pub(super) fn audio(connection: ConnectionId, session: SessionId, (header, bytes): Outgoing<'_>) -> Transmit {
+    Transmit::Audio {
+        connection,
+        session,
+        datagram: [&header.to_bytes()[..], bytes].concat(),
+    }
 }
 
 fn clearance(arrival: &RtpArrival<'_>) -> Clearance {
@@ -270,7 +272,7 @@ fn clearance(arrival: &RtpArrival<'_>) -> Clearance {
     }
 }
 
-fn plain_rtp(receiver: SocketAddr, header: &AudioHeader, bytes: &[u8]) -> Option<Transmit> {
+fn plain_rtp(receiver: SocketAddr, (header, bytes): &Outgoing<'_>) -> Option<Transmit> {
     if header.kind == AudioKind::Suppressed {
         return None;
     }

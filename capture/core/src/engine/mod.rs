@@ -2,7 +2,8 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `rows` lists agents, `links` looks after CTI
-//! links, `media` routes packets, `figures` sums up for metrics, `diagnosis` says why there is sound or none. An event costs what its agent has, not
+//! links, `media` routes packets, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
+//! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
 mod control;
@@ -10,6 +11,7 @@ mod diagnosis;
 mod figures;
 mod links;
 mod media;
+mod repairs;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -86,6 +88,8 @@ pub struct Engine {
     drops_counted: u64,
     past: Past,
     next_channel: u16,
+    channels: HashMap<u16, SessionId>,
+    foreign_requests: u64,
     next_tick: Instant,
     changed_agents: BTreeSet<AgentId>,
     told_rows: BTreeMap<AgentId, AgentRow>,
@@ -153,6 +157,11 @@ pub enum Transmit {
 pub enum EngineEvent {
     /// The set of monitored or watched addresses changed: make a new filter.
     FilterChanged,
+    /// A connection must carry more or less audio than before ([`Engine::streams_over`]).
+    DemandChanged {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// A session started.
     SessionStarted(SessionRecord),
     /// A session ended, and why.
@@ -197,6 +206,7 @@ impl EngineEvent {
             | Self::SessionRefused { .. }
             | Self::SuperviseRequested(_) => true,
             Self::FilterChanged
+            | Self::DemandChanged { .. }
             | Self::Command { .. }
             | Self::Resynchronised(_)
             | Self::Released(_)
@@ -245,6 +255,8 @@ impl Engine {
             drops_counted: 0,
             past: Past::default(),
             next_channel: 0,
+            channels: HashMap::default(),
+            foreign_requests: 0,
             next_tick: now + TICK,
             changed_agents: BTreeSet::new(),
             told_rows: BTreeMap::new(),
@@ -319,6 +331,7 @@ impl Engine {
         self.judge_losses(now);
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.refresh_session(id, now);
+            self.fit_streams(id, now);
             if let Some(reason) = self.is_over(id, now) {
                 self.stop_session(id, &reason, now);
             }

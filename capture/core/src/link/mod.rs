@@ -104,28 +104,32 @@ pub enum Closed {
     Broken(String),
 }
 
-/// A link over a stream of bytes (TCP or TLS): Cisco CTI Server, CSTA.
-pub trait StreamLink {
+/// What every link has, whatever carries it.
+pub trait Link {
     /// What it can do for a supervisor in an agent's call.
     fn controls(&self) -> &'static [SuperviseAction];
-    /// The connection asked for is open.
-    fn handle_connected(&mut self, endpoint: Endpoint, now: Instant);
-    /// Bytes came, in whatever portions.
-    fn handle_bytes(&mut self, endpoint: Endpoint, bytes: &[u8], now: Instant);
-    /// The connection couldn't be opened, or is gone. Not called after [`StreamOutput::Disconnect`].
-    fn handle_closed(&mut self, endpoint: Endpoint, why: Closed, now: Instant);
     /// The engine wants something.
     fn handle_command(&mut self, command: LinkCommand, now: Instant);
     /// Time has come to [`Self::poll_timeout`].
     fn handle_timeout(&mut self, now: Instant);
     /// Ends the session in good order: outputs that are still to come say goodbye and disconnect.
     fn close(&mut self, now: Instant);
-    /// The next thing to be done; in order.
-    fn poll_output(&mut self) -> Option<StreamOutput>;
     /// The next thing to be told.
     fn poll_event(&mut self) -> Option<LinkEvent>;
     /// When [`Self::handle_timeout`] wants to be called.
     fn poll_timeout(&self) -> Option<Instant>;
+}
+
+/// A link over a stream of bytes (TCP or TLS): Cisco CTI Server, CSTA.
+pub trait StreamLink: Link {
+    /// The connection asked for is open.
+    fn handle_connected(&mut self, endpoint: Endpoint, now: Instant);
+    /// Bytes came, in whatever portions.
+    fn handle_bytes(&mut self, endpoint: Endpoint, bytes: &[u8], now: Instant);
+    /// The connection couldn't be opened, or is gone. Not called after [`StreamOutput::Disconnect`].
+    fn handle_closed(&mut self, endpoint: Endpoint, why: Closed, now: Instant);
+    /// The next thing to be done; in order.
+    fn poll_output(&mut self) -> Option<StreamOutput>;
 }
 
 /// What a [`StreamLink`] wants done.
@@ -140,27 +144,15 @@ pub enum StreamOutput {
 }
 
 /// A link over HTTP: BroadWorks Xsi-Events.
-pub trait HttpLink {
-    /// What it can do for a supervisor in an agent's call.
-    fn controls(&self) -> &'static [SuperviseAction];
+pub trait HttpLink: Link {
     /// The status line and headers of an answer came; for a request without `streaming`, with its whole body.
     fn handle_response(&mut self, request: HttpRequestId, status: u16, body: &[u8], now: Instant);
     /// A piece of a streaming answer's body came, in whatever portions.
     fn handle_body(&mut self, request: HttpRequestId, bytes: &[u8], now: Instant);
     /// A request failed, or a streaming answer ended. Not called after [`HttpOutput::Cancel`].
     fn handle_ended(&mut self, request: HttpRequestId, why: Closed, now: Instant);
-    /// The engine wants something.
-    fn handle_command(&mut self, command: LinkCommand, now: Instant);
-    /// Time has come to [`Self::poll_timeout`].
-    fn handle_timeout(&mut self, now: Instant);
-    /// Ends the session in good order: outputs that are still to come say goodbye.
-    fn close(&mut self, now: Instant);
     /// The next thing to be done; in order.
     fn poll_output(&mut self) -> Option<HttpOutput>;
-    /// The next thing to be told.
-    fn poll_event(&mut self) -> Option<LinkEvent>;
-    /// When [`Self::handle_timeout`] wants to be called.
-    fn poll_timeout(&self) -> Option<Instant>;
 }
 
 /// A request of an [`HttpLink`], numbered by it.

@@ -4,21 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use silentmon_capture_core::link::{Closed, HttpLink, HttpOutput, HttpRequest, HttpRequestId, LinkCommand, LinkEvent};
+use silentmon_capture_core::link::{
+    Closed, HttpLink, HttpOutput, HttpRequest, HttpRequestId, Link, LinkCommand, LinkEvent,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use super::http_client::{Authorisation, HttpEndpoint, Plaintext, PlaintextRefused};
 use super::http_client::{HttpClient, Outgoing, next_bytes};
+use super::shell::{Shell, run};
 use crate::clock::Clock;
 
 /// Portions of answers that may wait for the link.
 const INPUT_QUEUE: usize = 64;
-/// How long the goodbye to a source may take.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs a link until `shutdown`, then says goodbye to its source. Ends early only when nobody takes `events` any more.
 pub async fn run_http_link(
@@ -26,38 +26,21 @@ pub async fn run_http_link(
     endpoints: Vec<HttpEndpoint>,
     clock: Clock,
     events: mpsc::Sender<LinkEvent>,
-    mut commands: mpsc::Receiver<LinkCommand>,
+    commands: mpsc::Receiver<LinkCommand>,
     shutdown: CancellationToken,
 ) {
     let (reports, mut inputs) = mpsc::channel(INPUT_QUEUE);
-    let mut shell = Shell {
+    let mut shell = HttpShell {
         link,
         clients: endpoints.into_iter().map(HttpClient::new).map(Arc::new).collect(),
         clock,
         requests: BTreeMap::new(),
         reports,
     };
-    loop {
-        shell.carry_out();
-        let told = tokio::select! {
-            told = shell.tell(&events) => told,
-            () = shutdown.cancelled() => break,
-        };
-        if !told {
-            break;
-        }
-        let wake = shell.wake();
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(report) = inputs.recv() => shell.handle_report(report),
-            Some(command) = commands.recv() => shell.link.handle_command(command, clock.now()),
-            () = wake => shell.link.handle_timeout(clock.now()),
-        }
-    }
-    shell.say_goodbye(&mut inputs).await;
+    run(&mut shell, clock, &mut inputs, events, commands, shutdown).await;
 }
 
-struct Shell {
+struct HttpShell {
     link: Box<dyn HttpLink + Send>,
     clients: Vec<Arc<HttpClient>>,
     clock: Clock,
@@ -80,49 +63,18 @@ enum Happened {
     Ended(Closed),
 }
 
-impl Shell {
-    /// Does what the link wants done.
+impl Shell for HttpShell {
+    type Report = Report;
+
+    fn link(&mut self) -> &mut (dyn Link + Send) {
+        self.link.as_mut()
+    }
+
     fn carry_out(&mut self) {
         while let Some(output) = self.link.poll_output() {
             match output {
                 HttpOutput::Request(request) => self.start(request),
                 HttpOutput::Cancel(request) => drop(self.requests.remove(&request)),
-            }
-        }
-    }
-
-    fn start(&mut self, request: HttpRequest) {
-        let Some(client) = self.clients.get(request.endpoint.0).map(Arc::clone) else {
-            let why = Closed::Unreachable("no address is configured for it".to_owned());
-            return self.link.handle_ended(request.id, why, self.clock.now());
-        };
-        let cancelled = CancellationToken::new();
-        self.requests.insert(request.id, cancelled.clone().drop_guard());
-        let reports = self.reports.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = cancelled.cancelled() => {}
-                () = perform(&client, request, &reports) => {}
-            }
-        });
-    }
-
-    /// Hands on what the link has to tell; waits where the engine is slow. `false` once nobody listens.
-    async fn tell(&mut self, events: &mpsc::Sender<LinkEvent>) -> bool {
-        while let Some(event) = self.link.poll_event() {
-            if events.send(event).await.is_err() {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn wake(&self) -> impl Future<Output = ()> + use<> {
-        let deadline = self.link.poll_timeout().map(|at| self.clock.deadline(at));
-        async move {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
             }
         }
     }
@@ -148,23 +100,26 @@ impl Shell {
         }
     }
 
-    /// Lets the link end its session in good order, as long as that takes no longer than [`CLOSE_LIMIT`].
-    async fn say_goodbye(mut self, inputs: &mut mpsc::Receiver<Report>) {
-        self.link.close(self.clock.now());
-        let deadline = tokio::time::Instant::now() + CLOSE_LIMIT;
-        loop {
-            self.carry_out();
-            while self.link.poll_event().is_some() {}
-            if self.requests.is_empty() {
-                break;
-            }
-            let wake = self.wake();
+    fn is_idle(&self) -> bool {
+        self.requests.is_empty()
+    }
+}
+
+impl HttpShell {
+    fn start(&mut self, request: HttpRequest) {
+        let Some(client) = self.clients.get(request.endpoint.0).map(Arc::clone) else {
+            let why = Closed::Unreachable("no address is configured for it".to_owned());
+            return self.link.handle_ended(request.id, why, self.clock.now());
+        };
+        let cancelled = CancellationToken::new();
+        self.requests.insert(request.id, cancelled.clone().drop_guard());
+        let reports = self.reports.clone();
+        tokio::spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep_until(deadline) => break,
-                Some(report) = inputs.recv() => self.handle_report(report),
-                () = wake => self.link.handle_timeout(self.clock.now()),
+                () = cancelled.cancelled() => {}
+                () = perform(&client, request, &reports) => {}
             }
-        }
+        });
     }
 }
 

@@ -1,6 +1,8 @@
 //! The BroadWorks link and the RisPort resolver against small servers on loopback, over TLS.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that can't go on panics")]
 
+use std::time::Duration;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ pub mod http;
 mod http_client;
 pub mod risport;
 pub(crate) mod script;
+mod shell;
 pub mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};

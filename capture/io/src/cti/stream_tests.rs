@@ -1,6 +1,8 @@
 //! A link over lines against sources on loopback that behave well and badly.
 #![allow(clippy::expect_used, reason = "a test that can't go on panics")]
 
+use std::time::Duration;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -49,11 +51,39 @@ impl Lines {
     }
 }
 
-impl StreamLink for Lines {
+impl Link for Lines {
     fn controls(&self) -> &'static [SuperviseAction] {
         &[]
     }
 
+    fn handle_command(&mut self, _: LinkCommand, _: Instant) {
+        self.outputs
+            .push_back(StreamOutput::Send(self.current, b"command\n".to_vec()));
+    }
+
+    fn handle_timeout(&mut self, _: Instant) {
+        self.deadline = None;
+        self.tell(self.current.0 as u64, "silence");
+        self.outputs.push_back(StreamOutput::Disconnect(self.current));
+        self.go_on();
+    }
+
+    fn close(&mut self, _: Instant) {
+        self.outputs
+            .push_back(StreamOutput::Send(self.current, b"bye\n".to_vec()));
+        self.outputs.push_back(StreamOutput::Disconnect(self.current));
+    }
+
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+impl StreamLink for Lines {
     fn handle_connected(&mut self, endpoint: Endpoint, now: Instant) {
         self.outputs
             .push_back(StreamOutput::Send(endpoint, b"hello\n".to_vec()));
@@ -76,34 +106,8 @@ impl StreamLink for Lines {
         self.go_on();
     }
 
-    fn handle_command(&mut self, _: LinkCommand, _: Instant) {
-        self.outputs
-            .push_back(StreamOutput::Send(self.current, b"command\n".to_vec()));
-    }
-
-    fn handle_timeout(&mut self, _: Instant) {
-        self.deadline = None;
-        self.tell(self.current.0 as u64, "silence");
-        self.outputs.push_back(StreamOutput::Disconnect(self.current));
-        self.go_on();
-    }
-
-    fn close(&mut self, _: Instant) {
-        self.outputs
-            .push_back(StreamOutput::Send(self.current, b"bye\n".to_vec()));
-        self.outputs.push_back(StreamOutput::Disconnect(self.current));
-    }
-
     fn poll_output(&mut self) -> Option<StreamOutput> {
         self.outputs.pop_front()
-    }
-
-    fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.events.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use silentmon_capture_core::engine::ConnectionId;
 use silentmon_proto::ids::SupervisorName;
-use silentmon_proto::relay::{ClientMessage, ServerMessage};
+use silentmon_proto::relay::{ClientMessage, RepairRequest, ServerMessage};
 use silentmon_transport::{
     Channel, CloseCode, Connection, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
 };
@@ -17,6 +17,8 @@ use tokio_util::task::TaskTracker;
 const OUTPUT_QUEUE: usize = 256;
 /// How long a connection may be silent: requirements section 3, session time-out.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+/// Repair requests taken of one connection in a second: ten sessions that lose every tenth packet ask for less.
+const REQUESTS_IN_A_SECOND: u32 = 500;
 /// How long the last messages may take to leave.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
@@ -37,6 +39,15 @@ pub(super) enum ConnectionInput {
         id: ConnectionId,
         /// What.
         message: ClientMessage,
+    },
+    /// His program lost packets and asks for them again.
+    Repair {
+        /// Number of the connection.
+        id: ConnectionId,
+        /// What it asks for.
+        request: RepairRequest,
+        /// Shortest round trip to it.
+        round_trip: Duration,
     },
     /// He is gone.
     Closed {
@@ -70,9 +81,9 @@ impl ConnectionOutput {
         }
     }
 
-    /// Says how many sessions are heard over this connection: the path must carry two streams for each.
-    pub(super) fn set_sessions(&self, sessions: usize) {
-        self.connection.set_audio_streams(2 * sessions);
+    /// Says how many audio streams' worth the path must carry.
+    pub(super) fn set_streams(&self, streams: usize) {
+        self.connection.set_audio_streams(streams);
     }
 
     /// Sends what is queued, then closes.
@@ -133,7 +144,10 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
     if inputs.send(ConnectionInput::Opened { id, name, output }).await.is_err() {
         return;
     }
-    let (code, why) = read_messages(id, receiver, &inputs).await;
+    let (code, why) = tokio::select! {
+        end = read_messages(id, receiver, &inputs) => end,
+        end = read_requests(id, &connection, &inputs) => end,
+    };
     connection.close(code, &why);
     tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
     // The event loop is gone only when the service stops.
@@ -162,6 +176,47 @@ async fn read_messages(
             return (CloseCode::Stopping, "the service stops".to_owned());
         }
     }
+}
+
+/// Reads datagrams until the connection ends. Those that come too fast, or are no requests, are counted and ignored.
+async fn read_requests(
+    id: ConnectionId,
+    connection: &Connection,
+    inputs: &mpsc::Sender<ConnectionInput>,
+) -> (CloseCode, String) {
+    let (mut second, mut taken) = (tokio::time::Instant::now(), 0);
+    let (mut malformed, mut too_many) = (0_u64, 0_u64);
+    let closed = loop {
+        let datagram = match connection.receive_datagram().await {
+            Ok(datagram) => datagram,
+            Err(closed) => break closed,
+        };
+        let Ok(request) = RepairRequest::parse(&datagram) else {
+            malformed += 1;
+            continue;
+        };
+        if second.elapsed() >= Duration::from_secs(1) {
+            (second, taken) = (tokio::time::Instant::now(), 0);
+        }
+        taken += 1;
+        let round_trip = connection.statistics().shortest_round_trip;
+        let input = ConnectionInput::Repair {
+            id,
+            request,
+            round_trip,
+        };
+        // What comes while the event loop is behind would be answered too late.
+        if taken > REQUESTS_IN_A_SECOND || inputs.try_send(input).is_err() {
+            too_many += 1;
+        }
+    };
+    if malformed + too_many > 0 {
+        tracing::info!(connection = id.0, malformed, too_many, "repair requests were ignored");
+    }
+    // The end of the control stream, which may still say something, is the end of the connection.
+    let reason = closed.to_string();
+    tokio::time::sleep(FINISH_LIMIT).await;
+    (CloseCode::Done, reason)
 }
 
 /// Writes until nobody queues any more, then closes the connection once everything has arrived.

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use silentmon_capture_core::engine::{CaptureHealth, ConnectionId, Engine, EngineEvent, EngineSettings, Transmit};
+use silentmon_capture_core::engine::{
+    CaptureHealth, ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, Transmit,
+};
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
 use silentmon_capture_core::policy::Policy;
@@ -24,7 +26,7 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
@@ -32,7 +34,7 @@ use self::journal::{JournalThread, Written};
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
 use crate::cti::{CtiSources, Told};
-use crate::feed::{Batch, CaptureEnd, CaptureHandle};
+use crate::feed::{Batch, CaptureEnd, CaptureHandle, CaptureStats};
 
 /// Waiting inputs of all connections together before a talkative one has to wait.
 const INPUT_QUEUE: usize = 1024;
@@ -66,6 +68,19 @@ pub struct ServiceParts {
     pub sources: CtiSources,
     /// The audit journal.
     pub journal: Box<dyn Journal>,
+    /// Where figures go once a second, for metrics.
+    pub figures: watch::Sender<Option<ServiceFigures>>,
+}
+
+/// Figures of the whole service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceFigures {
+    /// Sessions, legs and links.
+    pub engine: EngineFigures,
+    /// What the capture saw and dropped.
+    pub capture: CaptureStats,
+    /// Packets of plain RTP that couldn't be sent.
+    pub plain_rtp_failures: u64,
 }
 
 /// New rules, after the configuration was read again.
@@ -91,6 +106,7 @@ pub struct Service {
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
+    figures: watch::Sender<Option<ServiceFigures>>,
 }
 
 impl Service {
@@ -121,6 +137,7 @@ impl Service {
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
+            figures: parts.figures,
         };
         for (link, controls) in service.sources.links() {
             service.engine.handle_link_controls(link, controls);
@@ -216,6 +233,11 @@ impl Service {
             ConnectionInput::Message { id, message } => {
                 self.engine.handle_message(id, message, SessionId(fresh_id()), now);
             }
+            ConnectionInput::Repair {
+                id,
+                request,
+                round_trip,
+            } => self.engine.handle_repair_request(id, &request, round_trip, now),
             ConnectionInput::Closed { id } => {
                 self.connections.remove(&id);
                 self.engine.handle_disconnected(id, now);
@@ -266,6 +288,14 @@ impl Service {
         if self.sources.looks_up() {
             self.sources.want_phones(self.engine.unresolved(now));
         }
+        // Who doesn't serve metrics has dropped the other end.
+        if self.figures.receiver_count() > 0 {
+            self.figures.send_replace(Some(ServiceFigures {
+                engine: self.engine.figures(),
+                capture: stats,
+                plain_rtp_failures: self.plain_rtp_failures,
+            }));
+        }
     }
 
     /// 6. Time.
@@ -292,6 +322,7 @@ impl Service {
             log_event(&event);
             match event {
                 EngineEvent::Command { link, command } => self.command(&link, command, now),
+                EngineEvent::DemandChanged { connection } => self.fit_path(connection),
                 audited if audited.is_audited() => self.journal.record(audited, now),
                 _ => {}
             }
@@ -348,8 +379,14 @@ impl Service {
 
     /// Lets each connection carry what its sessions need.
     fn fit_paths(&self) {
-        for (&id, output) in &self.connections {
-            output.set_sessions(self.engine.sessions_over(id));
+        for &id in self.connections.keys() {
+            self.fit_path(id);
+        }
+    }
+
+    fn fit_path(&self, connection: ConnectionId) {
+        if let Some(output) = self.connections.get(&connection) {
+            output.set_streams(self.engine.streams_over(connection));
         }
     }
 
@@ -441,6 +478,9 @@ fn log_link(LinkUpdate { link, down }: &LinkUpdate) {
 fn log_event(event: &EngineEvent) {
     match event {
         EngineEvent::FilterChanged => tracing::trace!("the filter changes"),
+        EngineEvent::DemandChanged { connection } => {
+            tracing::debug!(connection = connection.0, "a connection must carry more or less audio");
+        }
         EngineEvent::SessionStarted(record) => tracing::info!(session = %record.session, "a session started"),
         EngineEvent::SessionStopped(record, reason) => {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");

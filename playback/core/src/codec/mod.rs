@@ -27,13 +27,7 @@ pub fn decoder(codec: Codec) -> Option<Box<dyn Decoder>> {
             Box::new(l16::L16::mono(codec.clock_rate()))
         }
         Codec::L16At44100Stereo => Box::new(l16::L16::stereo(codec.clock_rate())),
-        Codec::G723
-        | Codec::G728
-        | Codec::G729
-        | Codec::Ilbc
-        | Codec::Cn
-        | Codec::TelephoneEvent
-        | Codec::Unknown => {
+        Codec::G723 | Codec::G728 | Codec::G729 | Codec::Ilbc | Codec::Cn | Codec::TelephoneEvent | Codec::Unknown => {
             return None;
         }
     })

@@ -67,7 +67,7 @@ impl ComfortNoise {
             let goal = if wanted { 1.0 } else { 0.0 };
             self.presence += (goal - self.presence).clamp(-self.step, self.step);
             self.level += (self.target - self.level) * self.step;
-            *sample += self.next() * self.level * self.presence;
+            *sample += self.sample() * self.level * self.presence;
         }
     }
 
@@ -83,8 +83,8 @@ impl ComfortNoise {
         }
     }
 
-    /// All-pole lattice filter over white noise.
-    fn next(&mut self) -> f32 {
+    /// Noise of power 1: white noise through an all-pole lattice filter.
+    pub(super) fn sample(&mut self) -> f32 {
         let mut forward = self.white() * self.innovation;
         for (stage, &k) in self.reflection.iter().enumerate().rev() {
             forward -= k * self.memory[stage];

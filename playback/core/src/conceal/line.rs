@@ -1,7 +1,7 @@
 //! Sound that goes on from an edge of a gap, away from what is known: the last pitch period again and again, after a while
 //! the last few periods, so that it doesn't hum.
 
-use crate::pitch::{Pitch, power};
+use crate::pitch::{Pitch, power, whole};
 
 /// Known samples kept before the edge, for the interpolation.
 const MARGIN: usize = 4;
@@ -13,9 +13,9 @@ const NOISE: f32 = 0.3;
 const NOISE_STRETCH: f32 = 120.0;
 /// What remains of a step at the edge after each sample at 8000 samples per second.
 const STEP_DECAY: f32 = 0.6;
-/// At full volume so long, then fading to silence over so long: 10 and 375 ms at 8000 samples per second.
+/// At full volume so long, then fading to silence over so long: 10 and 275 ms at 8000 samples per second.
 const FULL: f32 = 80.0;
-const FADE: f32 = 3000.0;
+const FADE: f32 = 2200.0;
 /// How much volume noise loses within 10 ms.
 const NOISE_LOSS: f32 = 0.2;
 const NOISE_LOSS_SPAN: f32 = 80.0;
@@ -49,7 +49,7 @@ impl Line {
 
     /// Goes on from the end of `known`, which is longer than the period of `pitch`.
     pub(super) fn begin(&mut self, known: &[f32], pitch: Pitch) {
-        let period = (pitch.period as usize).clamp(1, known.len());
+        let period = whole(pitch.period).clamp(1, known.len());
         self.pitch = pitch;
         self.trend = trend(known, period);
         self.filled = MARGIN.min(known.len());
@@ -80,7 +80,7 @@ impl Line {
     /// Periods repeated after so many samples were made up.
     fn periods(&self, made_up: usize, period: usize, known: usize) -> usize {
         let wanted = if self.pitch.voicing < NOISE {
-            (NOISE_STRETCH * self.scale / period as f32).ceil() as usize
+            whole((NOISE_STRETCH * self.scale / period as f32).ceil())
         } else if (made_up as f32) < TWO_PERIODS * self.scale {
             1
         } else if (made_up as f32) < THREE_PERIODS * self.scale {
@@ -95,11 +95,11 @@ impl Line {
     /// The sample so far beyond the edge; 0 is the first that was made up. Between samples it is interpolated.
     pub(super) fn at(&self, distance: f32) -> f32 {
         let place = (distance + MARGIN as f32).max(1.0);
-        let whole = place as usize;
-        let Some(&[a, b, c, d]) = self.samples[whole.saturating_sub(1).min(self.samples.len())..].first_chunk() else {
+        let before = whole(place);
+        let Some(&[a, b, c, d]) = self.samples[before.saturating_sub(1).min(self.samples.len())..].first_chunk() else {
             return 0.0;
         };
-        let rest = place - whole as f32;
+        let rest = place - before as f32;
         let linear = (c - a) / 2.0;
         let square = a - 2.5 * b + 2.0 * c - d / 2.0;
         let cubic = (d - a) / 2.0 + 1.5 * (b - c);

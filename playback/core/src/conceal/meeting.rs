@@ -2,6 +2,7 @@
 //! pitch period, the earlier one a little faster or slower so that they are in phase, and fade over into each other.
 
 use super::line::Line;
+use crate::pitch::whole;
 
 /// Both sides are voiced, and their periods differ by no more than this ratio: the period glides from one to the other.
 const VOICED: f32 = 0.5;
@@ -13,6 +14,7 @@ const MOST_SHIFT_SHARE: f32 = 0.4;
 const SHIFT_COST: f32 = 1.2;
 /// Samples compared either side of the middle, at 8000 per second.
 const COMPARED: f32 = 60.0;
+const MOST_POINTS: usize = 120;
 
 /// A meeting of two lines: how both are read from the moment it was arranged to the end of the gap.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +42,17 @@ impl Meeting {
         let most = (forward.pitch.period / 2.0 + 1.0)
             .min(MOST_SHIFT * scale)
             .min(MOST_SHIFT_SHARE * meeting.length);
-        let steps = (most / scale) as i32;
+        let points = points(meeting.length, scale);
+        let mut other = [0.0; MOST_POINTS];
+        for (sample, place) in other.iter_mut().zip(points.clone()) {
+            *sample = backward.at(meeting.backward_place(place));
+        }
+        let steps = whole(most / scale);
         let mut best = (f32::MIN, 0.0);
-        for step in -steps..=steps {
-            meeting.shift = step as f32 * scale;
+        for step in 0..=2 * steps {
+            meeting.shift = (step as f32 - steps as f32) * scale;
             let cost = SHIFT_COST * meeting.shift.abs() / meeting.length;
-            let score = meeting.likeness(forward, backward, scale) - cost;
+            let score = meeting.likeness(forward, &other, points.clone()) - cost;
             if score > best.0 {
                 best = (score, meeting.shift);
             }
@@ -54,20 +61,16 @@ impl Meeting {
         meeting
     }
 
-    /// Likeness of both lines around the middle.
-    fn likeness(&self, forward: &Line, backward: &Line, scale: f32) -> f32 {
-        let half = (COMPARED * scale).min(self.length / 2.0);
+    /// Likeness of the forward line to the samples of the `other`.
+    fn likeness(&self, forward: &Line, other: &[f32], points: impl Iterator<Item = f32>) -> f32 {
         let (mut product, mut first, mut second) = (0.0, 1e-9, 1e-9);
-        let mut place = self.length / 2.0 - half;
-        while place < self.length / 2.0 + half {
+        for (place, &other) in points.zip(other) {
             let share = (place + 0.5) / self.length;
             let weight = share * (1.0 - share);
             let one = forward.at(self.forward_place(place));
-            let other = backward.at(self.backward_place(place));
             product += weight * one * other;
             first += weight * one * one;
             second += weight * other * other;
-            place += scale;
         }
         product / (first * second).sqrt()
     }
@@ -113,4 +116,12 @@ fn glide(forward: &Line, backward: &Line) -> f32 {
 fn glided(share: f32, glide: f32) -> f32 {
     let tilt = glide - 1.0;
     share * (1.0 - share * tilt * (0.5 - share * tilt / 3.0))
+}
+
+/// The places around the middle of a meeting at which the lines are compared.
+fn points(length: f32, scale: f32) -> impl Iterator<Item = f32> + Clone {
+    let middle = length / 2.0;
+    let half = (COMPARED * scale).min(middle);
+    let count = whole((2.0 * half / scale).ceil()).min(MOST_POINTS);
+    (0..count).map(move |point| middle - half + point as f32 * scale)
 }

@@ -5,10 +5,12 @@
 
 use crate::pitch::{Pitch, PitchSearch};
 
+mod background;
 mod comfort_noise;
 mod line;
 mod meeting;
 
+use background::Background;
 pub use comfort_noise::ComfortNoise;
 use line::Line;
 use meeting::Meeting;
@@ -39,6 +41,7 @@ pub struct Concealer {
     /// Samples for each one at 8000 per second.
     scale: f32,
     search: PitchSearch,
+    background: Background,
     history: Vec<f32>,
     /// The future, newest first.
     reversed: Vec<f32>,
@@ -63,6 +66,7 @@ impl Concealer {
         Self {
             scale,
             search: PitchSearch::new(sample_rate),
+            background: Background::new(sample_rate),
             history: vec![0.0; scaled(HISTORY)],
             reversed: vec![0.0; scaled(LOOKED_AT)],
             forward: Line::new(scale, scaled(LONGEST)),
@@ -83,6 +87,7 @@ impl Concealer {
     /// Remembers samples that were played as decoded.
     pub fn heard(&mut self, samples: &[f32]) {
         self.end_gap();
+        self.background.hear(samples);
         self.remember(samples);
     }
 
@@ -189,7 +194,8 @@ impl Concealer {
             *place += 1;
             return meeting.sample(&self.forward, &self.backward, at, position);
         }
-        let sample = self.forward.at(self.read) * self.forward.volume(position);
+        let volume = self.forward.volume(position);
+        let sample = self.forward.at(self.read) * volume + self.background.next() * (1.0 - volume);
         self.read += 1.0;
         sample
     }
@@ -221,3 +227,6 @@ impl Concealer {
         self.history[length - samples.len()..].copy_from_slice(samples);
     }
 }
+
+#[cfg(test)]
+mod tests;

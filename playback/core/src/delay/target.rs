@@ -1,10 +1,13 @@
-//! How long packets are to wait: the quantile of their jitter that the preset asks for, over the last seconds.
+//! How long packets are to wait: the quantile of their jitter that the preset asks for, and no more than the worst of the
+//! last seconds. The long memory keeps the delay steady, the worst of late lets a spike be forgotten within ten seconds.
 
 use crate::settings::{PlayoutSettings, Policy};
 
 /// Width of a bin in seconds, and how many: two seconds in all.
 const BIN: f64 = 0.001;
 const BINS: usize = 2048;
+/// Time constant with which arrivals are forgotten, in seconds.
+const MEMORY: f64 = 30.0;
 /// All weights are divided once one grows beyond this.
 const HEAVIEST: f64 = 1e100;
 
@@ -64,8 +67,40 @@ fn bin_of(value: f64) -> usize {
     (value / BIN).clamp(0.0, (BINS - 1) as f64) as usize
 }
 
+/// Windows of one second over which the worst packet is remembered.
+const WORST_WINDOWS: usize = 9;
+
+/// What may come is a little worse than what came.
+const WORST_SHARE: f64 = 1.25;
+const WORST_MARGIN: f64 = 0.009;
+
+/// The worst of the last seconds: whatever was before, not much more than that is waited for.
+#[derive(Debug, Default)]
+struct Worst {
+    windows: [f64; WORST_WINDOWS],
+    filled: f64,
+}
+
+impl Worst {
+    fn record(&mut self, value: f64, length: f64) {
+        self.filled += length;
+        if self.filled >= 1.0 {
+            self.filled = 0.0;
+            self.windows.rotate_right(1);
+            self.windows[0] = 0.0;
+        }
+        self.windows[0] = self.windows[0].max(value);
+    }
+
+    fn value(&self) -> f64 {
+        self.windows.iter().copied().fold(0.0, f64::max)
+    }
+}
+
 /// Share of the gaps that are to be shorter than what is waited for.
 const GAPS_WAITED_FOR: f64 = 0.85;
+/// Gaps are expected for so long after the last, in seconds of sound.
+const GAPS_EXPECTED: f64 = 20.0;
 /// How long a gap is remembered, in gaps.
 const GAP_MEMORY: f64 = 12.0;
 
@@ -74,6 +109,7 @@ const GAP_MEMORY: f64 = 12.0;
 pub(crate) struct Target {
     policy: Policy,
     lateness: Fading,
+    worst: Worst,
     gaps: Fading,
     /// Length of the usual packet.
     packet: f64,
@@ -90,6 +126,7 @@ impl Target {
         Self {
             policy: settings.preset.policy(),
             lateness: Fading::new(),
+            worst: Worst::default(),
             gaps: Fading::new(),
             packet: 0.02,
             since_gap: f64::INFINITY,
@@ -105,7 +142,8 @@ impl Target {
             self.packet = length.min(0.1);
         }
         self.since_gap += length;
-        self.lateness.record(lateness, self.packet / self.policy.memory);
+        self.lateness.record(lateness, self.packet / MEMORY);
+        self.worst.record(lateness, self.packet);
     }
 
     /// Learns how long a gap was that loss left.
@@ -123,7 +161,8 @@ impl Target {
     pub(crate) fn delay(&self) -> f64 {
         let policy = &self.policy;
         let floor = policy.floor + policy.floor_in_packets * self.packet;
-        let needed = self.lateness.quantile(policy.quantile).max(self.gap_delay());
+        let usual = self.lateness.quantile(policy.quantile);
+        let needed = usual.min(self.worst.value() * WORST_SHARE + WORST_MARGIN).max(self.gap_delay());
         needed.max(floor).max(self.repairs).max(self.least).min(self.most)
     }
 
@@ -135,7 +174,7 @@ impl Target {
     /// So long that the usual gap is over when it begins to play.
     fn gap_delay(&self) -> f64 {
         let longest = self.policy.longest_gap;
-        if longest == 0.0 || self.since_gap > 2.0 * self.policy.memory {
+        if longest == 0.0 || self.since_gap > GAPS_EXPECTED {
             return 0.0;
         }
         self.gaps.quantile(GAPS_WAITED_FOR).min(longest) + self.packet
@@ -166,7 +205,11 @@ mod tests {
             let mut target = target(preset);
             seconds(&mut target, 10, 0.005);
             target.observe(0.2995, 0.02);
-            assert!((target.delay() - expected).abs() < 0.0011, "{preset:?} {}", target.delay());
+            assert!(
+                (target.delay() - expected).abs() < 0.0011,
+                "{preset:?} {}",
+                target.delay()
+            );
         }
     }
 
@@ -180,7 +223,11 @@ mod tests {
                 target.observe(0.2, 0.02);
             }
             seconds(&mut target, 10, 0.005);
-            assert!((target.delay() - before).abs() < 0.0011, "{preset:?} {}", target.delay());
+            assert!(
+                (target.delay() - before).abs() < 0.0011,
+                "{preset:?} {}",
+                target.delay()
+            );
         }
     }
 

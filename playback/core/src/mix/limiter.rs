@@ -26,6 +26,10 @@ impl Limiter {
         }
     }
 
+    pub(super) fn is_transparent(&self) -> bool {
+        self.gain >= 1.0
+    }
+
     pub(super) fn limit(&mut self, sample: f32) -> f32 {
         let size = sample.abs();
         if size * self.gain > 1.0 {

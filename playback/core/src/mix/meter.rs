@@ -1,7 +1,5 @@
 //! How loud a leg is: mean over 100 ms, and the largest sample of the last 1.5 s.
 
-use serde::Serialize;
-
 use crate::report::SILENCE_DBFS;
 
 /// The meter moves on every 10 ms.
@@ -10,24 +8,6 @@ const BLOCKS_PER_SECOND: u32 = 100;
 const MEAN_BLOCKS: usize = 10;
 /// Blocks of the peak: 1.5 s.
 const PEAK_BLOCKS: usize = 150;
-
-/// A leg's loudness in dB relative to a full-scale square wave, at least [`SILENCE_DBFS`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Level {
-    /// Root mean square of the last 100 ms.
-    pub rms_dbfs: f32,
-    /// Largest sample of the last 1.5 s.
-    pub peak_dbfs: f32,
-}
-
-/// Loudness of both legs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Levels {
-    /// The agent's.
-    pub agent: Level,
-    /// The customer's.
-    pub customer: Level,
-}
 
 #[derive(Debug)]
 pub(super) struct Meter {
@@ -72,13 +52,16 @@ impl Meter {
         self.peak = 0.0;
     }
 
-    pub(super) fn level(&self) -> Level {
+    /// Root mean square of the last 100 ms.
+    pub(super) fn rms_dbfs(&self) -> f32 {
         let mean = self.energies.iter().sum::<f64>() / (f64::from(self.block) * MEAN_BLOCKS as f64);
+        dbfs(mean.sqrt())
+    }
+
+    /// Largest sample of the last 1.5 s.
+    pub(super) fn peak_dbfs(&self) -> f32 {
         let peak = self.peaks.iter().fold(self.peak, |largest, &peak| largest.max(peak));
-        Level {
-            rms_dbfs: dbfs(mean.sqrt()),
-            peak_dbfs: dbfs(peak.into()),
-        }
+        dbfs(peak.into())
     }
 }
 

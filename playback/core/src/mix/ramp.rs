@@ -29,6 +29,11 @@ impl Ramp {
         self.step = (target - self.gain) / self.length as f32;
     }
 
+    #[expect(clippy::float_cmp, reason = "the target is reached exactly")]
+    pub(super) fn rests_at(&self, gain: f32) -> bool {
+        self.left == 0 && self.gain == gain
+    }
+
     pub(super) fn apply(&mut self, sample: f32) -> f32 {
         if self.left > 0 {
             self.left -= 1;

@@ -86,7 +86,12 @@ impl Settled {
     /// `after` is the relay's number of the next packet that came.
     fn missing(&mut self, after: Option<u32>) {
         let between = || match (self.relay, after) {
-            (Some(before), Some(after)) => after.wrapping_sub(before).wrapping_sub(1).cast_signed().max(0).cast_unsigned(),
+            (Some(before), Some(after)) => after
+                .wrapping_sub(before)
+                .wrapping_sub(1)
+                .cast_signed()
+                .max(0)
+                .cast_unsigned(),
             _ => 0,
         };
         let on_relay = self.on_relay.unwrap_or_else(between);
@@ -208,8 +213,14 @@ mod tests {
         use PacketFate::{Late, LostBeforeRelay, LostOnRelay, Played};
         let meter = told(&[Played, LostBeforeRelay, Late, LostOnRelay, LostOnRelay, Played]);
         let (copy, heard) = (meter.copy(), meter.heard());
-        assert_eq!((copy.packets, copy.lost, copy.discarded, copy.burst_packets), (6, 2, 1, 3));
-        assert_eq!((heard.packets, heard.lost, heard.discarded, heard.burst_packets), (6, 3, 1, 4));
+        assert_eq!(
+            (copy.packets, copy.lost, copy.discarded, copy.burst_packets),
+            (6, 2, 1, 3)
+        );
+        assert_eq!(
+            (heard.packets, heard.lost, heard.discarded, heard.burst_packets),
+            (6, 3, 1, 4)
+        );
     }
 
     #[test]
@@ -236,7 +247,12 @@ mod tests {
     fn another_stream_leaves_no_gap() {
         let mut meter = told(&[PacketFate::Played; 10]);
         for number in 0..10_u8 {
-            meter.handle(2, 50_000 + i64::from(number), 900 + u32::from(number), PacketFate::Played);
+            meter.handle(
+                2,
+                50_000 + i64::from(number),
+                900 + u32::from(number),
+                PacketFate::Played,
+            );
         }
         assert_eq!((meter.copy().packets, meter.heard().missing()), (20, 0));
     }

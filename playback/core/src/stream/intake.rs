@@ -155,7 +155,9 @@ impl Stream {
 
     /// How many packets are missing just before this one, which is the newest.
     fn lost_before(&self, span: Span) -> i64 {
-        self.spans.newest().map_or(0, |newest| span.sequence - newest.sequence - 1)
+        self.spans
+            .newest()
+            .map_or(0, |newest| span.sequence - newest.sequence - 1)
     }
 
     /// Notes where the packet lies, and whether what is before and behind it was a pause.
@@ -182,9 +184,7 @@ impl Stream {
     fn store(&mut self, packet: Incoming<'_>, span: Span) -> Outcome {
         let late = span.end <= self.cursor;
         if !self.is_stateless() {
-            let taken = self
-                .queue
-                .insert(span.sequence, span.start, span.end, packet.payload);
+            let taken = self.queue.insert(span.sequence, span.start, span.end, packet.payload);
             self.decode_waiting();
             return match (taken, late) {
                 (_, true) => Outcome::Late,

@@ -21,7 +21,7 @@ use crate::delay::baseline::Baseline;
 use crate::delay::drift::Drift;
 use crate::player::SAMPLE_RATE;
 use crate::quality::Concealment;
-use crate::resample::Resampler;
+use crate::resample::{HIGHEST_RATE, Resampler};
 use crate::sequence::TimestampUnwrapper;
 use crate::settings::{LONGEST_DELAY, PlayoutSettings};
 use crate::stretch::Stretcher;
@@ -121,15 +121,14 @@ impl Stream {
     /// A stream ready for G.711; others take their memory when they begin.
     pub(crate) fn new(settings: &PlayoutSettings) -> Self {
         let rate = SAMPLE_RATE;
-        let chunk = settings.sample_rate.div_ceil(CHUNKS_PER_SECOND) as usize;
         Self {
             ssrc: Ssrc(0),
             codec: Codec::Unknown,
             phase: Phase::Idle,
             played: Played::default(),
             heard: false,
-            decoder: None,
-            decodes: Codec::Unknown,
+            decoder: codec::decoder(Codec::Pcmu),
+            decodes: Codec::Pcmu,
             clock_rate: rate,
             rate,
             output_rate: settings.sample_rate,
@@ -141,11 +140,11 @@ impl Stream {
             ring: Ring::new(ring_places(rate)),
             concealer: Concealer::new(rate),
             stretcher: Stretcher::new(rate),
-            resampler: Resampler::new(chunk),
+            resampler: Resampler::new(HIGHEST_RATE.div_ceil(CHUNKS_PER_SECOND) as usize),
             pending: Pending::new(rate),
             decoded: vec![0.0; MAX_SAMPLES].into_boxed_slice(),
             shown: vec![0.0; shown_samples(rate)].into_boxed_slice(),
-            taken: vec![0.0; chunk * 8 + 1024].into_boxed_slice(),
+            taken: taken(rate, settings.sample_rate),
             baseline: Baseline::new(),
             drift: Drift::new(),
             capture: Baseline::new(),
@@ -218,9 +217,19 @@ impl Stream {
         self.stretcher = Stretcher::new(rate);
         self.pending = Pending::new(rate);
         self.shown = vec![0.0; shown_samples(rate)].into_boxed_slice();
-        let chunk = self.output_rate.div_ceil(CHUNKS_PER_SECOND) as usize;
-        let most = chunk * rate.div_ceil(self.output_rate) as usize + rate as usize / 50;
-        self.taken = vec![0.0; most + chunk * 8].into_boxed_slice();
+        self.taken = taken(rate, self.output_rate);
+    }
+
+    /// Renders so many samples per second from now on; what was heard is kept.
+    pub(crate) fn set_output_rate(&mut self, output_rate: u32) {
+        self.output_rate = output_rate;
+        self.resampler.set_rates(self.rate, output_rate);
+        self.taken = taken(self.rate, output_rate);
+    }
+
+    /// Samples per second of its codec.
+    pub(crate) const fn rate(&self) -> u32 {
+        self.rate
     }
 
     /// Whether packets of another codec can be laid into this stream as they are.
@@ -311,7 +320,11 @@ impl Stream {
         if self.phase == Phase::Idle {
             return 0.0;
         }
-        let end = self.ring.end().max(self.queue.end().unwrap_or(i64::MIN)).max(self.cursor);
+        let end = self
+            .ring
+            .end()
+            .max(self.queue.end().unwrap_or(i64::MIN))
+            .max(self.cursor);
         (self.seconds(end) - self.playing_at()).max(0.0)
     }
 }
@@ -319,6 +332,13 @@ impl Stream {
 /// Room for the longest delay, as much again for a burst that comes before its time, and the past.
 fn ring_places(rate: u32) -> usize {
     count(rounded(f64::from(rate) * LONGEST_DELAY.as_secs_f64() * 2.0))
+}
+
+/// Room for what a chunk of the output takes from the ring, at most.
+fn taken(rate: u32, output_rate: u32) -> Box<[f32]> {
+    let chunk = output_rate.div_ceil(CHUNKS_PER_SECOND) as usize;
+    let most = chunk * rate.div_ceil(output_rate) as usize + rate as usize / 50;
+    vec![0.0; most + chunk * 8 + 1024].into_boxed_slice()
 }
 
 fn shown_samples(rate: u32) -> usize {

@@ -32,11 +32,12 @@ const STEADY: f64 = 0.004;
 /// Mean square below which it is quiet: -48 dB of full scale, or -30 dB of the speech.
 const QUIET: f32 = 1.6e-5;
 const QUIET_SHARE: f32 = 1e-3;
-/// Late packets in a row, over so long, that don't come closer: the path has become slower for good.
-const STEP_PACKETS: u32 = 3;
-const STEP_TIME: f64 = 0.06;
-/// Late packets in a row that come closer by less than this per packet aren't the end of a stall.
+/// Late packets in a row that are all equally late: the path has become slower for good.
+const STEP_PACKETS: u32 = 4;
+/// Equally late: within this.
 const STEP_SLACK: f64 = 0.002;
+/// Late packets for so long that don't come closer: the delay is too short, whatever the reason.
+const LATE_TIME: f64 = 0.2;
 /// Speed with which a drifting stream is led back to its target: this share of the difference in a second.
 const DRIFT_GAIN: f64 = 0.2;
 /// Most of it.
@@ -88,7 +89,9 @@ impl Pace {
     }
 
     fn is_urgent(&self) -> bool {
-        let long = self.too_long_since.is_some_and(|since| self.now - since >= URGENT_PATIENCE);
+        let long = self
+            .too_long_since
+            .is_some_and(|since| self.now - since >= URGENT_PATIENCE);
         self.excess > URGENT && long
     }
 }
@@ -97,25 +100,48 @@ impl Pace {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Steps {
     packets: u32,
+    /// How many of them were equally late.
+    steady: u32,
     since: f64,
     lateness: f64,
 }
 
+/// What late packets in a row mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing yet, or the end of a stall.
+    Wait,
+    /// The path has become slower for good.
+    Step,
+    /// They won't come in time for a while.
+    Late,
+}
+
 impl Steps {
     pub(crate) fn forget(&mut self) {
-        self.packets = 0;
+        *self = Self::default();
     }
 
-    /// Whether this late packet makes it certain that all will be late from now on.
-    fn observe(&mut self, at: f64, lateness: f64) -> bool {
-        let falls = self.packets > 0 && lateness < self.lateness - STEP_SLACK;
-        if falls || self.packets == 0 {
+    fn observe(&mut self, at: f64, lateness: f64) -> Verdict {
+        let change = lateness - self.lateness;
+        if self.packets == 0 || change < -STEP_SLACK {
             self.packets = 0;
             self.since = at;
         }
+        self.steady = if self.packets > 0 && change.abs() <= STEP_SLACK {
+            self.steady + 1
+        } else {
+            1
+        };
         self.packets += 1;
         self.lateness = lateness;
-        self.packets >= STEP_PACKETS && at - self.since >= STEP_TIME
+        if self.steady >= STEP_PACKETS {
+            Verdict::Step
+        } else if self.packets > 1 && at - self.since >= LATE_TIME {
+            Verdict::Late
+        } else {
+            Verdict::Wait
+        }
     }
 }
 
@@ -140,7 +166,7 @@ impl Stream {
         self.phase == Phase::Playing
             && self.gap.is_none()
             && self.resumed >= self.fade_length()
-            && (self.pace.correcting || self.pace.excess < -SHORTAGE)
+            && (self.pace.correcting || self.pace.excess < -SHORTAGE || self.pace.excess > self.ceiling)
     }
 
     /// Leaves out or adds a little, where that can't be heard; what is to be played for it is then pending.
@@ -273,8 +299,12 @@ impl Stream {
     /// A packet came after its first sample was to be played. Where the target allows a longer delay, it is played from
     /// where the sound broke off; where not, time is kept and the rest of it is played, if there is any.
     pub(super) fn catch_late(&mut self, arrival: Arrival, span: Span, order: Order, lateness: f64) {
-        if order != Order::Reordered && self.steps.observe(arrival.at, lateness) {
-            return self.accept_step(arrival, span);
+        if order != Order::Reordered {
+            match self.steps.observe(arrival.at, lateness) {
+                Verdict::Wait => {}
+                Verdict::Step => return self.accept_step(arrival, span),
+                Verdict::Late => return self.catch_up_with(span),
+            }
         }
         let Some(gap) = self.gap else { return };
         let behind = self.cursor - span.start.max(gap);
@@ -294,6 +324,14 @@ impl Stream {
         self.drift.restart();
         if self.gap.is_some() {
             self.end_pause(span.start, arrival.output - arrival.at);
+        }
+    }
+
+    /// Plays this packet at once, though the delay becomes longer than is aimed at.
+    fn catch_up_with(&mut self, span: Span) {
+        self.steps.forget();
+        if let Some(gap) = self.gap {
+            self.cursor = span.start.max(gap);
         }
     }
 

@@ -42,11 +42,15 @@ impl Queue {
     pub(crate) fn insert(&mut self, sequence: i64, start: i64, end: i64, bytes: &[u8]) -> bool {
         if self.waiting.capacity() == 0 {
             self.waiting.reserve_exact(CAPACITY);
-            self.spare.extend((0..CAPACITY).map(|_| Vec::with_capacity(MAX_PAYLOAD)));
+            self.spare
+                .extend((0..CAPACITY).map(|_| Vec::with_capacity(MAX_PAYLOAD)));
         }
         let passed = self.decoded.is_some_and(|(decoded, _)| sequence <= decoded);
         let place = self.waiting.partition_point(|packet| packet.sequence < sequence);
-        let again = self.waiting.get(place).is_some_and(|packet| packet.sequence == sequence);
+        let again = self
+            .waiting
+            .get(place)
+            .is_some_and(|packet| packet.sequence == sequence);
         if passed || again || bytes.len() > MAX_PAYLOAD {
             return false;
         }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use silentmon_playback_core::g711::Law;
-use silentmon_playback_core::player::{Player, PlayoutSettings, to_i16};
+use silentmon_playback_core::player::{Player, PlayoutSettings, Preset, to_i16};
 use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::{Leg, PayloadType};
 use silentmon_proto::relay::{AudioHeader, AudioKind};
@@ -154,8 +154,17 @@ pub fn play_with(player: &mut Player, mut sent: Vec<Sent>, length: Duration) -> 
     out
 }
 
+/// A delay that nothing in most tests changes: 60 ms.
+pub fn steady() -> PlayoutSettings {
+    PlayoutSettings {
+        preset: Preset::Low,
+        min_delay: ms(60),
+        ..PlayoutSettings::default()
+    }
+}
+
 pub fn play(sent: Vec<Sent>, length: Duration) -> (Player, [Vec<i16>; 2]) {
-    let mut player = Player::new(PlayoutSettings::default());
+    let mut player = Player::new(steady());
     let out = play_with(&mut player, sent, length);
     (player, out)
 }

@@ -1,15 +1,16 @@
 //! The supervisor's end of the relay: keeps a connection to one of several capture servers, keeps monitoring sessions
 //! over lost connections, and hands events and audio packets to a [`ReceiverSink`].
 //!
-//! What is decided (whom to dial, when to give up, what to say) is in `machine`, without IO; `task` owns connection and
-//! clock. Decoding and playing are not done here.
+//! What is decided (whom to dial, when to give up, what to say) is in `machine`, without IO; `repairs` asks for what the
+//! relay lost; `task` owns connection and clock. Decoding and playing are not done here.
 
 mod machine;
+mod repairs;
 mod task;
 
 use std::time::Duration;
 
-use silentmon_proto::ids::{AgentId, Extension, ServerName, SessionId};
+use silentmon_proto::ids::{AgentId, Extension, Leg, ServerName, SessionId};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{AgentRow, AudioHeader, OutputKind, SessionStatus, SuperviseAction};
 use silentmon_proto::time::Instant;
@@ -30,6 +31,16 @@ pub trait ReceiverSink: Send {
     /// An audio packet arrived at `now`. `rtp` is the packet as captured, or its header alone where
     /// [`AudioHeader::kind`] says that the payload was kept back.
     fn packet(&mut self, now: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]);
+
+    /// How long a packet of this leg that is missing now, because its successor came, may still take to be played. What
+    /// would take longer isn't asked for again; by default nothing is.
+    fn patience(&mut self, _request: RequestId, _leg: Leg) -> Duration {
+        Duration::ZERO
+    }
+
+    /// The relay loses packets, and what is lost comes again within this time after its successor: it is worth waiting
+    /// for. `None` when it no longer loses any. By default nothing comes of it.
+    fn expect_repairs(&mut self, _request: RequestId, _within: Option<Duration>) {}
 }
 
 /// In which order servers are tried.

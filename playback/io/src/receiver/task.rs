@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use silentmon_certs::ClientTls;
+use silentmon_playback_core::repair::RepairReport;
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AudioHeader, ServerMessage};
 use silentmon_proto::time::Instant;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 use crate::clock;
 
 use super::machine::{Action, HEARTBEAT, Machine};
+use super::repairs::Repairs;
 use super::{MonitorRequest, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, SuperviseWish};
 
 /// Packets kept that came before the message that says whose they are: a second of both legs.
@@ -47,10 +49,13 @@ pub struct ReceiverStatistics {
     pub malformed: u64,
     /// Audio datagrams of sessions that don't run, or no longer.
     pub unclaimed: u64,
+    /// What became of packets that the relay lost, both legs and all sessions together.
+    pub repairs: RepairReport,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
+    repairs: Mutex<RepairReport>,
     packets: AtomicU64,
     malformed: AtomicU64,
     unclaimed: AtomicU64,
@@ -81,6 +86,7 @@ impl Receiver {
             channel: None,
             dialling: None,
             early: VecDeque::new(),
+            repairs: Repairs::default(),
             statistics: Arc::clone(&statistics),
             next_path: clock::now(),
         };
@@ -138,6 +144,7 @@ impl Receiver {
             packets: self.statistics.packets.load(Ordering::Relaxed),
             malformed: self.statistics.malformed.load(Ordering::Relaxed),
             unclaimed: self.statistics.unclaimed.load(Ordering::Relaxed),
+            repairs: *self.statistics.repairs.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
@@ -170,6 +177,7 @@ struct Task {
     channel: Option<Channel>,
     dialling: Option<Dialling>,
     early: VecDeque<(Instant, AudioHeader, Bytes)>,
+    repairs: Repairs,
     statistics: Arc<Counters>,
     next_path: Instant,
 }
@@ -189,9 +197,11 @@ impl Task {
             if self.obey().await {
                 return;
             }
-            // 2. Wait for whatever comes first.
+            // 2. Ask for what the relay lost.
+            self.repair(clock::now());
+            // 3. Wait for whatever comes first.
             let input = self.input().await;
-            // 3. Let the machine decide.
+            // 4. Let the machine decide.
             let now = clock::now();
             match input {
                 Input::Order(order) => self.order(order, now),
@@ -205,7 +215,8 @@ impl Task {
 
     async fn input(&mut self) -> Input {
         let path = self.channel.as_ref().map(|_| self.next_path);
-        let deadline = [self.machine.poll_timeout(), path].into_iter().flatten().min();
+        let deadlines = [self.machine.poll_timeout(), self.repairs.poll_timeout(), path];
+        let deadline = deadlines.into_iter().flatten().min();
         let (messages, connection) = match &mut self.channel {
             Some(channel) => (Some(&mut channel.receiver), Some(&channel.connection)),
             None => (None, None),
@@ -254,7 +265,12 @@ impl Task {
     fn report(&mut self) {
         let now = clock::now();
         while let Some(event) = self.machine.poll_event() {
-            let started = matches!(event, ReceiverEvent::MonitorStarted { .. });
+            let mut started = false;
+            if let ReceiverEvent::MonitorStarted { request, .. } | ReceiverEvent::MonitorStopped { request, .. } = event
+            {
+                started = matches!(event, ReceiverEvent::MonitorStarted { .. });
+                self.repairs.forget(request, self.sink.as_mut());
+            }
             self.sink.event(now, event);
             if started {
                 self.claim_early();
@@ -269,6 +285,7 @@ impl Task {
 
     async fn hang_up(&mut self, code: CloseCode, reason: &str) {
         self.early.clear();
+        self.repairs.clear(self.sink.as_mut());
         let Some(mut channel) = self.channel.take() else { return };
         if code == CloseCode::Silence {
             channel.connection.close(code, reason);
@@ -329,7 +346,30 @@ impl Task {
 
     fn play(&mut self, now: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]) {
         self.statistics.packets.fetch_add(1, Ordering::Relaxed);
-        self.sink.packet(now, request, header, rtp);
+        let channel = self.channel.as_ref();
+        let round_trip = || channel.map_or(Duration::ZERO, |channel| channel.connection.statistics().round_trip);
+        if self.repairs.handle_packet(now, request, header, round_trip) {
+            self.sink.packet(now, request, header, rtp);
+        }
+    }
+
+    /// Requests are small and may be lost like any datagram; what isn't answered is asked for anew.
+    fn repair(&mut self, now: Instant) {
+        let Some(channel) = self.channel.as_ref() else { return };
+        if self.repairs.poll_timeout().is_none_or(|due| now < due) {
+            return;
+        }
+        let round_trip = channel.connection.statistics().round_trip;
+        self.repairs.handle_timeout(now, round_trip, self.sink.as_mut());
+        while let Some(request) = self.repairs.poll_transmit() {
+            if let Err(error) = channel
+                .connection
+                .send_datagram(Bytes::copy_from_slice(&request.to_bytes()))
+            {
+                tracing::debug!(%error, "a repair request was not sent");
+            }
+        }
+        *self.statistics.repairs.lock().unwrap_or_else(PoisonError::into_inner) = self.repairs.report();
     }
 
     /// Datagrams may overtake the control message that announces them.
@@ -363,6 +403,7 @@ impl Task {
     fn lost(&mut self, problem: &str, now: Instant) {
         self.channel = None;
         self.early.clear();
+        self.repairs.clear(self.sink.as_mut());
         let text = format!("The connection was lost: {problem}.");
         self.machine.handle_lost(Reason::new(Code::NoCaptureServer, text), now);
     }

@@ -1,8 +1,12 @@
 //! A sound card through cpal. The card's clock is the master: its callback takes frames from a lock-free ring, and this
-//! thread fills the ring from the player as fast as it empties. Where the card is lost the player is pulled by the
+//! thread pulls them from the player just before they are needed. Where the card is lost the player is pulled by the
 //! system's clock until a card is back.
 
+mod ahead;
+mod callback;
+mod lead;
 mod stream;
+mod watch;
 
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
@@ -12,12 +16,12 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use tokio::sync::mpsc;
 
 use super::feeder::{Feeder, Stopping};
-use super::paced::Pace;
-use super::{SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
+use super::paced::{Pace, PaceRate};
+use super::priority::{self, Scheduling};
+use super::{OutputDelay, SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
 use stream::CardStream;
+use watch::DefaultWatch;
 
-/// How often the ring is looked after.
-const ROUND: Duration = Duration::from_millis(3);
 /// How often a lost card is sought, and the default card looked at.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -33,16 +37,34 @@ fn identifier(device: &Device) -> Option<String> {
     device.id().ok().map(|id| id.to_string())
 }
 
+fn default_identifier() -> Option<String> {
+    cpal::default_host()
+        .default_output_device()
+        .as_ref()
+        .and_then(identifier)
+}
+
 /// Opens a card, the default one without a `wanted`, and starts to feed it.
 pub(super) fn start(
     wanted: Option<String>,
     player: SharedPlayer,
     events: mpsc::Sender<SinkEvent>,
+    delay: OutputDelay,
 ) -> Result<Feeder, SinkError> {
     let (answer, opened) = std_mpsc::sync_channel(1);
     // Opened on the thread that keeps it: not every system lets a stream change its thread.
     let feeder = Feeder::start(move |stopping| {
-        let keeper = Keeper::new(wanted, player, events);
+        // Before this thread's priority is raised, which those that it starts have too.
+        let default = wanted.is_none().then(|| DefaultWatch::start(RETRY, default_identifier));
+        let keeper = Keeper {
+            wanted,
+            default,
+            player,
+            events,
+            delay,
+            scheduling: priority::promote(),
+            summary: SinkSummary::default(),
+        };
         match keeper.open() {
             Ok(stream) => {
                 let _ = answer.send(Ok(()));
@@ -64,15 +86,19 @@ pub(super) fn start(
 /// Keeps a session's sound on a card, as long as there is one.
 struct Keeper {
     wanted: Option<String>,
+    /// Where the default card was asked for.
+    default: Option<DefaultWatch>,
     player: SharedPlayer,
     events: mpsc::Sender<SinkEvent>,
+    delay: OutputDelay,
+    scheduling: Scheduling,
     summary: SinkSummary,
 }
 
 /// What the sound goes to at the moment.
 enum Playing {
     Card {
-        stream: CardStream,
+        stream: Box<CardStream>,
         looked: Instant,
     },
     /// No card: by the system's clock.
@@ -82,23 +108,26 @@ enum Playing {
     },
 }
 
-impl Keeper {
-    fn new(wanted: Option<String>, player: SharedPlayer, events: mpsc::Sender<SinkEvent>) -> Self {
-        Self {
-            wanted,
-            player,
-            events,
-            summary: SinkSummary::default(),
+impl Playing {
+    /// Time until there is something to do.
+    fn wait(&self) -> Duration {
+        match self {
+            Self::Card { stream, .. } => stream.wait(),
+            Self::Nowhere { pace, .. } => pace.wait(),
         }
     }
+}
 
-    fn open(&self) -> Result<CardStream, SinkError> {
+impl Keeper {
+    fn open(&self) -> Result<Box<CardStream>, SinkError> {
         let device = self.find()?;
         let name = identifier(&device).unwrap_or_else(|| device.to_string());
-        CardStream::open(&device, name, &self.player).map_err(|cause| SinkError::Card {
-            card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
-            cause,
-        })
+        CardStream::open(&device, &name, self.scheduling)
+            .map(Box::new)
+            .map_err(|cause| SinkError::Card {
+                card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
+                cause,
+            })
     }
 
     fn find(&self) -> Result<Device, SinkError> {
@@ -125,7 +154,7 @@ impl Keeper {
         })
     }
 
-    fn run(mut self, stream: CardStream, stopping: &Stopping) -> SinkSummary {
+    fn run(mut self, stream: Box<CardStream>, stopping: &Stopping) -> SinkSummary {
         tell(
             &self.events,
             SinkEvent::Opened {
@@ -142,7 +171,7 @@ impl Keeper {
                 Playing::Card { stream, looked } => self.feed(stream, looked),
                 Playing::Nowhere { pace, tried } => self.seek(pace, tried),
             };
-            stopping.rest(ROUND);
+            stopping.rest(playing.wait());
         }
         match playing {
             Playing::Card { stream, .. } => self.account(&stream),
@@ -151,7 +180,7 @@ impl Keeper {
         self.summary
     }
 
-    fn feed(&mut self, mut stream: CardStream, looked: Instant) -> Playing {
+    fn feed(&mut self, mut stream: Box<CardStream>, looked: Instant) -> Playing {
         if let Err(cause) = stream.feed(&self.player) {
             // Not sought at once: a card that dies as soon as it is opened would be opened all the time.
             let pace = self.lose(stream, cause);
@@ -160,10 +189,15 @@ impl Keeper {
                 tried: Instant::now(),
             };
         }
+        self.delay.set(stream.ahead());
         if looked.elapsed() < RETRY {
             return Playing::Card { stream, looked };
         }
-        if self.default_moved(&stream) {
+        if self
+            .default
+            .as_ref()
+            .is_some_and(|default| default.moved_from(stream.name()))
+        {
             let pace = self.lose(stream, "another card became the default".to_owned());
             return self.reopen(pace);
         }
@@ -173,25 +207,15 @@ impl Keeper {
         }
     }
 
-    /// Whether the default card was asked for and is another now.
-    fn default_moved(&self, stream: &CardStream) -> bool {
-        if self.wanted.is_some() {
-            return false;
-        }
-        let default = cpal::default_host().default_output_device();
-        default
-            .as_ref()
-            .and_then(identifier)
-            .is_some_and(|name| name != stream.name())
-    }
-
-    fn lose(&mut self, stream: CardStream, cause: String) -> Pace {
+    fn lose(&mut self, stream: Box<CardStream>, cause: String) -> Pace {
         self.account(&stream);
         self.summary.losses += 1;
+        self.delay.set(Duration::ZERO);
         let name = stream.name().to_owned();
+        let rate = PaceRate::Fixed(stream.sample_rate());
         drop(stream);
         tell(&self.events, SinkEvent::Lost { name, cause });
-        Pace::new(self.player.clone())
+        Pace::new(self.player.clone(), rate)
     }
 
     fn seek(&mut self, mut pace: Pace, tried: Instant) -> Playing {

@@ -1,20 +1,24 @@
-//! Outputs: a sound card, a WAV file, or nothing at all. Each pulls a [`Player`] at its own pace on its own thread.
+//! Outputs: a sound card, browsers, a WAV file, or nothing at all. Each pulls a [`Player`] at its own pace on its own thread.
 
+mod browser;
 mod card;
 mod feeder;
 mod paced;
-mod resample;
+mod priority;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use silentmon_playback_core::player::Player;
 use silentmon_proto::reason::{Code, Reason};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+pub use browser::{BrowserFrames, BrowserSound, HEADER as BROWSER_HEADER};
 use feeder::Feeder;
 
 /// A player that the receiver fills and a sink pulls. Neither holds the lock longer than one packet or tick takes.
@@ -23,14 +27,16 @@ pub type SharedPlayer = Arc<Mutex<Player>>;
 /// Events that wait before a sink forgets some.
 const EVENTS: usize = 64;
 
-/// Where the sound goes, as written on the command line: `default`, `DEVICE`, `wav:FILE` or `null`.
+/// Where the sound goes, as written on the command line: `default`, `DEVICE`, `browser`, `wav:FILE` or `null`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// The system's default sound card.
     Default,
     /// A sound card by the name or the identifier that [`devices`] lists.
     Device(String),
-    /// A stereo file of 16 bit at 8 kHz, agent left.
+    /// The browsers that listen, where a service serves them.
+    Browser,
+    /// A stereo file of 16 bit, agent left, of the rate of the first sound: 8 kHz, or more where its codec is wider.
     Wav(PathBuf),
     /// Nowhere, at the pace of a sound card.
     Null,
@@ -38,7 +44,7 @@ pub enum Output {
 
 /// A text that is no output.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("expected an output: default, null, wav:FILE or the name of a sound card, found \"{0}\"")]
+#[error("expected an output: default, browser, null, wav:FILE or the name of a sound card, found \"{0}\"")]
 pub struct BadOutput(String);
 
 impl FromStr for Output {
@@ -47,6 +53,7 @@ impl FromStr for Output {
     fn from_str(text: &str) -> Result<Self, BadOutput> {
         match text {
             "default" => Ok(Self::Default),
+            "browser" => Ok(Self::Browser),
             "null" => Ok(Self::Null),
             "" | "wav:" => Err(BadOutput(text.to_owned())),
             _ => Ok(match text.strip_prefix("wav:") {
@@ -62,6 +69,7 @@ impl fmt::Display for Output {
         match self {
             Self::Default => f.write_str("default"),
             Self::Device(name) => f.write_str(name),
+            Self::Browser => f.write_str("browser"),
             Self::Wav(path) => write!(f, "wav:{}", path.display()),
             Self::Null => f.write_str("null"),
         }
@@ -96,6 +104,9 @@ pub enum SinkError {
         /// Why.
         cause: std::io::Error,
     },
+    /// Nothing here serves browsers.
+    #[error("browsers are served by the playback service only")]
+    NoBrowsers,
     /// The system gives no thread.
     #[error("can't start the output's thread: {0}")]
     Thread(String),
@@ -153,7 +164,7 @@ pub enum SinkEvent {
 /// What an output did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SinkSummary {
-    /// Frames pulled from the player, at 8 kHz.
+    /// Frames pulled from the player, at the rate of the output at the time.
     pub frames: u64,
     /// Frames of the card's rate that were missing when the card wanted them.
     pub underrun_frames: u64,
@@ -161,9 +172,25 @@ pub struct SinkSummary {
     pub losses: u64,
 }
 
+/// How long it takes at the moment from pulling a frame to hearing it, as far as the output knows.
+#[derive(Debug, Clone, Default)]
+struct OutputDelay(Arc<AtomicU64>);
+
+impl OutputDelay {
+    fn set(&self, delay: Duration) {
+        let nanos = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(nanos, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
 /// An open output. Dropping it closes it.
 #[derive(Debug)]
 pub struct Sink {
+    delay: OutputDelay,
     feeder: Feeder,
     events: mpsc::Receiver<SinkEvent>,
 }
@@ -175,13 +202,29 @@ impl Sink {
     /// Where the sound card or the file can't be opened.
     pub fn open(output: &Output, player: SharedPlayer) -> Result<Self, SinkError> {
         let (sender, events) = mpsc::channel(EVENTS);
+        let delay = OutputDelay::default();
         let feeder = match output {
-            Output::Default => card::start(None, player, sender)?,
-            Output::Device(name) => card::start(Some(name.clone()), player, sender)?,
+            Output::Default => card::start(None, player, sender, delay.clone())?,
+            Output::Device(name) => card::start(Some(name.clone()), player, sender, delay.clone())?,
+            Output::Browser => return Err(SinkError::NoBrowsers),
             Output::Wav(path) => paced::start_wav(path, player, sender)?,
             Output::Null => paced::start_null(player, sender)?,
         };
-        Ok(Self { feeder, events })
+        Ok(Self { delay, feeder, events })
+    }
+
+    /// Begins to pull the player for browsers.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn open_for_browsers(sound: &BrowserSound, player: SharedPlayer) -> Result<Self, SinkError> {
+        let (sender, events) = mpsc::channel(EVENTS);
+        let feeder = browser::start(sound.clone(), player, sender)?;
+        Ok(Self {
+            delay: OutputDelay::default(),
+            feeder,
+            events,
+        })
     }
 
     /// Waits for the next event; `None` once the output is closed. May be dropped and called again.
@@ -194,15 +237,35 @@ impl Sink {
         self.events.try_recv().ok()
     }
 
+    /// How long it takes at the moment from pulling a frame to hearing it: the card's own time included, nothing for
+    /// outputs that nobody hears here.
+    pub fn delay(&self) -> Duration {
+        self.delay.now()
+    }
+
     /// Closes the output and completes the file. Waits some milliseconds for the thread.
     pub fn close(mut self) -> SinkSummary {
-        self.feeder.stop()
+        let delay = self.delay();
+        let summary = self.feeder.stop();
+        let SinkSummary {
+            frames,
+            underrun_frames,
+            losses,
+        } = summary;
+        tracing::info!(frames, underrun_frames, losses, ?delay, "output closed");
+        summary
     }
 }
 
 /// The sound cards of this machine by the names that `--output` takes.
 pub fn devices() -> Vec<String> {
     card::names()
+}
+
+/// How long so many frames last.
+fn length(frames: u64, sample_rate: u32) -> Duration {
+    let nanos = u128::from(frames) * 1_000_000_000 / u128::from(sample_rate.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// Tells an event to whom it may concern; one that nobody fetches is logged and forgotten.
@@ -226,6 +289,7 @@ mod tests {
     fn an_output_reads_back_as_it_is_written() {
         for (text, output) in [
             ("default", Output::Default),
+            ("browser", Output::Browser),
             ("null", Output::Null),
             ("wav:/tmp/a b.wav", Output::Wav("/tmp/a b.wav".into())),
             ("alsa:hw:0,0", Output::Device("alsa:hw:0,0".into())),

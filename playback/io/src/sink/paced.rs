@@ -1,4 +1,4 @@
-//! Outputs without a clock of their own: a WAV file and nothing at all, paced by the system's steady clock. What was
+//! Outputs without a clock of their own: a WAV file, browsers and nothing at all, paced by the system's steady clock. What was
 //! pulled after a time is exactly the samples of that time.
 
 use std::fs::File;
@@ -10,33 +10,66 @@ use silentmon_playback_core::player::{SAMPLE_RATE, to_i16};
 use tokio::sync::mpsc;
 
 use super::feeder::{Feeder, Stopping, lock};
-use super::{Output, SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
+use super::{Output, SharedPlayer, SinkError, SinkEvent, SinkSummary, length, tell};
 use crate::clock;
 use crate::wav::{WavFormat, WavWriter};
 
-/// Frames pulled at once.
-const TICK: usize = 80;
+/// Ticks a second: what is pulled at once lasts 10 ms.
+const TICKS: u32 = 100;
 const TICK_LENGTH: Duration = Duration::from_millis(10);
 /// How often a file's header is brought up to date.
 const FLUSH: Duration = Duration::from_millis(500);
 
+/// What was pulled at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tick<'a> {
+    /// When its first frame plays.
+    pub(super) at: silentmon_proto::time::Instant,
+    /// Frames per second.
+    pub(super) sample_rate: u32,
+    /// The frames: left, right; full scale ±1.
+    pub(super) frames: &'a [[f32; 2]],
+}
+
+/// At which rate a player is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PaceRate {
+    /// Frames per second.
+    Fixed(u32),
+    /// That of the codec that is heard first; 8 kHz until then.
+    OfFirstSound,
+}
+
+/// Room for a tick.
+fn tick_of(sample_rate: u32) -> Vec<[f32; 2]> {
+    vec![[0.0; 2]; (sample_rate / TICKS) as usize]
+}
+
 /// A player pulled by the system's clock.
 pub(super) struct Pace {
     player: SharedPlayer,
+    sample_rate: u32,
+    rate: PaceRate,
     started: Instant,
     started_at: silentmon_proto::time::Instant,
     frames: u64,
-    tick: [[f32; 2]; TICK],
+    tick: Vec<[f32; 2]>,
 }
 
 impl Pace {
-    pub(super) fn new(player: SharedPlayer) -> Self {
+    pub(super) fn new(player: SharedPlayer, rate: PaceRate) -> Self {
+        let sample_rate = match rate {
+            PaceRate::Fixed(sample_rate) => sample_rate,
+            PaceRate::OfFirstSound => SAMPLE_RATE,
+        };
         Self {
             player,
+            sample_rate,
+            rate,
             started: Instant::now(),
             started_at: clock::now(),
             frames: 0,
-            tick: [[0.0; 2]; TICK],
+            tick: tick_of(sample_rate),
         }
     }
 
@@ -46,7 +79,7 @@ impl Pace {
 
     /// Time until the next tick.
     pub(super) fn wait(&self) -> Duration {
-        let next = length(self.frames) + TICK_LENGTH;
+        let next = length(self.frames, self.sample_rate) + TICK_LENGTH;
         next.saturating_sub(self.started.elapsed())
     }
 
@@ -54,48 +87,73 @@ impl Pace {
     ///
     /// # Errors
     /// Those of `write`.
-    pub(super) fn run(&mut self, write: impl FnMut(&[[f32; 2]]) -> io::Result<()>) -> io::Result<()> {
-        let due = frames(self.started.elapsed()).saturating_sub(self.frames);
-        self.pull(due - due % TICK as u64, write)
+    pub(super) fn run(&mut self, write: impl FnMut(Tick<'_>) -> io::Result<()>) -> io::Result<()> {
+        self.choose_rate();
+        let due = self.due();
+        self.pull(due - due % self.tick.len() as u64, write)
     }
 
     /// Pulls what the time that passed is worth, to the frame.
     ///
     /// # Errors
     /// Those of `write`.
-    pub(super) fn end(&mut self, write: impl FnMut(&[[f32; 2]]) -> io::Result<()>) -> io::Result<()> {
-        let due = frames(self.started.elapsed()).saturating_sub(self.frames);
+    pub(super) fn end(&mut self, write: impl FnMut(Tick<'_>) -> io::Result<()>) -> io::Result<()> {
+        let due = self.due();
         self.pull(due, write)
     }
 
-    fn pull(&mut self, mut due: u64, mut write: impl FnMut(&[[f32; 2]]) -> io::Result<()>) -> io::Result<()> {
+    fn choose_rate(&mut self) {
+        if self.rate != PaceRate::OfFirstSound {
+            return;
+        }
+        let heard = lock(&self.player).sound_rate();
+        if let Some(sample_rate) = heard {
+            self.rate = PaceRate::Fixed(sample_rate);
+            self.frames = self.frames * u64::from(sample_rate) / u64::from(self.sample_rate);
+            self.sample_rate = sample_rate;
+            self.tick = tick_of(sample_rate);
+        }
+    }
+
+    fn due(&self) -> u64 {
+        let passed = self.started.elapsed().as_nanos() * u128::from(self.sample_rate) / 1_000_000_000;
+        u64::try_from(passed).unwrap_or(u64::MAX).saturating_sub(self.frames)
+    }
+
+    fn pull(&mut self, mut due: u64, mut write: impl FnMut(Tick<'_>) -> io::Result<()>) -> io::Result<()> {
         let mut outcome = Ok(());
         while due > 0 {
-            let now = self.started_at + length(self.frames);
-            let most = usize::try_from(due).unwrap_or(TICK).min(TICK);
-            let tick = self.tick.get_mut(..most).unwrap_or_default();
-            lock(&self.player).pull(now, tick);
+            let at = self.started_at + length(self.frames, self.sample_rate);
+            let most = usize::try_from(due).unwrap_or(usize::MAX).min(self.tick.len());
+            let frames = self.tick.get_mut(..most).unwrap_or_default();
+            {
+                let mut player = lock(&self.player);
+                player.set_sample_rate(self.sample_rate);
+                player.pull(at, frames);
+            }
             self.frames += most as u64;
             due -= most as u64;
+            let tick = Tick {
+                at,
+                sample_rate: self.sample_rate,
+                frames,
+            };
             outcome = outcome.and_then(|()| write(tick));
         }
         outcome
     }
 }
 
-fn length(frames: u64) -> Duration {
-    Duration::from_micros(frames.saturating_mul(125))
-}
-
-fn frames(elapsed: Duration) -> u64 {
-    u64::try_from(elapsed.as_micros() / 125).unwrap_or(u64::MAX)
-}
-
 /// Starts to throw the sound away at the pace of a card.
 pub(super) fn start_null(player: SharedPlayer, events: mpsc::Sender<SinkEvent>) -> Result<Feeder, SinkError> {
     Feeder::start(move |stopping| {
-        opened(&Output::Null, &events);
-        run(player, &stopping, &events, |_| Ok(()))
+        opened(&Output::Null, SAMPLE_RATE, &events);
+        run(
+            Pace::new(player, PaceRate::Fixed(SAMPLE_RATE)),
+            &stopping,
+            &events,
+            |_| Ok(()),
+        )
     })
 }
 
@@ -115,15 +173,16 @@ pub(super) fn start_wav(
     })?;
     let output = Output::Wav(path.to_owned());
     Feeder::start(move |stopping| {
-        opened(&output, &events);
+        opened(&output, SAMPLE_RATE, &events);
         write_wav(file, player, &stopping, &events)
     })
 }
 
-fn opened(output: &Output, events: &mpsc::Sender<SinkEvent>) {
+/// Tells that an output plays.
+pub(super) fn opened(output: &Output, sample_rate: u32, events: &mpsc::Sender<SinkEvent>) {
     let opened = SinkEvent::Opened {
         name: output.to_string(),
-        sample_rate: SAMPLE_RATE,
+        sample_rate,
     };
     tell(events, opened);
 }
@@ -135,8 +194,9 @@ fn write_wav(
     events: &mpsc::Sender<SinkEvent>,
 ) -> SinkSummary {
     let mut flushed = Instant::now();
-    let summary = run(player, stopping, events, |frames| {
-        file.write(frames.iter().flatten().copied().map(to_i16))?;
+    let summary = run(Pace::new(player, PaceRate::OfFirstSound), stopping, events, |tick| {
+        file.set_sample_rate(tick.sample_rate)?;
+        file.write(tick.frames.iter().flatten().copied().map(to_i16))?;
         if flushed.elapsed() >= FLUSH {
             flushed = Instant::now();
             file.flush()?;
@@ -150,17 +210,16 @@ fn write_wav(
 }
 
 /// Pulls until stopped. Where writing fails the player is pulled on, so that the session goes on.
-fn run(
-    player: SharedPlayer,
+pub(super) fn run(
+    mut pace: Pace,
     stopping: &Stopping,
     events: &mpsc::Sender<SinkEvent>,
-    mut write: impl FnMut(&[[f32; 2]]) -> io::Result<()>,
+    mut write: impl FnMut(Tick<'_>) -> io::Result<()>,
 ) -> SinkSummary {
-    let mut pace = Pace::new(player);
     let mut broken = false;
     loop {
         let last = stopping.is_set();
-        let write = |frames: &[[f32; 2]]| if broken { Ok(()) } else { write(frames) };
+        let write = |tick: Tick<'_>| if broken { Ok(()) } else { write(tick) };
         let outcome = if last { pace.end(write) } else { pace.run(write) };
         if let Err(error) = outcome {
             broken = true;

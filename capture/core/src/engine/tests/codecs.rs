@@ -56,7 +56,11 @@ fn a_codec_that_is_not_built_in_is_named_with_its_payload_type() {
         (None, 4, "Codec G723 (payload type 4) is not built in."),
         (Some("iLBC"), 116, "Codec iLBC (payload type 116) is not built in."),
         (Some("AMR-WB"), 100, "Codec AMR-WB (payload type 100) is not built in."),
-        (None, 100, "Nobody tells which codec payload type 100 is; it can't be played."),
+        (
+            None,
+            100,
+            "Nobody tells which codec payload type 100 is; it can't be played.",
+        ),
     ] {
         let mut house = talking(named);
         heard(&mut house, payload_type);

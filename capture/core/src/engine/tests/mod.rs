@@ -18,13 +18,14 @@ mod following;
 mod links;
 mod listening;
 mod losing;
+mod repairing;
 mod resolving;
 mod sessions;
 mod signalling;
 mod supervising;
 
 use super::*;
-use crate::policy::{Disclosure, HeardCalls, Recording, Who};
+use crate::policy::{Copies, Disclosure, HeardCalls, Recording, Who};
 
 const ANNA: ConnectionId = ConnectionId(1);
 const BERT: ConnectionId = ConnectionId(2);
@@ -55,6 +56,7 @@ impl House {
             who: Who::AnySupervisor,
             calls: HeardCalls::AcdOnly,
             recording: Recording::Refused,
+            copies: Copies::Allowed,
             rtp_receivers: vec![[127, 0, 0, 1].into()],
             teams: BTreeMap::new(),
             supervisors: BTreeMap::new(),
@@ -266,7 +268,9 @@ impl House {
         });
         let described = self.described;
         self.engine.handle_datagram(&datagram, |payload_type| {
-            described.filter(|(number, _)| *number == payload_type).map(|(_, codec)| codec)
+            described
+                .filter(|(number, _)| *number == payload_type)
+                .map(|(_, codec)| codec)
         });
         self.collect();
     }

@@ -27,7 +27,7 @@ use self::hoteling::Procedure;
 use self::requests::{Purpose, Requests};
 use self::subscription::{Package, Subscription};
 use self::timers::{Timer, Timers};
-use super::{Closed, Endpoint, HttpLink, HttpOutput, HttpRequestId, LinkCommand, LinkEvent, SuperviseAction};
+use super::{Closed, Endpoint, HttpLink, HttpOutput, HttpRequestId, Link, LinkCommand, LinkEvent, SuperviseAction};
 
 /// See the module.
 #[derive(Debug)]
@@ -250,33 +250,9 @@ impl BroadWorksLink {
     }
 }
 
-impl HttpLink for BroadWorksLink {
+impl Link for BroadWorksLink {
     fn controls(&self) -> &'static [SuperviseAction] {
         &[]
-    }
-
-    fn handle_response(&mut self, request: HttpRequestId, status: u16, body: &[u8], now: Instant) {
-        let purpose = match self.requests.purpose(request) {
-            // Its body is still to come.
-            Some(purpose @ Purpose::OpenChannel(_)) => Some(purpose),
-            _ => self.requests.finished(request, &mut self.timers, now),
-        };
-        if let Some(purpose) = purpose.filter(|_| !self.is_closing) {
-            self.answered(purpose, status, body, now);
-        }
-    }
-
-    fn handle_body(&mut self, request: HttpRequestId, bytes: &[u8], now: Instant) {
-        if let Some(Purpose::OpenChannel(endpoint)) = self.requests.purpose(request) {
-            self.stream_bytes(endpoint, bytes, now);
-        }
-    }
-
-    fn handle_ended(&mut self, request: HttpRequestId, why: Closed, now: Instant) {
-        let purpose = self.requests.finished(request, &mut self.timers, now);
-        if let Some(purpose) = purpose.filter(|_| !self.is_closing) {
-            self.failed(purpose, &why, now);
-        }
     }
 
     fn handle_command(&mut self, command: LinkCommand, now: Instant) {
@@ -312,15 +288,41 @@ impl HttpLink for BroadWorksLink {
         }
     }
 
-    fn poll_output(&mut self) -> Option<HttpOutput> {
-        self.requests.poll_output()
-    }
-
     fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop_front()
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
+    }
+}
+
+impl HttpLink for BroadWorksLink {
+    fn handle_response(&mut self, request: HttpRequestId, status: u16, body: &[u8], now: Instant) {
+        let purpose = match self.requests.purpose(request) {
+            // Its body is still to come.
+            Some(purpose @ Purpose::OpenChannel(_)) => Some(purpose),
+            _ => self.requests.finished(request, &mut self.timers, now),
+        };
+        if let Some(purpose) = purpose.filter(|_| !self.is_closing) {
+            self.answered(purpose, status, body, now);
+        }
+    }
+
+    fn handle_body(&mut self, request: HttpRequestId, bytes: &[u8], now: Instant) {
+        if let Some(Purpose::OpenChannel(endpoint)) = self.requests.purpose(request) {
+            self.stream_bytes(endpoint, bytes, now);
+        }
+    }
+
+    fn handle_ended(&mut self, request: HttpRequestId, why: Closed, now: Instant) {
+        let purpose = self.requests.finished(request, &mut self.timers, now);
+        if let Some(purpose) = purpose.filter(|_| !self.is_closing) {
+            self.failed(purpose, &why, now);
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<HttpOutput> {
+        self.requests.poll_output()
     }
 }

@@ -33,7 +33,7 @@ use self::normalise::{Normaliser, Outcome};
 use self::requests::Requests;
 pub use self::settings::{Password, Settings, Sides};
 use self::side::{Side, Step};
-use super::{Closed, Endpoint, LinkCommand, LinkEvent, StreamLink, StreamOutput, SuperviseAction};
+use super::{Closed, Endpoint, Link, LinkCommand, LinkEvent, StreamLink, StreamOutput, SuperviseAction};
 
 /// A link to one CTI Server or a pair of them. It connects by itself and never gives up until it is closed.
 #[derive(Debug)]
@@ -147,11 +147,59 @@ impl CiscoLink {
     }
 }
 
-impl StreamLink for CiscoLink {
+impl Link for CiscoLink {
     fn controls(&self) -> &'static [SuperviseAction] {
         &[SuperviseAction::BargeIn, SuperviseAction::Intercept]
     }
 
+    fn handle_command(&mut self, command: LinkCommand, now: Instant) {
+        match command {
+            LinkCommand::Supervise(supervise) => self.supervise(supervise),
+            LinkCommand::SnapshotDevice(device) => self.snapshot_device(device),
+            LinkCommand::Hoteling(request) => {
+                let result = Err("A CTI Server knows no hoteling.".to_owned());
+                let number = request.number;
+                self.events.push_back(LinkEvent::Done { number, result });
+            }
+            LinkCommand::Reconnect => self.reconnect(now),
+        }
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for index in 0..self.sides.len() {
+            let invoke_id = self.next_invoke_id();
+            let side = self.sides.get_mut(index);
+            let step = side.and_then(|side| side.handle_timeout(invoke_id, &self.settings, now));
+            if let Some(step) = step {
+                self.handle_step(index, step, now);
+            }
+        }
+        self.give_up_requests(now);
+        self.handover_until = self.handover_until.filter(|until| *until > now);
+        self.settle(now);
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.closing = true;
+        self.handover_until = None;
+        self.end_sessions(now);
+    }
+
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let sides = self.sides.iter().filter_map(Side::poll_timeout);
+        sides
+            .chain(self.requests.poll_timeout())
+            .chain(self.handover_until)
+            .min()
+    }
+}
+
+impl StreamLink for CiscoLink {
     fn handle_connected(&mut self, endpoint: Endpoint, now: Instant) {
         let invoke_id = self.next_invoke_id();
         let Some(side) = self.sides.get_mut(endpoint.0) else {
@@ -190,53 +238,7 @@ impl StreamLink for CiscoLink {
         self.settle(now);
     }
 
-    fn handle_command(&mut self, command: LinkCommand, now: Instant) {
-        match command {
-            LinkCommand::Supervise(supervise) => self.supervise(supervise),
-            LinkCommand::SnapshotDevice(device) => self.snapshot_device(device),
-            LinkCommand::Hoteling(request) => {
-                let result = Err("A CTI Server knows no hoteling.".to_owned());
-                let number = request.number;
-                self.events.push_back(LinkEvent::Done { number, result });
-            }
-            LinkCommand::Reconnect => self.reconnect(now),
-        }
-        self.settle(now);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        for index in 0..self.sides.len() {
-            let invoke_id = self.next_invoke_id();
-            let side = self.sides.get_mut(index);
-            let step = side.and_then(|side| side.handle_timeout(invoke_id, &self.settings, now));
-            if let Some(step) = step {
-                self.handle_step(index, step, now);
-            }
-        }
-        self.give_up_requests(now);
-        self.handover_until = self.handover_until.filter(|until| *until > now);
-        self.settle(now);
-    }
-
-    fn close(&mut self, now: Instant) {
-        self.closing = true;
-        self.handover_until = None;
-        self.end_sessions(now);
-    }
-
     fn poll_output(&mut self) -> Option<StreamOutput> {
         self.sides.iter_mut().find_map(Side::poll_output)
-    }
-
-    fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.events.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        let sides = self.sides.iter().filter_map(Side::poll_timeout);
-        sides
-            .chain(self.requests.poll_timeout())
-            .chain(self.handover_until)
-            .min()
     }
 }

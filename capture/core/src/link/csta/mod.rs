@@ -28,7 +28,7 @@ use self::pending::{Asked, Pending};
 use self::session::{Phase, Session, Then};
 pub use self::settings::{CstaSettings, SessionSettings};
 use super::backoff::Backoff;
-use super::{Closed, Endpoint, LinkCommand, LinkEvent, StreamLink, StreamOutput, Supervise, SuperviseAction};
+use super::{Closed, Endpoint, Link, LinkCommand, LinkEvent, StreamLink, StreamOutput, Supervise, SuperviseAction};
 
 /// Heartbeats without a sign of life after which the connection counts as dead (requirements 3).
 const MOST_UNANSWERED: u32 = 3;
@@ -266,11 +266,63 @@ impl CstaLink {
     }
 }
 
-impl StreamLink for CstaLink {
+impl Link for CstaLink {
     fn controls(&self) -> &'static [SuperviseAction] {
         &[SuperviseAction::BargeIn]
     }
 
+    fn handle_command(&mut self, command: LinkCommand, now: Instant) {
+        match command {
+            LinkCommand::Supervise(supervise) => self.supervise(&supervise, now),
+            LinkCommand::SnapshotDevice(device) => {
+                if self.phase == Phase::Up {
+                    self.monitors.snapshot(self.monitors.name_of(&device));
+                    self.set_up(now);
+                }
+            }
+            LinkCommand::Hoteling(request) => {
+                let why = "hoteling is signed in at the phone itself with CSTA".to_owned();
+                self.done(request.number, Err(why));
+            }
+            LinkCommand::Reconnect => self.reconnect(now),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Waiting { until } if until <= now => self.connect(),
+            Phase::Closing { deadline, then } if deadline <= now => self.disconnect(then),
+            Phase::Opening | Phase::Up => self.handle_timeout_connected(now),
+            Phase::Waiting { .. } | Phase::Connecting | Phase::Closing { .. } | Phase::Ended => {}
+        }
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.goodbye(Then::End, now);
+    }
+
+    fn poll_event(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Connecting | Phase::Ended => None,
+            Phase::Waiting { until } => Some(until),
+            Phase::Closing { deadline, .. } => Some(deadline),
+            Phase::Opening => self.pending.next_deadline(),
+            Phase::Up => {
+                let renewal = self.session.as_ref().map(|session| session.renew_at);
+                let setup = self.may_set_up().then_some(self.setup_at);
+                let retry = self.monitors.next_retry();
+                let due = [self.pending.next_deadline(), self.heartbeat_at, renewal, setup, retry];
+                due.into_iter().flatten().min()
+            }
+        }
+    }
+}
+
+impl StreamLink for CstaLink {
     fn handle_connected(&mut self, endpoint: Endpoint, now: Instant) {
         if endpoint == self.endpoint && self.phase == Phase::Connecting {
             self.open(now);
@@ -309,57 +361,7 @@ impl StreamLink for CstaLink {
         }
     }
 
-    fn handle_command(&mut self, command: LinkCommand, now: Instant) {
-        match command {
-            LinkCommand::Supervise(supervise) => self.supervise(&supervise, now),
-            LinkCommand::SnapshotDevice(device) => {
-                if self.phase == Phase::Up {
-                    self.monitors.snapshot(self.monitors.name_of(&device));
-                    self.set_up(now);
-                }
-            }
-            LinkCommand::Hoteling(request) => {
-                let why = "hoteling is signed in at the phone itself with CSTA".to_owned();
-                self.done(request.number, Err(why));
-            }
-            LinkCommand::Reconnect => self.reconnect(now),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        match self.phase {
-            Phase::Waiting { until } if until <= now => self.connect(),
-            Phase::Closing { deadline, then } if deadline <= now => self.disconnect(then),
-            Phase::Opening | Phase::Up => self.handle_timeout_connected(now),
-            Phase::Waiting { .. } | Phase::Connecting | Phase::Closing { .. } | Phase::Ended => {}
-        }
-    }
-
-    fn close(&mut self, now: Instant) {
-        self.goodbye(Then::End, now);
-    }
-
     fn poll_output(&mut self) -> Option<StreamOutput> {
         self.outputs.pop_front()
-    }
-
-    fn poll_event(&mut self) -> Option<LinkEvent> {
-        self.events.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Connecting | Phase::Ended => None,
-            Phase::Waiting { until } => Some(until),
-            Phase::Closing { deadline, .. } => Some(deadline),
-            Phase::Opening => self.pending.next_deadline(),
-            Phase::Up => {
-                let renewal = self.session.as_ref().map(|session| session.renew_at);
-                let setup = self.may_set_up().then_some(self.setup_at);
-                let retry = self.monitors.next_retry();
-                let due = [self.pending.next_deadline(), self.heartbeat_at, renewal, setup, retry];
-                due.into_iter().flatten().min()
-            }
-        }
     }
 }

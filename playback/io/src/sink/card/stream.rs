@@ -1,86 +1,125 @@
 //! One open stream to a card: the ring between player and callback, and what is known of the card's health.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{BufferSize, Device, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig};
-use rtrb::{Consumer, Producer, RingBuffer};
+use cpal::{
+    BufferSize, Device, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig, SupportedBufferSize,
+    SupportedStreamConfig,
+};
+use rtrb::{Producer, RingBuffer};
+use silentmon_playback_core::player::SAMPLE_RATE;
+use silentmon_proto::time::Instant;
 
+use super::ahead::Ahead;
+use super::callback::{Callback, Frame, Meter};
+use super::lead::Lead;
 use crate::clock;
-use crate::sink::SharedPlayer;
 use crate::sink::feeder::lock;
-use crate::sink::resample::{RateConverter, TICK};
+use crate::sink::priority::Scheduling;
+use crate::sink::{SharedPlayer, length};
 
-/// Length of a callback asked for. Never the system's default: that may be a second long.
-const PERIOD: Duration = Duration::from_millis(10);
-/// Kept in the ring beyond one callback, for a feeder that wakes late.
-const RESERVE: Duration = Duration::from_millis(15);
+/// Lengths of a callback, in milliseconds: the first that the card takes. Never the system's default, which may be a second.
+const PERIODS: [u32; 4] = [5, 10, 20, 40];
+/// The same for threads that the system may keep waiting.
+const ORDINARY_PERIODS: [u32; 3] = [10, 20, 40];
+/// Rates that the player gives.
+const RATES: RangeInclusive<u32> = SAMPLE_RATE..=96_000;
+/// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long.
+const TICKS_PER_SECOND: u32 = 400;
+/// More than any card takes at once.
+const RING_SECONDS: usize = 2;
 /// A card whose callback doesn't come for this long is lost.
 const STALLED: Duration = Duration::from_secs(1);
 /// How long opening may take where the system lets that be said.
 const OPENING: Duration = Duration::from_secs(2);
 
-/// A frame at full scale ±1: left, right.
-type Frame = [f32; 2];
-
-/// What the callbacks tell the feeder.
-#[derive(Debug, Default)]
-struct Health {
-    callbacks: AtomicU64,
-    /// Frames that weren't there when the card wanted them.
-    missing: AtomicU64,
-    /// Longest callback in frames.
-    longest: AtomicU32,
-    failure: OnceLock<String>,
-}
-
 /// An open stream.
 pub(super) struct CardStream {
     /// Plays as long as it is kept.
-    stream: Stream,
+    _stream: Stream,
     name: String,
     sample_rate: u32,
     ring: Producer<Frame>,
-    converter: RateConverter,
-    health: Arc<Health>,
+    tick: Vec<Frame>,
+    health: Health,
+    lead: Lead,
+    ahead: Ahead,
     callbacks: u64,
-    called: Instant,
+    called: std::time::Instant,
+    missing: u64,
+    /// Frames put into the ring.
+    written: u64,
+    /// Frames pulled from the player.
     frames: u64,
 }
 
+/// What the two callbacks of a stream report.
+#[derive(Debug, Clone, Default)]
+struct Health {
+    meter: Arc<Meter>,
+    failure: Arc<OnceLock<String>>,
+}
+
 impl CardStream {
-    /// Opens a card at its own rate, fills its ring and starts it.
+    /// Opens a card at its own rate and starts it. It plays silence until [`feed`](Self::feed) finds it in its rhythm.
     ///
     /// # Errors
     /// What the sound system says.
-    pub(super) fn open(device: &Device, name: String, player: &SharedPlayer) -> Result<Self, String> {
+    pub(super) fn open(device: &Device, name: &str, scheduling: Scheduling) -> Result<Self, String> {
         let supported = device.default_output_config().map_err(|error| error.to_string())?;
-        let sample_rate = supported.sample_rate();
+        let periods = match scheduling {
+            Scheduling::RealTime => PERIODS.as_slice(),
+            Scheduling::Ordinary => ORDINARY_PERIODS.as_slice(),
+        };
+        let mut outcome = Err("no length of callback to try".to_owned());
+        for &period in periods {
+            outcome = Self::open_with(device, name, &supported, period, scheduling);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn open_with(
+        device: &Device,
+        name: &str,
+        supported: &SupportedStreamConfig,
+        period: u32,
+        scheduling: Scheduling,
+    ) -> Result<Self, String> {
+        let sample_rate = supported.sample_rate().clamp(*RATES.start(), *RATES.end());
         let config = StreamConfig {
             channels: supported.channels(),
             sample_rate,
-            buffer_size: BufferSize::Fixed(frames_in(PERIOD, sample_rate)),
+            buffer_size: buffer_size(period, sample_rate, supported),
         };
-        let (ring, consumer) = RingBuffer::new(sample_rate as usize);
-        let health = Arc::new(Health::default());
-        let stream = build(device, config, supported.sample_format(), consumer, &health)?;
-        let mut card = Self {
-            stream,
-            name,
+        let (ring, consumer) = RingBuffer::new(sample_rate as usize * RING_SECONDS);
+        let health = Health::default();
+        let callback = Callback::new(consumer, health.meter.clone(), config.channels, sample_rate);
+        let stream = build(device, config, supported.sample_format(), callback, &health)?;
+        stream.play().map_err(|error| error.to_string())?;
+        let (least, first) = scheduling.margins();
+        Ok(Self {
+            _stream: stream,
+            name: name.to_owned(),
             sample_rate,
             ring,
-            converter: RateConverter::new(sample_rate)?,
+            tick: vec![[0.0; 2]; (sample_rate / TICKS_PER_SECOND) as usize],
             health,
+            lead: Lead::new(clock::now(), least, first),
+            ahead: Ahead::default(),
             callbacks: 0,
-            called: Instant::now(),
+            called: std::time::Instant::now(),
+            missing: 0,
+            written: 0,
             frames: 0,
-        };
-        card.feed(player)?;
-        card.stream.play().map_err(|error| error.to_string())?;
-        Ok(card)
+        })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -91,78 +130,122 @@ impl CardStream {
         self.sample_rate
     }
 
-    /// Frames of 8 kHz pulled for it.
+    /// Frames pulled for it.
     pub(super) const fn frames(&self) -> u64 {
         self.frames
     }
 
     pub(super) fn underrun_frames(&self) -> u64 {
-        self.health.missing.load(Ordering::Relaxed)
+        self.health.meter.missing.load(Ordering::Relaxed)
     }
 
-    /// Fills the ring up to its target from the player.
+    /// Mean time from pulling a frame to hearing it.
+    pub(super) fn ahead(&self) -> Duration {
+        self.ahead.mean()
+    }
+
+    /// Puts into the ring what the callbacks that are about to come will take.
     ///
     /// # Errors
     /// Where the card is lost, with the cause.
     pub(super) fn feed(&mut self, player: &SharedPlayer) -> Result<(), String> {
-        self.check()?;
-        let longest = self.health.longest.load(Ordering::Relaxed);
-        let target = longest.max(frames_in(PERIOD, self.sample_rate)) + frames_in(RESERVE, self.sample_rate);
-        while self.waiting() < target as usize {
-            let mut tick = [[0.0; 2]; TICK];
-            lock(player).pull(clock::now(), &mut tick);
-            self.frames += TICK as u64;
-            for frame in self.converter.convert(&tick)?.chunks_exact(2) {
-                if let [left, right] = *frame {
-                    // The ring holds a second; what doesn't fit has nowhere to go.
-                    let _ = self.ring.push([left, right]);
-                }
-            }
+        let longest = self.observe()?;
+        let wanted = self.lead.due(clock::now()) as usize * longest as usize;
+        let wanted = wanted.min(self.ring.buffer().capacity());
+        if self.waiting() >= wanted {
+            return Ok(());
         }
+        while self.waiting() < wanted {
+            self.pull(player, wanted - self.waiting());
+        }
+        self.lead.handle_filled(clock::now());
         Ok(())
+    }
+
+    /// Time until [`feed`](Self::feed) has something to do.
+    pub(super) fn wait(&self) -> Duration {
+        self.lead.wait(clock::now())
+    }
+
+    /// Notes what the callbacks did; the longest one's frames.
+    fn observe(&mut self) -> Result<u32, String> {
+        if let Some(cause) = self.health.failure.get() {
+            return Err(cause.clone());
+        }
+        let meter = &self.health.meter;
+        let callbacks = meter.callbacks.load(Ordering::Acquire);
+        let newest = Instant::from_nanos(meter.called_at.load(Ordering::Relaxed));
+        let longest = meter.longest.load(Ordering::Relaxed);
+        let missing = meter.missing.load(Ordering::Relaxed);
+        if callbacks != self.callbacks {
+            self.callbacks = callbacks;
+            self.called = std::time::Instant::now();
+        }
+        if self.called.elapsed() > STALLED {
+            return Err(format!("it took no sound for {} ms", STALLED.as_millis()));
+        }
+        let period = length(longest.into(), self.sample_rate);
+        self.lead.handle_callbacks(callbacks, newest, period);
+        if missing != self.missing {
+            self.missing = missing;
+            self.lead.handle_missing(newest);
+            tracing::debug!(missing, margin = ?self.lead.margin(), "the sound card found too little");
+        }
+        Ok(longest)
+    }
+
+    fn pull(&mut self, player: &SharedPlayer, most: usize) {
+        let now = self.ahead.time(clock::now(), self.heard());
+        let length = self.tick.len().min(most);
+        let tick = self.tick.get_mut(..length).unwrap_or_default();
+        {
+            let mut player = lock(player);
+            player.set_sample_rate(self.sample_rate);
+            player.pull(now, tick);
+        }
+        self.frames += length as u64;
+        for frame in tick {
+            // Never more than there is room for, see `feed`.
+            self.written += u64::from(self.ring.push(*frame).is_ok());
+        }
+    }
+
+    /// When the next frame put into the ring is heard.
+    fn heard(&self) -> Instant {
+        let origin = Instant::from_nanos(self.health.meter.origin.load(Ordering::Relaxed));
+        origin + length(self.written, self.sample_rate)
     }
 
     fn waiting(&self) -> usize {
         self.ring.buffer().capacity() - self.ring.slots()
     }
-
-    fn check(&mut self) -> Result<(), String> {
-        if let Some(cause) = self.health.failure.get() {
-            return Err(cause.clone());
-        }
-        let callbacks = self.health.callbacks.load(Ordering::Relaxed);
-        if callbacks != self.callbacks {
-            self.callbacks = callbacks;
-            self.called = Instant::now();
-        }
-        if self.called.elapsed() > STALLED {
-            return Err(format!("it took no sound for {} ms", STALLED.as_millis()));
-        }
-        Ok(())
-    }
 }
 
-fn frames_in(duration: Duration, sample_rate: u32) -> u32 {
-    let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-    sample_rate / 1000 * millis
+/// A callback's length, as near as the card allows.
+fn buffer_size(period: u32, sample_rate: u32, supported: &SupportedStreamConfig) -> BufferSize {
+    let frames = sample_rate / 1000 * period;
+    BufferSize::Fixed(match *supported.buffer_size() {
+        SupportedBufferSize::Range { min, max } if min <= max => frames.clamp(min, max),
+        _ => frames,
+    })
 }
 
 fn build(
     device: &Device,
     config: StreamConfig,
     format: SampleFormat,
-    ring: Consumer<Frame>,
-    health: &Arc<Health>,
+    callback: Callback,
+    health: &Health,
 ) -> Result<Stream, String> {
     match format {
-        SampleFormat::I8 => build_as::<i8>(device, config, ring, health),
-        SampleFormat::I16 => build_as::<i16>(device, config, ring, health),
-        SampleFormat::I24 => build_as::<cpal::I24>(device, config, ring, health),
-        SampleFormat::I32 => build_as::<i32>(device, config, ring, health),
-        SampleFormat::U8 => build_as::<u8>(device, config, ring, health),
-        SampleFormat::U16 => build_as::<u16>(device, config, ring, health),
-        SampleFormat::F32 => build_as::<f32>(device, config, ring, health),
-        SampleFormat::F64 => build_as::<f64>(device, config, ring, health),
+        SampleFormat::I8 => build_as::<i8>(device, config, callback, health),
+        SampleFormat::I16 => build_as::<i16>(device, config, callback, health),
+        SampleFormat::I24 => build_as::<cpal::I24>(device, config, callback, health),
+        SampleFormat::I32 => build_as::<i32>(device, config, callback, health),
+        SampleFormat::U8 => build_as::<u8>(device, config, callback, health),
+        SampleFormat::U16 => build_as::<u16>(device, config, callback, health),
+        SampleFormat::F32 => build_as::<f32>(device, config, callback, health),
+        SampleFormat::F64 => build_as::<f64>(device, config, callback, health),
         other => Err(format!("its sample format {other} isn't supported")),
     }
 }
@@ -170,55 +253,28 @@ fn build(
 fn build_as<T: SizedSample + FromSample<f32>>(
     device: &Device,
     config: StreamConfig,
-    mut ring: Consumer<Frame>,
-    health: &Arc<Health>,
+    mut callback: Callback,
+    health: &Health,
 ) -> Result<Stream, String> {
-    let channels = usize::from(config.channels).max(1);
-    let (seen, failing) = (health.clone(), health.clone());
+    let failure = health.failure.clone();
     let stream = device.build_output_stream(
         config,
-        move |out: &mut [T], _| play(out, channels, &mut ring, &seen),
-        move |error| note(&error, &failing),
+        move |out: &mut [T], info| {
+            let timestamp = info.timestamp();
+            callback.play(out, timestamp.playback.duration_since(timestamp.callback));
+        },
+        move |error| note(&error, &failure),
         Some(OPENING),
     );
     stream.map_err(|error| error.to_string())
 }
 
-/// The callback: nothing here waits, allocates or logs.
-fn play<T: SizedSample + FromSample<f32>>(out: &mut [T], channels: usize, ring: &mut Consumer<Frame>, health: &Health) {
-    let mut missing = 0;
-    for target in out.chunks_exact_mut(channels) {
-        let frame = ring.pop().unwrap_or_else(|_| {
-            missing += 1;
-            [0.0; 2]
-        });
-        place(frame, target);
-    }
-    let length = u32::try_from(out.len() / channels).unwrap_or(u32::MAX);
-    health.longest.fetch_max(length, Ordering::Relaxed);
-    health.missing.fetch_add(missing, Ordering::Relaxed);
-    health.callbacks.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Left and right to the first two channels, or both to the only one.
-fn place<T: SizedSample + FromSample<f32>>([left, right]: Frame, target: &mut [T]) {
-    match target {
-        [only] => *only = T::from_sample((left + right).clamp(-1.0, 1.0)),
-        [first, second, others @ ..] => {
-            *first = T::from_sample(left);
-            *second = T::from_sample(right);
-            others.fill(T::EQUILIBRIUM);
-        }
-        [] => {}
-    }
-}
-
-fn note(error: &cpal::Error, health: &Health) {
+fn note(error: &cpal::Error, failure: &OnceLock<String>) {
     match error.kind() {
         // The card goes on; what it missed is counted in the callback.
         ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
         ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated | ErrorKind::HostUnavailable => {
-            let _ = health.failure.set(error.to_string());
+            let _ = failure.set(error.to_string());
         }
         // Where it is more than a hiccup, the callbacks stop coming.
         _ => tracing::debug!(%error, "sound card"),
@@ -230,32 +286,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_callback_that_finds_too_little_plays_silence_and_counts() {
-        let (mut producer, mut consumer) = RingBuffer::new(8);
-        let health = Health::default();
-        producer.push([0.5, -0.5]).expect("room");
-        let mut out = [1_i16; 9];
-        play(&mut out, 3, &mut consumer, &health);
-        assert_eq!(out, [16384, -16384, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(health.missing.load(Ordering::Relaxed), 2);
-        assert_eq!(health.longest.load(Ordering::Relaxed), 3);
-    }
-
-    #[test]
-    fn a_mono_card_gets_both_legs_within_full_scale() {
-        let mut out = [0_i16; 1];
-        place([0.25, 0.25], &mut out);
-        assert_eq!(out, [16384]);
-        place([0.9, 0.9], &mut out);
-        assert_eq!(out, [i16::MAX]);
-    }
-
-    #[test]
     fn only_a_card_that_is_gone_counts_as_lost() {
-        let health = Health::default();
-        note(&cpal::Error::new(ErrorKind::Xrun), &health);
-        assert_eq!(health.failure.get(), None);
-        note(&cpal::Error::new(ErrorKind::DeviceNotAvailable), &health);
-        assert!(health.failure.get().is_some());
+        let failure = OnceLock::new();
+        note(&cpal::Error::new(ErrorKind::Xrun), &failure);
+        assert_eq!(failure.get(), None);
+        note(&cpal::Error::new(ErrorKind::DeviceNotAvailable), &failure);
+        assert!(failure.get().is_some());
     }
 }

@@ -13,7 +13,7 @@ use silentmon_proto::reason::Code;
 use silentmon_proto::time::Instant;
 
 use super::{BroadWorksConfig, BroadWorksLink, MonitoredUser};
-use crate::link::{Closed, Endpoint, HttpLink, HttpOutput, HttpRequest, HttpRequestId, LinkCommand, LinkEvent};
+use crate::link::{Closed, Endpoint, HttpLink, HttpOutput, HttpRequest, HttpRequestId, Link, LinkCommand, LinkEvent};
 
 const GRANTED: u64 = 600;
 

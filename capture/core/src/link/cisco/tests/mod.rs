@@ -17,7 +17,7 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
 use super::{CiscoLink, Settings};
-use crate::link::{Closed, Endpoint, LinkCommand, LinkEvent, StreamLink, StreamOutput};
+use crate::link::{Closed, Endpoint, Link, LinkCommand, LinkEvent, StreamLink, StreamOutput};
 
 const A: usize = 0;
 const B: usize = 1;

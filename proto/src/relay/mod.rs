@@ -1,7 +1,10 @@
 //! What supervisor and capture server say to each other (port 42228, ALPN `silentmon/1`).
 //!
 //! Control: JSON messages in one bidirectional QUIC stream, each behind a four-byte big-endian length. Audio: unreliable
-//! datagrams (RFC 9221) that carry an RTP packet as captured behind [`AudioHeader`].
+//! datagrams (RFC 9221) that carry an RTP packet as captured behind [`AudioHeader`]; what was lost of them is asked for
+//! with a [`RepairRequest`].
+
+mod repair;
 
 use std::net::SocketAddr;
 
@@ -14,6 +17,8 @@ use crate::ids::{AgentId, CallId, Extension, Leg, MediaAddress, ServerName, Sess
 use crate::quality::CallQuality;
 use crate::reason::Reason;
 use crate::time::Instant;
+
+pub use repair::{BadRepairRequest, MOST_COPY_DISTANCE, NUMBERS_IN_A_REQUEST, RepairRequest};
 
 /// Port on which a capture server answers supervisors (requirements section 3).
 pub const SERVICE_PORT: u16 = 42228;
@@ -215,8 +220,24 @@ pub struct LegStatus {
     pub lost_in_call: u64,
     /// Packets missing by sequence number that the mirror or the kernel lost.
     pub lost_in_mirror: u64,
-    /// Datagrams sent to the supervisor.
+    /// Datagrams sent to the supervisor, each counted once.
     pub relayed: u64,
+    /// Packets that the supervisor's program asked for again.
+    #[serde(default)]
+    pub asked: u64,
+    /// Of those, packets sent again.
+    #[serde(default)]
+    pub resent: u64,
+    /// Of those, packets not sent again because the session's budget or the path had no room, or the last answer may
+    /// still be on its way.
+    #[serde(default)]
+    pub refused: u64,
+    /// Of those, packets no longer kept, or not sent yet.
+    #[serde(default)]
+    pub not_kept: u64,
+    /// Copies sent in case the first is lost.
+    #[serde(default)]
+    pub copies: u64,
     /// Packets kept back because the path to the supervisor was too narrow.
     pub shed: u64,
     /// RFC 4733 event packets kept back.

@@ -1,0 +1,166 @@
+//! The capture server's figures, served over HTTP without encryption, as Prometheus expects it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use silentmon_capture_io::service::ServiceFigures;
+use silentmon_proto::ids::{Leg, ServerName};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::{Figures, LEGS, Labels, Metrics, Page};
+use crate::exit::{ExitKind, Failure};
+
+/// The page, bound but not yet served.
+pub struct MetricsPage {
+    listener: TcpListener,
+    metrics: Metrics,
+}
+
+impl MetricsPage {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// `Unavailable` where it is taken.
+    pub async fn bind(
+        listen: SocketAddr,
+        server: &ServerName,
+        figures: watch::Receiver<Option<ServiceFigures>>,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| Failure::error(ExitKind::Unavailable, format!("metrics.listen: {error}")))?;
+        let labels = vec![("server", server.to_string())];
+        let metrics = Metrics::new(CaptureFigures(figures), labels);
+        Ok(Self { listener, metrics })
+    }
+
+    /// Serves `GET /metrics` until `shutdown`.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let metrics = Arc::new(self.metrics);
+        let routes = Router::new().route("/metrics", get(async move || metrics.answer()));
+        let served = axum::serve(self.listener, routes)
+            .with_graceful_shutdown(shutdown.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the metrics ended");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct CaptureFigures(watch::Receiver<Option<ServiceFigures>>);
+
+impl Figures for CaptureFigures {
+    fn write(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(figures) = self.0.borrow().clone() else {
+            return Ok(());
+        };
+        sessions(page, &figures)?;
+        legs(page, &figures)?;
+        capture(page, &figures)
+    }
+}
+
+const NONE: Labels<'static> = &[];
+
+fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
+    let engine = &figures.engine;
+    let gauges = [
+        ("sessions", "Monitoring sessions that run", engine.sessions),
+        (
+            "supervisor_connections",
+            "Connections of supervisors",
+            engine.connections,
+        ),
+        ("agents", "Agents known", engine.agents),
+        ("streams", "RTP streams of agents' phones kept", engine.streams),
+    ];
+    for (name, help, value) in gauges {
+        page.gauge(name, help, [(NONE, value as f64)])?;
+    }
+    let started = engine.sessions_started as f64;
+    page.counter("sessions_started", "Monitoring sessions started", [(NONE, started)])?;
+    let refused = engine.sessions_refused as f64;
+    page.counter("sessions_refused", "Monitoring sessions refused", [(NONE, refused)])?;
+    let links: Vec<_> = engine
+        .links
+        .iter()
+        .map(|(name, down)| ([("link", name.as_str())], f64::from(u8::from(down.is_none()))))
+        .collect();
+    let links = links.iter().map(|(labels, up)| (&labels[..], *up));
+    page.gauge("cti_link_up", "Whether events flow from a CTI source", links)
+}
+
+fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
+    let legs = &figures.engine.legs;
+    let counts = |leg: Leg| &legs[leg.index()].counts;
+    page.legs("packets_captured", "RTP packets of monitored calls captured", |leg| {
+        counts(leg).captured as f64
+    })?;
+    page.legs("packets_duplicate", "Duplicates that the mirror delivered", |leg| {
+        counts(leg).duplicates as f64
+    })?;
+    page.legs("packets_relayed", "Datagrams sent to supervisors", |leg| {
+        counts(leg).relayed as f64
+    })?;
+    page.legs("packets_suppressed", "Telephone events kept back", |leg| {
+        counts(leg).suppressed as f64
+    })?;
+    let lost: Vec<_> = Leg::BOTH
+        .into_iter()
+        .flat_map(|leg| {
+            let counts = counts(leg);
+            [
+                ("call", counts.lost_in_call),
+                ("mirror", counts.lost_in_mirror),
+                ("narrow_path", counts.shed),
+            ]
+            .map(|(cause, lost)| ([LEGS[leg.index()], ("cause", cause)], lost as f64))
+        })
+        .collect();
+    let lost = lost.iter().map(|(labels, lost)| (&labels[..], *lost));
+    page.counter("packets_lost", "RTP packets missing, by where they were lost", lost)?;
+    let [agent, customer] = legs;
+    let help = "Estimated listening quality of calls, one value for each session that is over";
+    page.histogram("call_mos", help, [&agent.mos, &customer.mos])
+}
+
+fn capture(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
+    let stats = &figures.capture;
+    page.counter(
+        "capture_frames",
+        "Frames taken from the source",
+        [(NONE, stats.frames as f64)],
+    )?;
+    page.counter(
+        "capture_bytes",
+        "Bytes of frames taken from the source",
+        [(NONE, stats.bytes as f64)],
+    )?;
+    let datagrams: [(Labels<'_>, f64); 2] = [
+        (&[("wanted", "yes")], stats.passed as f64),
+        (&[("wanted", "no")], stats.unwanted as f64),
+    ];
+    page.counter(
+        "capture_datagrams",
+        "Datagrams, by whether a session wants them",
+        datagrams,
+    )?;
+    let dropped: [(Labels<'_>, f64); 3] = [
+        (&[("by", "interface")], stats.interface_dropped as f64),
+        (&[("by", "kernel")], stats.kernel_dropped as f64),
+        (&[("by", "event_loop")], stats.dropped_handover as f64),
+    ];
+    page.counter("capture_dropped", "Frames lost by the capture itself", dropped)?;
+    let failures = figures.plain_rtp_failures as f64;
+    page.counter(
+        "plain_rtp_failures",
+        "Packets of plain RTP that weren't sent",
+        [(NONE, failures)],
+    )
+}
