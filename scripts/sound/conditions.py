@@ -1,5 +1,6 @@
 """Makes the conditions that the reference material doesn't bring: arrival patterns of real calls, distributions of netem,
-a recording of a mobile uplink, trouble that ends, and half an hour of drift.
+a recording of a mobile uplink, trouble that ends, half an hour of drift, and
+losses of our own leg as they are after repair.
 
     python conditions.py FOLDER IMPAIR
 
@@ -19,6 +20,7 @@ import traces  # noqa: E402
 
 SEED = 2026
 LONGEST = 2.5  # seconds of delay
+LEARNT = 750  # packets after which the listener knows the path of its own leg
 
 
 def pattern(name, begin, end):
@@ -110,6 +112,26 @@ def conditions():
     }
 
 
+def repaired(line, packets):
+    """(name, events, ms that the player is asked to wait) of a line of the example `own_leg`, after the path was learnt."""
+    losses, round_trip, what, patience, delays = line.split(" ")
+    delays = delays.split(",")[LEARNT : LEARNT + len(packets)]
+    path = float(round_trip) / 2e3
+    events = [[time + path + float(delay) / 1e3, packet] for (time, packet), delay in zip(packets, delays) if delay.strip() != "-"]
+    name = f"own_{losses}_{round_trip}" + ("" if what == "repaired" else "_alone")
+    return name, sorted(events, key=lambda event: event[0]), patience if what == "repaired" else "0"
+
+
+def own_leg(samples, pieces):
+    """Losses between the capture server and us, as they are after repair."""
+    lines = (folder / "own_leg.txt").read_text().splitlines() if (folder / "own_leg.txt").exists() else []
+    for line in lines:
+        packets, timeline = traces.build(samples)
+        name, events, patience = repaired(line, packets)
+        keep(name, packets, events, timeline, pieces)
+        (folder / "traces" / f"{name}.wait").write_text(patience)
+
+
 def keep(name, packets, events, timeline, pieces):
     sent = {id(packet): time for time, packet in packets}
     delays = np.array([time - sent[id(packet)] for time, packet in events]) * 1e3
@@ -146,6 +168,7 @@ def main():
         packets, timeline = traces.build(samples)
         keep(name, packets, change(packets, np.random.default_rng(SEED)), timeline, pieces)
     half_an_hour(samples, pieces)
+    own_leg(samples, pieces)
 
 
 main()

@@ -3,12 +3,20 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SILENTMON_SHARED", ROOT.parent / "shared"))
 PACKAGES = "numpy scipy soundfile pesq pystoi aiortc".split()
 NETEQ = '[package]\nname = "neteq_player"\nversion = "0.1.0"\nedition = "2024"\n[workspace]\n[dependencies]\nlibc = "0.2"\nneteq = { version = "=0.9.1", default-features = false }\n'
+# Bytes that all players write in all conditions.
+ROOM = 3 << 30
+EXAMPLES = (
+    ("silentmon-playback-core", "play_trace"),
+    ("silentmon-playback-core", "own_leg"),
+    ("silentmon-playback-io", "play_rtp"),
+)
 # Our players, as the harness wants them: (port, folder, payload type, packet time) -> (command, environment).
 OURS = """
 import os
@@ -41,6 +49,7 @@ class Folder:
             say(f"copying {SHARED / 'bench/audio'} to {self.path}")
             shutil.copytree(SHARED / "bench" / "audio", self.path, dirs_exist_ok=True)
             self.use_real_time_priority(say)
+            self.write_to_memory()
         for name in ("out", "results", "ref", "traces"):
             (self.path / name).mkdir(exist_ok=True)
         if not self.python.exists():
@@ -59,9 +68,6 @@ class Folder:
         if not (self.path / "traces" / "clean_u.pcap").exists():
             say("making the traces")
             self.run(self.python, self.harness / "traces.py", cwd=self.harness)
-        if not (self.path / "traces" / "real_phone.pcap").exists() and (SHARED / "data" / "impair").exists():
-            say("making the conditions from real calls")
-            self.run(self.python, ROOT / "scripts/sound/conditions.py", self.path, SHARED / "data" / "impair")
 
     def use_real_time_priority(self, say):
         """Where that is allowed: a nice value alone lets a busy machine be heard. The sender gets time to start."""
@@ -72,19 +78,33 @@ class Folder:
         else:
             say("no real-time priority (not root?): what else runs on this machine will be heard")
 
+    def write_to_memory(self):
+        """What the virtual sound card writes: a disk that is busy would hold the card up."""
+        memory = Path("/dev/shm")
+        if memory.is_dir() and shutil.disk_usage(memory).free > ROOM and not (self.path / "out").exists():
+            (self.path / "out").symlink_to(tempfile.mkdtemp(prefix="bench-sound-", dir=memory))
+            (self.path / "out").chmod(0o755)  # VLC doesn't run as root
+
     def conditions(self):
         return sorted(path.stem for path in (self.path / "traces").glob("*.pkl"))
 
     def build_ours(self, say):
-        """Builds the engine's and the player's example programs; returns where they are."""
+        """Builds our example programs and copies them here: a build that goes on meanwhile mustn't change what is measured."""
         say("building the engine and the player")
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        for package, example in (("silentmon-playback-core", "play_trace"), ("silentmon-playback-io", "play_rtp")):
+        for package, example in EXAMPLES:
             self.run("cargo", "build", "--locked", "--quiet", "--release", "-p", package, "--example", example, cwd=ROOT)
-        # copies: a build that goes on meanwhile must not change what is measured
-        for example in ("play_trace", "play_rtp"):
             shutil.copy2(target / "release" / "examples" / example, self.path / example)
         (self.harness / "extra_players.py").write_text(OURS.format(program=self.path / "play_rtp"))
+
+    def make_conditions(self, say):
+        """Those that the reference material doesn't bring."""
+        if (self.path / "traces" / "real_phone.pcap").exists() or not (SHARED / "data" / "impair").exists():
+            return
+        say("making the conditions from real calls and of our own leg")
+        with (self.path / "own_leg.txt").open("w") as file:
+            self.run(self.path / "own_leg", stdout=file)
+        self.run(self.python, ROOT / "scripts/sound/conditions.py", self.path, SHARED / "data" / "impair")
 
     def build_others(self, say):
         """Builds the players that exist only as libraries, as far as that can be done here."""

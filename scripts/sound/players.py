@@ -54,7 +54,9 @@ def play_engine(folder, conditions, presets):
         place = folder.path / "out" / condition / f"engine-{preset}"
         place.mkdir(parents=True, exist_ok=True)
         trace = folder.path / "traces" / f"{condition}.pcap"
-        folder.run(folder.path / "play_trace", trace, preset, place / "out", stdout=subprocess.DEVNULL)
+        wait = trace.with_suffix(".wait")
+        least = ["--min-delay-ms", wait.read_text()] if wait.exists() else []
+        folder.run(folder.path / "play_trace", trace, preset, place / "out", *least, stdout=subprocess.DEVNULL)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(play, jobs))

@@ -45,6 +45,8 @@ TRUE_TIME = ("dup5", "reorder5", "drift+1000", "drift-1000", "hold_ssrc")
 TRUE_MOS, TRUE_DURATION = 4.30, 3.0
 BACK_WITHIN, BACK_TO = 10.0, 10.0  # seconds, ms
 TROUBLE_ENDS = 40.0
+# The path's round trip comes on top of the delay.
+OWN_LEG_MOS, OWN_LEG_DELAY = 4.2, 150.0
 # A run: starting, the reference, and what is still heard after it.
 RUN_SECONDS = 6.3 + 70 + 3.5
 
@@ -67,7 +69,11 @@ def processor_time(folder):
 
 def ordered(results):
     known = [condition for condition in ISSUE if condition in results]
-    return known + [condition for condition in results if condition not in ISSUE and not is_long(condition)]
+    return known + [condition for condition in results if condition not in ISSUE and not is_long(condition) and not is_own_leg(condition)]
+
+
+def is_own_leg(condition):
+    return condition.startswith("own_")
 
 
 def is_long(condition):
@@ -197,6 +203,25 @@ def recovery(results, name):
             yield f"{condition}, {name}: back within {BACK_WITHIN:.0f} s of the end of trouble", f"{back:.1f} s", back <= BACK_WITHIN
 
 
+def own_leg_table(results):
+    """Losses between capture server and us: with and without repair."""
+    rows = []
+    for condition in filter(is_own_leg, results):
+        _, *losses, last = condition.split("_")
+        if last == "alone":
+            continue
+        limit = OWN_LEG_DELAY + float(last)
+        mine = results[condition].get("engine-balanced")
+        if heard(mine):
+            good = mine["mos"] >= OWN_LEG_MOS - 0.005 and mine["delay_mean"] <= limit
+            alone = [cell(results.get(f"{condition}_alone", {}).get(name)) for name in ("engine-balanced", "engine-smooth")]
+            rows.append(["_".join(losses), f"{last} ms", *alone, cell(mine), f"{limit:.0f} ms", "yes" if good else "**no**"])
+    order = [name for name in ISSUE if name.startswith(("loss", "ge"))] + ["closed5_b3", "closed10_b5"]
+    rows.sort(key=lambda row: (order.index(row[0]), len(row[1]), row[1]))
+    header = ["lost on our leg", "round trip", "concealed, balanced", "concealed, smooth", "repaired, balanced", "delay allowed", "MOS ≥ 4.2 within it"]
+    return table(header, rows)
+
+
 def floors_table(results):
     rows = [[what, found, "yes" if holds else "**no**"] for what, found, holds in floors(results)]
     return table(["wanted", "found", "holds"], rows)
@@ -207,7 +232,7 @@ def keep(results, path):
     with path.open("w", newline="") as file:
         lines = csv.writer(file, delimiter="\t", lineterminator="\n")
         lines.writerow(["condition", "player", *COLUMNS, "written"])
-        for condition in [*ordered(results), *filter(is_long, results)]:
+        for condition in [*ordered(results), *filter(is_long, results), *filter(is_own_leg, results)]:
             for player, figures in results[condition].items():
                 if not figures.get("quoted"):
                     values = [figures.get(column) for column in COLUMNS]

@@ -255,6 +255,11 @@ impl House {
         self.bytes as f64 / self.first_bytes.max(1) as f64 - 1.0
     }
 
+    /// How much later than the fastest each packet of a leg came, where it came.
+    pub fn arrivals(&self, leg: Leg) -> impl Iterator<Item = Option<Duration>> {
+        self.heard[leg.index()].iter().map(|heard| heard.delay)
+    }
+
     /// Times a packet was asked for.
     pub fn asked(&self) -> u64 {
         Leg::BOTH.iter().map(|&leg| self.repair.report(leg).asked).sum()
