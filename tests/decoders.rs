@@ -48,7 +48,7 @@ fn packets(file: &Path) -> Vec<Heard> {
             stream: arrival.stream,
             ssrc: arrival.packet.ssrc,
             payload_type: arrival.packet.payload_type,
-            sequence: i64::try_from(arrival.extended_sequence).expect("counts up from zero"),
+            sequence: arrival.extended_sequence,
             codec: arrival.codec,
             payload: arrival.packet.payload.to_vec(),
         });
