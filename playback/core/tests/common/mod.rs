@@ -14,6 +14,9 @@ use silentmon_proto::time::Instant;
 /// When everything begins.
 pub const START: Instant = Instant::from_parts(1_700_000_000, 0);
 
+/// Longest fade after the last packet: a second, in which what was behind the voice goes on.
+const FADE: usize = 8400;
+
 pub fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
@@ -167,6 +170,17 @@ pub fn play(sent: Vec<Sent>, length: Duration) -> (Player, [Vec<i16>; 2]) {
     let mut player = Player::new(steady());
     let out = play_with(&mut player, sent, length);
     (player, out)
+}
+
+/// As much as was sent, from the first sound on. What follows the last packet may only be its sound fading away: nobody
+/// can know that no other packet comes.
+pub fn heard<'a>(samples: &'a [i16], sent: &[i16]) -> &'a [i16] {
+    let sound = trimmed(samples);
+    let (played, after) = sound.split_at(sent.len().min(sound.len()));
+    assert!(after.len() <= FADE, "sound went on for {} samples", after.len());
+    let loudest = |samples: &[i16]| samples.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+    assert!(loudest(after) <= loudest(played).saturating_add(2), "it grew louder");
+    played
 }
 
 /// Without the silence before and after.
