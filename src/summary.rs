@@ -228,6 +228,7 @@ mod tests {
             calls: vec!["81".into()],
             status: [status, LegStatus::default()],
             reports: [report, Player::new(PlayoutSettings::default()).report(Leg::Customer)],
+            output_delay: Duration::ZERO,
             time_to_first_audio: Some(Duration::from_millis(140)),
             reason: Code::AudioFlowing.into(),
         }
@@ -236,7 +237,8 @@ mod tests {
     #[test]
     fn a_summary_tells_the_call_from_our_copy() {
         let words = Summary::of(heard()).words();
-        let leg = "  agent       490 packets; lost 3 in the call, 2 in the mirror, 5 on the relay; 0 late; MOS 4.2\n           \
+        let leg = "  agent       490 packets; lost 3 in the call, 2 in the mirror, 5 on the relay (0 of them \
+                   repaired); 0 late; MOS 4.2\n           \
                    the call: good (0.6 % loss, 12 ms jitter, MOS 4.4)   our copy: good (1.4 % loss, MOS 4.3)\n  customer ";
         assert!(words.contains(leg), "{words}");
     }

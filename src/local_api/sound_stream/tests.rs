@@ -39,7 +39,7 @@ async fn served(sound: &BrowserSound) -> SocketAddr {
         wishes: mpsc::channel(1).0,
         status: watch::channel(idle).1,
         agents: watch::channel(Vec::new()).1,
-        sound: sound.clone(),
+        browsers: sound.clone(),
         metrics: MetricsPage::new(watch::channel(PlaybackFigures::default()).1),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
