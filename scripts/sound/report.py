@@ -232,7 +232,7 @@ def keep(results, path):
     with path.open("w", newline="") as file:
         lines = csv.writer(file, delimiter="\t", lineterminator="\n")
         lines.writerow(["condition", "player", *COLUMNS, "written"])
-        for condition in [*ordered(results), *filter(is_long, results), *filter(is_own_leg, results)]:
+        for condition in [*ordered(results), *filter(is_own_leg, results)]:
             for player, figures in results[condition].items():
                 if not figures.get("quoted"):
                     values = [figures.get(column) for column in COLUMNS]
