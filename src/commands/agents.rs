@@ -1,9 +1,9 @@
 //! `silentmon agents`: who is there, and whether he can be heard.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
+use silentmon_playback_core::player::PlayoutSettings;
 use silentmon_playback_io::receiver::{Persistence, ReceiverEvent};
 use silentmon_proto::relay::AgentRow;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
     let server = &args.server;
     let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), Duration::from_millis(60))?;
+        let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), PlayoutSettings::default())?;
         list(listener, args).await
     })?;
     Ok(ExitCode::SUCCESS)
