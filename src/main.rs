@@ -21,10 +21,10 @@ mod quality;
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
 mod shutdown;
-#[cfg(feature = "capture")]
-mod sources;
 #[cfg(feature = "playback")]
 mod sound;
+#[cfg(feature = "capture")]
+mod sources;
 #[cfg(feature = "playback")]
 mod summary;
 mod telemetry;

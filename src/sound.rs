@@ -11,7 +11,7 @@ use silentmon_proto::ids::Leg;
 
 /// One press of + or -.
 const VOLUME_STEP_DB: f32 = 2.0;
-/// One press of [ or ].
+/// One press of `[` or `]`.
 const BALANCE_STEP: i8 = 10;
 
 /// A volume in dB, -60 to 20.

@@ -189,8 +189,16 @@ impl Codec {
     /// Whether this program decodes it.
     pub const fn is_built_in(self) -> bool {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 | Self::Gsm | Self::Opus => true,
-            Self::L16At8000 | Self::L16At16000 | Self::L16At44100 | Self::L16At44100Stereo | Self::L16At48000 => true,
+            Self::Pcmu
+            | Self::Pcma
+            | Self::G722
+            | Self::Gsm
+            | Self::Opus
+            | Self::L16At8000
+            | Self::L16At16000
+            | Self::L16At44100
+            | Self::L16At44100Stereo
+            | Self::L16At48000 => true,
             Self::G723 | Self::G728 | Self::G729 | Self::Ilbc | Self::Cn | Self::TelephoneEvent | Self::Unknown => {
                 false
             }

@@ -244,7 +244,7 @@ impl Desk {
         let [agent, customer] = LegQuality::of_legs(&reports, &self.legs);
         self.status
             .send_modify(|status| status.quality = Some(Quality { agent, customer }));
-        self.figures.send_modify(|figures| figures.set_present(reports));
+        self.figures.send_modify(|figures| figures.set_present(&reports));
     }
 
     fn stop(&mut self) {

@@ -70,7 +70,7 @@ impl LegTotals {
 
 impl PlaybackFigures {
     /// The session that runs, so far: agent, customer.
-    pub fn set_present(&mut self, reports: [LegReport; 2]) {
+    pub fn set_present(&mut self, reports: &[LegReport; 2]) {
         self.present = reports.map(Some);
     }
 

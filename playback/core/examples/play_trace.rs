@@ -5,8 +5,9 @@
 //! agent's leg, mono) and OUT.json (`t0` in the time of the trace, which begins at 1,700,000,000).
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::print_stdout,
-    reason = "a program to measure with: it reads and writes files"
+    reason = "a program to measure with: it reads and writes files, and tells how long it took"
 )]
 
 use std::error::Error;

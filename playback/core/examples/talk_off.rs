@@ -2,7 +2,11 @@
 //! file, prints what was muted.
 //!
 //! `cargo run --release -p silentmon-playback-core --example talk_off FILE.s16 ...`
-#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "an example may read files")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "an example may read files"
+)]
 
 use silentmon_playback_core::mix::{MixSettings, Mixer};
 

@@ -4,6 +4,7 @@
 //! with a memory are handed the payloads in the order of their sequence numbers, and know nothing of gaps.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -214,10 +215,10 @@ impl Timeline {
 
     /// Samples of a payload, and how long they last; `None` where it can't be decoded.
     fn measure(&mut self, codec: Codec, payload: &[u8]) -> Option<(usize, i64)> {
-        if !self.decoders.contains_key(&codec) {
-            self.decoders.insert(codec, codec::decoder(codec)?);
-        }
-        let decoder = self.decoders.get(&codec)?;
+        let decoder = match self.decoders.entry(codec) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(codec::decoder(codec)?),
+        };
         let length = decoder.samples(payload).ok().filter(|&length| length > 0)?;
         Some((length, span(length) * parts_of(decoder.sample_rate())))
     }
@@ -267,7 +268,7 @@ impl Timeline {
     /// Decodes in the order of the sequence numbers into one line for each sample rate.
     fn decode(&mut self, origin: i64, length: i64, starts: &[i64]) -> BTreeMap<u32, Vec<i16>> {
         let mut layers: BTreeMap<u32, Vec<i16>> = BTreeMap::new();
-        let mut decoded = Vec::new();
+        let mut samples = Vec::new();
         for (placed, start) in self.placed.iter().zip(starts) {
             let (Some(decoder), Some(payload)) = (
                 self.decoders.get_mut(&placed.codec),
@@ -275,8 +276,8 @@ impl Timeline {
             ) else {
                 continue;
             };
-            decoded.resize(placed.length, 0.0);
-            if decoder.decode(payload, &mut decoded).is_err() {
+            samples.resize(placed.length, 0.0);
+            if decoder.decode(payload, &mut samples).is_err() {
                 continue;
             }
             let part = parts_of(decoder.sample_rate());
@@ -284,7 +285,7 @@ impl Timeline {
                 .entry(decoder.sample_rate())
                 .or_insert_with(|| vec![0; count((length + part - 1) / part)]);
             let at = count((start - origin) / part);
-            for (place, &sample) in layer.iter_mut().skip(at).zip(&decoded) {
+            for (place, &sample) in layer.iter_mut().skip(at).zip(&samples) {
                 *place = to_i16(sample);
             }
         }

@@ -238,9 +238,9 @@ fn comfort_noise_and_suppressed_events_are_silence_and_no_loss() {
     for packet in phone.talk(3, 160) {
         player.handle_packet(START + ms(1600), &packet.header(), &packet.rtp);
     }
-    player.pull(START + ms(1600), &mut [[0.0; 2]; 3200]);
+    player.pull(START + ms(1600), &mut vec![[0.0; 2]; 3200]);
 
-    assert_eq!(heard(&left, &[0; 2 * 3200 + 4000]).len(), 2 * 3200 + 4000);
+    assert_eq!(heard(&left, &vec![0; 2 * 3200 + 4000]).len(), 2 * 3200 + 4000);
     let report = player.report(Leg::Agent);
     assert_eq!((report.lost, report.concealed, report.suppressed), (0, ms(0), 5));
     assert_eq!(report.received, 48);
@@ -319,9 +319,13 @@ fn a_path_that_becomes_slower_for_good_is_followed_without_a_sample_lost() {
         let (player, [left, _]) = play(sent, ms(6_000));
         assert_eq!(player.report(Leg::Agent).resyncs, 0);
         let original = decoded(&agent);
-        let played = heard(&left, &original);
+        let played = trimmed(&left);
         assert_eq!(played[..100 * 160], original[..100 * 160]);
-        assert!(played.ends_with(&original[100 * 160 + 80..]), "slower by {slower}");
+        let rest = &original[100 * 160 + 80..];
+        assert!(
+            left.windows(rest.len()).any(|stretch| stretch == rest),
+            "slower by {slower}"
+        );
         let delay = player.patience(Leg::Agent);
         assert!((ms(39)..ms(45)).contains(&delay), "{delay:?}");
     }
@@ -338,14 +342,18 @@ fn stalled(agent: &[Sent]) -> Vec<Sent> {
 }
 
 #[test]
-fn after_a_stall_the_low_preset_goes_on_at_its_old_delay() {
-    let agent = Phone::new(Leg::Agent).talk(150, 160);
-    let (player, [left, _]) = play(stalled(&agent), ms(4_000));
-    let original = decoded(&agent);
-    let played = heard(&left, &original);
-    assert_eq!(played.len(), original.len());
-    assert_eq!(played[67 * 160 + 80..], original[67 * 160 + 80..]);
-    assert_eq!(player.report(Leg::Agent).concealed, ms(140));
+fn after_a_stall_the_low_preset_is_back_at_its_old_delay_within_ten_seconds() {
+    let mut phone = Phone::new(Leg::Agent);
+    let mut agent = phone.talk(80, 160);
+    for _ in 0..12 {
+        agent.extend(hangover(&mut phone));
+        agent.extend(phone.talk(20, 160));
+    }
+    let length = ms(20 * agent.len() as u64 - 100);
+    let (player, _) = play(stalled(&agent), length);
+    assert!(length < ms(10_000));
+    let delay = player.patience(Leg::Agent);
+    assert!((ms(39)..ms(45)).contains(&delay), "{delay:?}");
 }
 
 #[test]

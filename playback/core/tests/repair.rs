@@ -83,7 +83,7 @@ fn a_packet_that_was_overtaken_is_soon_known_from_one_that_is_lost() {
     });
     house.run(Duration::from_secs(30));
     assert!(house.asked() < 20, "{} of 3000 asked for", house.asked());
-    assert_eq!(house.missing_after(Duration::ZERO), 0.0);
+    assert!(house.missing_after(Duration::ZERO) <= 0.0);
 }
 
 #[test]

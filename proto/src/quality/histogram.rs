@@ -57,9 +57,9 @@ mod tests {
     #[test]
     fn values_are_counted_up_to_their_bound() {
         let mut histogram = Histogram::new(&[1.0, 2.0]);
-        [0.5, 1.0, 1.5, 7.0]
-            .into_iter()
-            .for_each(|value| histogram.observe(value));
+        for value in [0.5, 1.0, 1.5, 7.0] {
+            histogram.observe(value);
+        }
         let buckets: Vec<_> = histogram.buckets().collect();
         assert_eq!(buckets, [(1.0, 2), (2.0, 1), (f64::MAX, 1)]);
         assert_eq!((histogram.count(), histogram.sum()), (4, 10.0));

@@ -201,8 +201,10 @@ fn play(gathering: &Gathering, packets: &[&Gathered]) -> anyhow::Result<Legs> {
         let rtp = gathering.rtp(packet);
         player.handle_packet(now, &header(packet, &mut numbers), rtp);
     }
-    let end = heard.now + player.buffered();
-    heard.pull_until(end, &mut player);
+    while !player.buffered().is_zero() {
+        let next = heard.now + PULL_TIME;
+        heard.pull_until(next, &mut player);
+    }
     Ok(Legs {
         sample_rate,
         samples: heard.legs,

@@ -8,6 +8,7 @@ use silentmon_proto::time::Instant;
 
 use super::media::audio;
 use super::{ConnectionId, Engine, EngineEvent};
+use crate::session::MonitorSession;
 
 impl Engine {
     /// A supervisor's program asks for packets again. `round_trip` is that of its connection, at its shortest. A request
@@ -40,7 +41,7 @@ impl Engine {
 
     /// Bytes of sound kept in case they are asked for again.
     pub fn kept_bytes(&self) -> usize {
-        self.sessions.values().map(|session| session.kept_bytes()).sum()
+        self.sessions.values().map(MonitorSession::kept_bytes).sum()
     }
 
     /// How many audio streams' worth a connection must carry.

@@ -35,7 +35,7 @@ const LEARNT: Duration = Duration::from_secs(10);
 
 fn main() {
     let minutes = std::env::args().nth(1).and_then(|text| text.parse().ok());
-    let span = Duration::from_mins(minutes.unwrap_or(MINUTES));
+    let span = Duration::from_secs(60 * minutes.unwrap_or(MINUTES));
     println!(
         "Missing after {LEARNT:?} of {span:?}, extra bytes, and the player's delay in ms beyond the path's own.\n"
     );

@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn the_first_byte_is_the_level_and_its_highest_bit_means_nothing() {
-        for payload in [&[70][..], &[70 | 0x80, 1, 2, 3]] {
+        for payload in [&[0x46][..], &[0x80 | 0x46, 1, 2, 3]] {
             let noise = ComfortNoise::parse(payload).expect("has a level");
             assert_eq!(noise.below_overload, 70);
         }

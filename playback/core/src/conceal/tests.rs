@@ -112,7 +112,7 @@ fn the_sound_after_a_gap_that_nobody_saw_coming_is_touched_for_3_ms_only() {
 #[test]
 fn a_long_gap_fades_slowly_to_silence() {
     let (mut concealer, _) = after_voice(8000);
-    let mut gap = [0.0; 8000];
+    let mut gap = vec![0.0; 8000];
     concealer.conceal(None, &mut gap);
     let blocks: Vec<f32> = gap.chunks(800).map(loudness).collect();
     assert!(blocks[0] > 0.6 * loudness(&voice(8000, 0..800)));
@@ -134,7 +134,7 @@ fn where_a_voice_has_faded_its_background_goes_on() {
         noise.add(true, &mut heard);
         concealer.heard(&heard);
     }
-    let mut gap = [0.0; 8000];
+    let mut gap = vec![0.0; 8000];
     concealer.conceal(None, &mut gap);
     let decibels = 20.0 * loudness(&gap[4000..]).log10();
     assert!((-68.0..-60.0).contains(&decibels), "{decibels}");

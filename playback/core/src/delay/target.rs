@@ -162,7 +162,9 @@ impl Target {
         let policy = &self.policy;
         let floor = policy.floor + policy.floor_in_packets * self.packet;
         let usual = self.lateness.quantile(policy.quantile);
-        let needed = usual.min(self.worst.value() * WORST_SHARE + WORST_MARGIN).max(self.gap_delay());
+        let needed = usual
+            .min(self.worst.value() * WORST_SHARE + WORST_MARGIN)
+            .max(self.gap_delay());
         needed.max(floor).max(self.repairs).max(self.least).min(self.most)
     }
 

@@ -246,8 +246,8 @@ impl Watch {
     }
 
     fn measure_interval(&mut self, former: &Newest, newest: &Newest) {
-        self.wait = (self.wait - self.wait / FORGET).max(LEAST_WAIT);
-        self.overdue = (self.overdue - self.overdue / FORGET).max(LEAST_WAIT);
+        self.wait = self.wait.saturating_sub(self.wait / FORGET).max(LEAST_WAIT);
+        self.overdue = self.overdue.saturating_sub(self.overdue / FORGET).max(LEAST_WAIT);
         let step = newest.captured.saturating_since(former.captured);
         if newest.number != former.number + 1 || step > LONGEST_INTERVAL {
             return;

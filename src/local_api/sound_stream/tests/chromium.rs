@@ -61,23 +61,32 @@ impl Browser {
         // A page that isn't there yet has another origin.
         let ready = "new Promise(done => { const look = () => document.readyState === 'complete' \
                      && location.protocol === 'http:' ? done(true) : setTimeout(look, 20); look(); })";
-        self.evaluate(ready).await;
+        // The page before is thrown away some time after the command.
+        while self.try_evaluate(ready).await.is_err() {}
     }
 
     /// What an expression or its promise comes to, in the page.
     pub async fn evaluate(&mut self, expression: &str) -> Value {
+        self.try_evaluate(expression).await.expect("the page stays")
+    }
+
+    async fn try_evaluate(&mut self, expression: &str) -> Result<Value, Value> {
         let parameters = json!({
             "expression": expression,
             "awaitPromise": true,
             "returnByValue": true,
             "userGesture": true,
         });
-        let answer = self.command("Runtime.evaluate", parameters).await;
+        let answer = self.try_command("Runtime.evaluate", parameters).await?;
         assert!(answer.get("exceptionDetails").is_none(), "{answer}");
-        answer["result"]["value"].clone()
+        Ok(answer["result"]["value"].clone())
     }
 
     async fn command(&mut self, method: &str, parameters: Value) -> Value {
+        self.try_command(method, parameters).await.expect("Chromium does it")
+    }
+
+    async fn try_command(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.commands += 1;
         let mut command = json!({ "id": self.commands, "method": method, "params": parameters });
         if let Some(page) = &self.page {
@@ -92,14 +101,16 @@ impl Browser {
             .expect("Chromium answers")
     }
 
-    async fn answer(&mut self) -> Value {
+    async fn answer(&mut self) -> Result<Value, Value> {
         loop {
             let message = self.socket.next().await.expect("goes on").expect("goes on");
             let Message::Text(text) = message else { continue };
             let mut message: Value = serde_json::from_str(&text).expect("JSON");
             if message["id"] == self.commands {
-                assert!(message.get("error").is_none(), "{message}");
-                return message["result"].take();
+                if message.get("error").is_some() {
+                    return Err(message["error"].take());
+                }
+                return Ok(message["result"].take());
             }
         }
     }
