@@ -320,11 +320,7 @@ impl Stream {
         if self.phase == Phase::Idle {
             return 0.0;
         }
-        let end = self
-            .ring
-            .end()
-            .max(self.queue.end().unwrap_or(i64::MIN))
-            .max(self.cursor);
+        let end = self.ring.end().max(self.queue.end().unwrap_or(i64::MIN));
         (self.seconds(end) - self.playing_at()).max(0.0)
     }
 }
