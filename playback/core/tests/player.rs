@@ -231,7 +231,7 @@ fn comfort_noise_and_suppressed_events_are_silence_and_no_loss() {
     for packet in phone.talk(3, 160) {
         player.handle_packet(START + ms(1600), &packet.header(), &packet.rtp);
     }
-    player.pull(START + ms(1600), &mut [[0.0; 2]; 3200]);
+    player.pull(START + ms(1600), &mut vec![[0.0; 2]; 3200]);
 
     assert_eq!(trimmed(&left).len(), 2 * 3200 + 4000);
     let report = player.report(Leg::Agent);

@@ -72,7 +72,7 @@ struct Keeper {
 /// What the sound goes to at the moment.
 enum Playing {
     Card {
-        stream: CardStream,
+        stream: Box<CardStream>,
         looked: Instant,
     },
     /// No card: by the system's clock.
@@ -92,10 +92,11 @@ impl Keeper {
         }
     }
 
-    fn open(&self) -> Result<CardStream, SinkError> {
+    fn open(&self) -> Result<Box<CardStream>, SinkError> {
         let device = self.find()?;
         let name = identifier(&device).unwrap_or_else(|| device.to_string());
-        CardStream::open(&device, name, &self.player).map_err(|cause| SinkError::Card {
+        let opened = CardStream::open(&device, name, &self.player).map(Box::new);
+        opened.map_err(|cause| SinkError::Card {
             card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
             cause,
         })
@@ -125,7 +126,7 @@ impl Keeper {
         })
     }
 
-    fn run(mut self, stream: CardStream, stopping: &Stopping) -> SinkSummary {
+    fn run(mut self, stream: Box<CardStream>, stopping: &Stopping) -> SinkSummary {
         tell(
             &self.events,
             SinkEvent::Opened {
@@ -151,7 +152,7 @@ impl Keeper {
         self.summary
     }
 
-    fn feed(&mut self, mut stream: CardStream, looked: Instant) -> Playing {
+    fn feed(&mut self, mut stream: Box<CardStream>, looked: Instant) -> Playing {
         if let Err(cause) = stream.feed(&self.player) {
             // Not sought at once: a card that dies as soon as it is opened would be opened all the time.
             let pace = self.lose(stream, cause);
@@ -185,7 +186,7 @@ impl Keeper {
             .is_some_and(|name| name != stream.name())
     }
 
-    fn lose(&mut self, stream: CardStream, cause: String) -> Pace {
+    fn lose(&mut self, stream: Box<CardStream>, cause: String) -> Pace {
         self.account(&stream);
         self.summary.losses += 1;
         let name = stream.name().to_owned();

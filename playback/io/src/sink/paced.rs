@@ -26,7 +26,7 @@ pub(super) struct Pace {
     started: Instant,
     started_at: silentmon_proto::time::Instant,
     frames: u64,
-    tick: [[f32; 2]; TICK],
+    tick: Box<[[f32; 2]; TICK]>,
 }
 
 impl Pace {
@@ -36,7 +36,7 @@ impl Pace {
             started: Instant::now(),
             started_at: clock::now(),
             frames: 0,
-            tick: [[0.0; 2]; TICK],
+            tick: Box::new([[0.0; 2]; TICK]),
         }
     }
 
