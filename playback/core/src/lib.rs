@@ -3,7 +3,6 @@
 //! A [`player::Player`] is handed packets with the time they came and is asked for samples; it reads no clock and owns no
 //! socket, file or thread. [`exact::Timeline`] is the other way to decode: bare, for comparison with other decoders.
 
-pub mod codec;
 pub mod exact;
 pub mod g711;
 pub mod player;
