@@ -91,11 +91,24 @@ impl Codec {
         }
     }
 
-    /// The codec of an encoding name (RFC 3551 section 6) in whatever case, where this program knows it.
-    pub fn from_encoding_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|codec| codec.name().eq_ignore_ascii_case(name) && *codec != Self::Unknown)
+    /// The codec of an encoding as `a=rtpmap` has it: `opus/48000/2`, `L16/16000`, or a name alone.
+    pub fn from_encoding(encoding: &str) -> Option<Self> {
+        let mut parts = encoding.trim().split('/');
+        let name = parts.next()?;
+        let clock_rate = parts.next().and_then(|rate| rate.parse().ok());
+        let channels = parts.next().and_then(|count| count.parse().ok()).unwrap_or(1);
+        Self::from_rtpmap(name, clock_rate, channels)
+    }
+
+    /// The codec of an encoding name (RFC 3551 section 6) in whatever case, where this program knows it. Only L16 means
+    /// something else at another clock rate or with more channels.
+    pub fn from_rtpmap(name: &str, clock_rate: Option<u32>, channels: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| {
+            let named = codec.name().eq_ignore_ascii_case(name) && *codec != Self::Unknown;
+            let alike = codec.name() != Self::L16At8000.name()
+                || (clock_rate == Some(codec.clock_rate()) && channels == codec.channels());
+            named && alike
+        })
     }
 
     /// The codec by its number in an audio datagram (six bits); `Unknown` for numbers of a newer program.
@@ -146,6 +159,14 @@ impl Codec {
         }
     }
 
+    /// Channels in a payload; those of Opus don't matter to whoever plays it (RFC 7587 section 4.2).
+    pub const fn channels(self) -> u8 {
+        match self {
+            Self::L16At44100Stereo => 2,
+            _ => 1,
+        }
+    }
+
     /// Ticks of the RTP timestamp per second; 8000 where the codec is unknown.
     pub const fn clock_rate(self) -> u32 {
         match self {
@@ -176,6 +197,22 @@ impl fmt::Display for Codec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn linear_sound_is_known_only_at_the_rate_and_channels_that_are_told() {
+        for (encoding, codec) in [
+            ("L16/8000", Some(Codec::L16At8000)),
+            ("l16/16000/1", Some(Codec::L16At16000)),
+            ("L16/44100/2", Some(Codec::L16At44100Stereo)),
+            ("L16/48000/2", None),
+            ("L16", None),
+            ("opus/48000/2", Some(Codec::Opus)),
+            ("pcma", Some(Codec::Pcma)),
+            ("unknown", None),
+        ] {
+            assert_eq!(Codec::from_encoding(encoding), codec, "{encoding}");
+        }
+    }
 
     #[test]
     fn every_codec_has_its_own_number() {

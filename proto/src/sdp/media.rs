@@ -51,6 +51,8 @@ pub struct RtpMap {
     pub encoding: String,
     /// Ticks of the RTP timestamp per second.
     pub clock_rate: u32,
+    /// Channels; 1 where none are told.
+    pub channels: u8,
 }
 
 /// One media description.
@@ -201,12 +203,13 @@ impl RtpMap {
             payload_type: PayloadType(number.parse().ok().filter(|number| *number < 128)?),
             encoding: name.to_owned(),
             clock_rate: parts.next().and_then(|rate| rate.parse().ok()).unwrap_or(8000),
+            channels: parts.next().and_then(|count| count.parse().ok()).unwrap_or(1),
         })
     }
 
     /// The codec, where this program knows it.
     pub fn codec(&self) -> Option<Codec> {
-        Codec::from_encoding_name(&self.encoding)
+        Codec::from_rtpmap(&self.encoding, Some(self.clock_rate), self.channels)
     }
 }
 

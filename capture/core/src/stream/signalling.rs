@@ -154,8 +154,7 @@ impl Announcement {
         let Some((number, encoding)) = map.split_once(' ') else {
             return;
         };
-        let name = encoding.split('/').next().unwrap_or(encoding);
-        let (Ok(number), Some(codec)) = (number.parse(), Codec::from_encoding_name(name)) else {
+        let (Ok(number), Some(codec)) = (number.parse(), Codec::from_encoding(encoding)) else {
             return;
         };
         if let Some(place) = self.codecs.get_mut(self.known) {
