@@ -11,18 +11,15 @@ pub(super) const TICK: usize = 80;
 pub(super) struct RateConverter {
     /// `None` where the card runs at 8 kHz: samples then stay as they are.
     resampler: Option<Async<f32>>,
-    input: Vec<f32>,
     output: Vec<f32>,
 }
 
 impl RateConverter {
     /// For a card of so many frames per second.
     pub(super) fn new(card_rate: u32) -> Result<Self, String> {
-        let input = vec![0.0; TICK * 2];
         if card_rate == SAMPLE_RATE {
             return Ok(Self {
                 resampler: None,
-                input,
                 output: Vec::new(),
             });
         }
@@ -32,21 +29,17 @@ impl RateConverter {
         let output = vec![0.0; resampler.output_frames_max() * 2];
         Ok(Self {
             resampler: Some(resampler),
-            input,
             output,
         })
     }
 
     /// Converts a tick; full scale is ±1, channels are interleaved.
-    pub(super) fn convert(&mut self, tick: &[[f32; 2]; TICK]) -> Result<&[f32], String> {
-        for (place, &sample) in self.input.iter_mut().zip(tick.iter().flatten()) {
-            *place = sample;
-        }
+    pub(super) fn convert<'a>(&'a mut self, tick: &'a [[f32; 2]; TICK]) -> Result<&'a [f32], String> {
         let Some(resampler) = &mut self.resampler else {
-            return Ok(&self.input);
+            return Ok(tick.as_flattened());
         };
         let room = self.output.len() / 2;
-        let input = InterleavedSlice::new(&self.input, 2, TICK).map_err(|error| error.to_string())?;
+        let input = InterleavedSlice::new(tick.as_flattened(), 2, TICK).map_err(|error| error.to_string())?;
         let mut output = InterleavedSlice::new_mut(&mut self.output, 2, room).map_err(|error| error.to_string())?;
         let (_, frames) = resampler
             .process_into_buffer(&input, &mut output, None)
