@@ -222,6 +222,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn linear_sound_is_known_only_at_the_rate_and_channels_that_are_told() {
+        for (encoding, codec) in [
+            ("L16/8000", Some(Codec::L16At8000)),
+            ("l16/16000/1", Some(Codec::L16At16000)),
+            ("L16/44100/2", Some(Codec::L16At44100Stereo)),
+            ("L16/48000/2", None),
+            ("L16", None),
+            ("opus/48000/2", Some(Codec::Opus)),
+            ("pcma", Some(Codec::Pcma)),
+            ("unknown", None),
+        ] {
+            assert_eq!(Codec::from_encoding(encoding), codec, "{encoding}");
+        }
+    }
+
+    #[test]
     fn every_codec_has_its_own_number() {
         for codec in Codec::ALL {
             assert!(codec.number() < 64);

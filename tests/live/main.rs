@@ -58,10 +58,17 @@ impl Listener {
     }
 }
 
+/// How long the listeners' packets wait. It is the longest there is, so that a machine that stands still for a while, as
+/// a busy one with a few other guests does, delays what is heard and takes nothing from it.
+const PATIENCE_MS: u32 = 2000;
+
+/// Listens until `seconds` of sound can have been heard.
 fn listen(lab: &Lab, house: &House, who: &str, agent: &str, server: std::net::SocketAddr, seconds: u32) -> Listener {
     let wav = house.text(&format!("{who}.wav"));
-    let (output, seconds) = (format!("wav:{wav}"), seconds.to_string());
-    let command = house.listen(who, agent, server, &["--output", &output, "--for", &seconds]);
+    let (output, delay) = (format!("wav:{wav}"), PATIENCE_MS.to_string());
+    let seconds = (seconds + PATIENCE_MS / 1000).to_string();
+    let more = ["--output", &output, "--delay-ms", &delay, "--for", &seconds];
+    let command = house.listen(who, agent, server, &more);
     Listener::start(lab, &command, wav)
 }
 
