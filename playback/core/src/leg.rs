@@ -316,6 +316,7 @@ impl Leg {
             audible: sum(|stream| stream.played.sound),
             shortened: sum(|stream| stream.played.shortened),
             lengthened: sum(|stream| stream.played.lengthened),
+            drift_ppm: self.stream().drift_ppm(),
             target: duration(self.target.delay() + self.extra),
             first_audio: self.first_audio,
             level_dbfs: self.level.dbfs(),

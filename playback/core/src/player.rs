@@ -229,7 +229,8 @@ impl Player {
         self.frames as f64 / f64::from(self.sample_rate)
     }
 
-    /// A packet's times on the output's time line: between two pulls the output goes on.
+    /// A packet's times on the output's time line: between two pulls the output goes on. Where the next pull is late the
+    /// packet may come after all that was handed out; that makes it no earlier.
     fn arrival(&mut self, now: Instant, captured: Instant) -> Arrival {
         let epoch = *self.epoch.get_or_insert(now);
         let first = *self.captured.get_or_insert(captured);
@@ -242,7 +243,7 @@ impl Player {
             Some(pull) => {
                 let output = self.output();
                 let since = now.saturating_since(pull.now).as_secs_f64();
-                ((pull.output + since).min(output), output)
+                (pull.output + since, output)
             }
         };
         Arrival { output, at, captured }

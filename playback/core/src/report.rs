@@ -54,6 +54,9 @@ pub struct LegReport {
     pub shortened: Duration,
     /// Time added to change the delay.
     pub lengthened: Duration,
+    /// By how many parts per million the sender's clock runs slower than the output's; made good by resampling. Zero where
+    /// no drift is certain.
+    pub drift_ppm: f64,
     /// How long the fastest packet is to wait now.
     pub target: Duration,
     /// When the first decoded sample was handed out.

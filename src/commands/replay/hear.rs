@@ -241,7 +241,7 @@ struct Heard {
 
 impl Heard {
     fn pull_until(&mut self, end: Instant, player: &mut Player) {
-        while self.now + PULL_TIME <= end {
+        while self.now < end {
             player.pull(self.now, &mut self.frames);
             for (index, leg) in self.legs.iter_mut().enumerate() {
                 leg.extend(

@@ -299,6 +299,11 @@ impl Stream {
         self.baseline.at(now, self.drift.skew()) - self.capture.at(captured, 0.0)
     }
 
+    /// By how much the sender's clock runs slower than the output's, in parts per million.
+    pub(crate) fn drift_ppm(&self) -> f64 {
+        self.drift.skew() * 1e6
+    }
+
     /// Sets the delay that this leg needs, in seconds. What the resampler looks ahead comes on top.
     fn aim_at(&mut self, needed: f64) {
         let ahead = self.resampler.held() / f64::from(self.rate);

@@ -17,6 +17,8 @@ use crate::wav::{WavFormat, WavWriter};
 /// Ticks a second: what is pulled at once lasts 10 ms.
 const TICKS: u32 = 100;
 const TICK_LENGTH: Duration = Duration::from_millis(10);
+/// Between two ticks at least.
+const CATCHING_UP: Duration = Duration::from_millis(1);
 /// How often a file's header is brought up to date.
 const FLUSH: Duration = Duration::from_millis(500);
 
@@ -80,17 +82,19 @@ impl Pace {
     /// Time until the next tick.
     pub(super) fn wait(&self) -> Duration {
         let next = length(self.frames, self.sample_rate) + TICK_LENGTH;
-        next.saturating_sub(self.started.elapsed())
+        next.saturating_sub(self.started.elapsed()).max(CATCHING_UP)
     }
 
-    /// Pulls what the time that passed is worth in whole ticks.
+    /// Pulls a tick where its time has passed. After a standstill the rest follows tick by tick: what came from the network
+    /// meanwhile is to be handed to the player first.
     ///
     /// # Errors
     /// Those of `write`.
     pub(super) fn run(&mut self, write: impl FnMut(Tick<'_>) -> io::Result<()>) -> io::Result<()> {
         self.choose_rate();
-        let due = self.due();
-        self.pull(due - due % self.tick.len() as u64, write)
+        let tick = self.tick.len() as u64;
+        let due = if self.due() < tick { 0 } else { tick };
+        self.pull(due, write)
     }
 
     /// Pulls what the time that passed is worth, to the frame.
