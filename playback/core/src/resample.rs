@@ -24,8 +24,8 @@ pub(crate) const HIGHEST_RATE: u32 = 96_000;
 const MAX_STEP: usize = 13;
 /// Reach of the longest filter on each side, in input samples.
 const MAX_REACH: usize = HALF_WIDTH * 12;
-/// Change of the drift per second: 1000 ppm in 100 ms.
-const DRIFT_SLEW: f64 = 10_000e-6;
+/// Change of the drift per second: 1 % in 50 ms.
+const DRIFT_SLEW: f64 = 0.2;
 /// Rounding errors are smaller than this, and nothing audible is.
 const NEGLIGIBLE: f64 = 1e-9;
 /// Speed with which a drift that is over leads back to whole samples.
@@ -193,7 +193,7 @@ impl Resampler {
     }
 
     /// Consumes the input faster by this share (`200e-6`: 200 ppm more samples in than the rates say; negative: slower),
-    /// from now on gradually, 1000 ppm in 100 ms. At most [`MAX_DRIFT`] either way.
+    /// from now on gradually, 1 % in 50 ms. At most [`MAX_DRIFT`] either way.
     pub fn set_drift(&mut self, share: f64) {
         if share.is_finite() {
             self.target_drift = share.clamp(-MAX_DRIFT, MAX_DRIFT);

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 mod common;
 #[path = "common/shared.rs"]
@@ -21,6 +22,7 @@ use material::{hash, shared, words};
 use silentmon_playback_core::exact::Timeline;
 use silentmon_playback_core::g711::Law;
 use silentmon_playback_core::player::{Player, PlayoutSettings, to_i16};
+use silentmon_playback_core::settings::Preset;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::ids::{Leg, PayloadType, RtpTimestamp, SequenceNumber};
 use silentmon_proto::relay::AudioHeader;
@@ -189,9 +191,13 @@ fn the_bare_decode_of_real_captures_has_the_known_hash() {
     assert!(compared >= 30, "only {compared} streams compared");
 }
 
-/// Plays a stream as it was captured, to its end.
+/// Plays a stream as it was captured, to its end, with the delay with which files are written.
 fn played(packets: &[Captured]) -> (Player, Vec<i16>) {
-    let mut player = Player::new(PlayoutSettings::default());
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        min_delay: Duration::from_millis(500),
+        ..PlayoutSettings::default()
+    });
     let mut out = Vec::new();
     let mut frames = [[0.0; 2]; 80];
     let time = |micros: u64| Instant::from_nanos(micros * 1000);
@@ -235,5 +241,5 @@ fn real_captures_play_as_they_decode_where_nothing_is_late() {
         assert!(same || !whole, "{name}: {report:?}");
         identical += u32::from(same);
     });
-    assert!(identical >= 24, "only {identical} streams played as they decode");
+    assert!(identical >= 23, "only {identical} streams played as they decode");
 }

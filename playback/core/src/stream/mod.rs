@@ -307,7 +307,7 @@ impl Stream {
     /// Sets the delay that this leg needs, in seconds. What the resampler looks ahead comes on top.
     fn aim_at(&mut self, needed: f64) {
         let ahead = self.resampler.held() / f64::from(self.rate);
-        self.goal = (needed + self.extra + ahead).min(self.ceiling);
+        self.goal = (needed + self.extra + ahead + self.reserve()).min(self.ceiling);
     }
 
     /// Sets by how much longer this leg is to wait because the other one has to.

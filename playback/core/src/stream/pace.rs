@@ -38,10 +38,19 @@ const STEP_PACKETS: u32 = 4;
 const STEP_SLACK: f64 = 0.002;
 /// Late packets for so long that don't come closer: the delay is too short, whatever the reason.
 const LATE_TIME: f64 = 0.2;
-/// Speed with which a drifting stream is led back to its target: this share of the difference in a second.
+/// Where the clocks run apart: how far the delay may be from its target before speech is resampled, and how near it is led
+/// then. In pauses it is led all the way.
+const DRIFT_SLACK: f64 = 0.010;
+const DRIFT_NEAR: f64 = 0.002;
+/// Speed with which it is led there in speech and in pauses: this share of the difference in a second, and the most of it.
 const DRIFT_GAIN: f64 = 0.2;
-/// Most of it.
 const DRIFT_LEAD: f64 = 1e-3;
+/// Usual time from one pause to the next.
+const PAUSE_DISTANCE: f64 = 5.0;
+/// So long a pause it takes.
+const PAUSE: f64 = 0.12;
+const QUIET_GAIN: f64 = 10.0;
+const QUIET_LEAD: f64 = 1e-2;
 
 /// What is known of the sound's level, and since when the delay is wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,6 +64,10 @@ pub(crate) struct Pace {
     too_long_since: Option<f64>,
     correcting: bool,
     changed_at: f64,
+    /// Whether speech is resampled, because the clocks ran too far apart since the last pause.
+    resampling: bool,
+    /// When anything but a pause was played last.
+    loud_at: f64,
 }
 
 impl Pace {
@@ -68,6 +81,9 @@ impl Pace {
         let weight = (samples.len() as f32 / 80.0).min(1.0);
         self.recent += (mean - self.recent) * weight;
         self.speech = (self.speech * (1.0 - 0.002 * weight)).max(self.recent);
+        if !self.is_quiet(mean) {
+            self.loud_at = self.now;
+        }
     }
 
     fn is_quiet(&self, mean_square: f32) -> bool {
@@ -153,20 +169,46 @@ impl Stream {
         }
         let excess = self.delay(output) - self.goal;
         self.pace.observe(output, excess, self.goal);
-        let skew = self.drift.skew();
-        let share = if skew == 0.0 {
-            0.0
-        } else {
-            (excess * DRIFT_GAIN).clamp(-DRIFT_LEAD, DRIFT_LEAD) - skew
-        };
+        let share = self.lead(excess);
         self.resampler.set_drift(share);
+    }
+
+    /// By which share the sound is to be played faster because the clocks run apart: in pauses so that the delay is right at
+    /// their end, and in speech only where no pause came for long.
+    fn lead(&mut self, excess: f64) -> f64 {
+        let skew = self.drift.skew();
+        if skew == 0.0 {
+            self.pace.resampling = false;
+            return 0.0;
+        }
+        if self.pace.now - self.pace.loud_at >= PAUSE && self.is_quiet_at(self.cursor, self.fade_length()) {
+            self.pace.resampling = false;
+            return (excess * QUIET_GAIN).clamp(-QUIET_LEAD, QUIET_LEAD) - skew;
+        }
+        let least = if self.pace.resampling { DRIFT_NEAR } else { DRIFT_SLACK };
+        self.pace.resampling = excess.abs() > least;
+        if self.pace.resampling {
+            (excess * DRIFT_GAIN).clamp(-DRIFT_LEAD, DRIFT_LEAD) - skew
+        } else {
+            0.0
+        }
+    }
+
+    /// A slow sender runs down the delay between two pauses: so much more is aimed at.
+    pub(super) fn reserve(&self) -> f64 {
+        (self.drift.skew() * PAUSE_DISTANCE).clamp(0.0, DRIFT_SLACK)
+    }
+
+    /// Less delay than is aimed at by so much is put up with.
+    fn shortage(&self) -> f64 {
+        if self.drift.skew() == 0.0 { SHORTAGE } else { SHORTAGE + DRIFT_SLACK }
     }
 
     pub(super) fn may_change_pace(&self) -> bool {
         self.phase == Phase::Playing
             && self.gap.is_none()
             && self.resumed >= self.fade_length()
-            && (self.pace.correcting || self.pace.excess < -SHORTAGE || self.pace.excess > self.ceiling)
+            && (self.pace.correcting || self.pace.excess < -self.shortage() || self.pace.excess > self.ceiling)
     }
 
     /// Leaves out or adds a little, where that can't be heard; what is to be played for it is then pending.
