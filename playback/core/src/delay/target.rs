@@ -2,6 +2,7 @@
 //! last seconds. The long memory keeps the delay steady, the worst of late lets a spike be forgotten within ten seconds.
 
 use crate::settings::{PlayoutSettings, Policy};
+use crate::units::rounded;
 
 /// Width of a bin in seconds, and how many: two seconds in all.
 const BIN: f64 = 0.001;
@@ -41,6 +42,23 @@ impl Fading {
         if let Some(bin) = self.bins.get_mut(bin_of(value)) {
             *bin += self.weight;
             self.total += self.weight;
+        }
+    }
+
+    /// Makes all values recorded so far larger by so many bins, or smaller.
+    fn shift(&mut self, by: i64) {
+        let distance = usize::try_from(by.unsigned_abs()).unwrap_or(BINS).min(BINS);
+        let bins = &mut *self.bins;
+        if by > 0 {
+            let beyond: f64 = bins.iter().skip(BINS - distance).sum();
+            bins.rotate_right(distance);
+            bins.iter_mut().take(distance).for_each(|bin| *bin = 0.0);
+            bins[BINS - 1] += beyond;
+        } else {
+            let below: f64 = bins.iter().take(distance).sum();
+            bins.rotate_left(distance);
+            bins.iter_mut().skip(BINS - distance).for_each(|bin| *bin = 0.0);
+            bins[0] += below;
         }
     }
 
@@ -90,6 +108,12 @@ impl Worst {
             self.windows[0] = 0.0;
         }
         self.windows[0] = self.windows[0].max(value);
+    }
+
+    fn shift(&mut self, by: f64) {
+        for window in &mut self.windows {
+            *window = (*window + by).max(0.0);
+        }
     }
 
     fn value(&self) -> f64 {
@@ -144,6 +168,12 @@ impl Target {
         self.since_gap += length;
         self.lateness.record(lateness, self.packet / MEMORY);
         self.worst.record(lateness, self.packet);
+    }
+
+    /// The fastest packets come so much later than before, or earlier: all others are less late than them, or more.
+    pub(crate) fn shift(&mut self, seconds: f64) {
+        self.lateness.shift(rounded(-seconds / BIN));
+        self.worst.shift(-seconds);
     }
 
     /// Learns how long a gap was that loss left.

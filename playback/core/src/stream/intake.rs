@@ -15,6 +15,9 @@ const AHEAD: f64 = 0.5;
 /// After so long a pause, the first packet says nothing about the jitter.
 const PAUSE: f64 = 0.1;
 /// Longest gap that a decoder is asked to fill.
+/// The zero line has moved if it did by more than this from one packet to the next; falls beyond the other are a new path.
+const LINE_STEP: f64 = 0.002;
+const LINE_FALL: f64 = 0.1;
 const LONGEST_FILL: f64 = 0.12;
 
 /// When a packet came, in seconds of the output's time.
@@ -120,6 +123,7 @@ impl Stream {
         self.baseline.restart(arrival.at, arrival.at - self.seconds(start));
         self.capture
             .restart(arrival.captured, arrival.captured - self.seconds(start));
+        self.line = arrival.at - self.seconds(start);
         let rendered = arrival.output - arrival.at;
         let wait = self.joins_after.take().unwrap_or(self.goal - rendered);
         self.cursor = start - self.samples(wait.max(0.0));
@@ -138,6 +142,7 @@ impl Stream {
             self.drift.observe(fastest);
         }
         self.capture.observe(arrival.captured, arrival.captured - place, 0.0);
+        self.follow_baseline(arrival, target);
         let lateness = arrival.output - place - self.baseline.at(arrival.at, self.drift.skew());
         let pause = self
             .spans
@@ -151,6 +156,17 @@ impl Stream {
         }
         self.aim_at(target.delay());
         lateness
+    }
+
+    /// Tells the target where the zero line of what it knows has moved. A path that became much faster is another path: what
+    /// was known of the old one is no measure for it.
+    fn follow_baseline(&mut self, arrival: Arrival, target: &mut Target) {
+        let line = self.baseline.at(arrival.at, self.drift.skew());
+        let moved = line - self.line;
+        if moved > LINE_STEP || (-LINE_FALL..-LINE_STEP).contains(&moved) {
+            target.shift(moved);
+        }
+        self.line = line;
     }
 
     /// How many packets are missing just before this one, which is the newest.

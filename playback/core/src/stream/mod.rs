@@ -95,6 +95,8 @@ pub(crate) struct Stream {
     taken: Box<[f32]>,
     baseline: Baseline,
     drift: Drift,
+    /// Where the baseline was when the target was told last.
+    line: f64,
     /// The same as `baseline` by capture time: what both legs are aligned by.
     capture: Baseline,
     /// The next place to be taken from the ring.
@@ -147,6 +149,7 @@ impl Stream {
             taken: taken(rate, settings.sample_rate),
             baseline: Baseline::new(),
             drift: Drift::new(),
+            line: 0.0,
             capture: Baseline::new(),
             cursor: 0,
             gap: None,

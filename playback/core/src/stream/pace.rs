@@ -34,8 +34,14 @@ const QUIET: f32 = 1.6e-5;
 const QUIET_SHARE: f32 = 1e-3;
 /// Late packets in a row that are all equally late: the path has become slower for good.
 const STEP_PACKETS: u32 = 4;
+/// So many, where they are late by so many times the usual and by so much.
+const CLEAR_STEP_PACKETS: u32 = 2;
+const CLEAR_STEP: f64 = 3.0;
+const CLEAR_STEP_LATENESS: f64 = 0.06;
 /// Equally late: within this.
 const STEP_SLACK: f64 = 0.002;
+/// What came late before them is played too, as far as so much.
+const NOT_MISSED: f64 = 0.1;
 /// Late packets for so long that don't come closer: the delay is too short, whatever the reason.
 const LATE_TIME: f64 = 0.2;
 /// Where the clocks run apart: how far the delay may be from its target before speech is resampled, and how near it is led
@@ -138,7 +144,7 @@ impl Steps {
         *self = Self::default();
     }
 
-    fn observe(&mut self, at: f64, lateness: f64) -> Verdict {
+    fn observe(&mut self, at: f64, lateness: f64, usual: f64) -> Verdict {
         let change = lateness - self.lateness;
         if self.packets == 0 || change < -STEP_SLACK {
             self.packets = 0;
@@ -151,7 +157,8 @@ impl Steps {
         };
         self.packets += 1;
         self.lateness = lateness;
-        if self.steady >= STEP_PACKETS {
+        let clear = lateness > (CLEAR_STEP * usual).max(CLEAR_STEP_LATENESS);
+        if self.steady >= if clear { CLEAR_STEP_PACKETS } else { STEP_PACKETS } {
             Verdict::Step
         } else if self.packets > 1 && at - self.since >= LATE_TIME {
             Verdict::Late
@@ -342,7 +349,7 @@ impl Stream {
     /// where the sound broke off; where not, time is kept and the rest of it is played, if there is any.
     pub(super) fn catch_late(&mut self, arrival: Arrival, span: Span, order: Order, lateness: f64) {
         if order != Order::Reordered {
-            match self.steps.observe(arrival.at, lateness) {
+            match self.steps.observe(arrival.at, lateness, self.goal) {
                 Verdict::Wait => {}
                 Verdict::Step => return self.accept_step(arrival, span),
                 Verdict::Late => return self.catch_up_with(span),
@@ -364,16 +371,14 @@ impl Stream {
         let offset = arrival.at - self.seconds(span.start);
         self.baseline.restart(arrival.at, offset);
         self.drift.restart();
-        if self.gap.is_some() {
-            self.end_pause(span.start, arrival.output - arrival.at);
-        }
+        self.catch_up_with(span);
     }
 
     /// Plays this packet at once, though the delay becomes longer than is aimed at.
     fn catch_up_with(&mut self, span: Span) {
         self.steps.forget();
         if let Some(gap) = self.gap {
-            self.cursor = span.start.max(gap);
+            self.cursor = (span.start - self.samples(NOT_MISSED)).max(gap);
         }
     }
 
