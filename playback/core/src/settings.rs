@@ -45,18 +45,21 @@ impl Preset {
         match self {
             Self::Low => Policy {
                 quantile: 0.94,
+                spike_share: 1.25,
                 floor: 0.0,
                 floor_in_packets: 0.0,
                 longest_gap: 0.0,
             },
             Self::Balanced => Policy {
                 quantile: 0.99,
+                spike_share: 1.5,
                 floor: -0.004,
                 floor_in_packets: 1.0,
                 longest_gap: 0.0,
             },
             Self::Smooth => Policy {
-                quantile: 0.9995,
+                quantile: 0.9998,
+                spike_share: 2.0,
                 floor: 0.060,
                 floor_in_packets: 0.0,
                 longest_gap: 0.160,
@@ -70,6 +73,8 @@ impl Preset {
 pub(crate) struct Policy {
     /// Share of the packets that are to come in time.
     pub(crate) quantile: f64,
+    /// So many times the worst lateness of the last seconds is waited for, if it was ever needed.
+    pub(crate) spike_share: f64,
     /// The least delay: so long ...
     pub(crate) floor: f64,
     /// ... and so many packets.

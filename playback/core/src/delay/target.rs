@@ -89,7 +89,6 @@ fn bin_of(value: f64) -> usize {
 const WORST_WINDOWS: usize = 9;
 
 /// What may come is a little worse than what came.
-const WORST_SHARE: f64 = 1.25;
 const WORST_MARGIN: f64 = 0.009;
 
 /// The worst of the last seconds: whatever was before, not much more than that is waited for.
@@ -193,7 +192,7 @@ impl Target {
         let floor = policy.floor + policy.floor_in_packets * self.packet;
         let usual = self.lateness.quantile(policy.quantile);
         let needed = usual
-            .min(self.worst.value() * WORST_SHARE + WORST_MARGIN)
+            .min(self.worst.value() * policy.spike_share + WORST_MARGIN)
             .max(self.gap_delay());
         needed.max(floor).max(self.repairs).max(self.least).min(self.most)
     }
