@@ -188,6 +188,7 @@ impl Stream {
             }
         }
         if let Some(before) = self.spans.of(span.sequence - 1) {
+            self.pauses |= self.seconds(span.start - before.end) > PAUSE;
             self.ring.silence(before.end, span.start);
         }
         if let Some(after) = self.spans.of(span.sequence + 1) {

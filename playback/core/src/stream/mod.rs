@@ -110,6 +110,8 @@ pub(crate) struct Stream {
     /// From here on the sender said that it is silent, and how loud its noise is.
     silent_from: Option<(i64, f32)>,
     noise: u32,
+    /// Whether the sender sends nothing in pauses.
+    pauses: bool,
     /// The delay aimed at, in seconds, and what of it is there for the other leg's sake.
     goal: f64,
     extra: f64,
@@ -157,6 +159,7 @@ impl Stream {
             resumed: usize::MAX,
             silent_from: None,
             noise: 1,
+            pauses: false,
             goal: 0.0,
             extra: 0.0,
             joins_after: None,
@@ -188,6 +191,7 @@ impl Stream {
         self.starved = 0;
         self.resumed = usize::MAX;
         self.silent_from = None;
+        self.pauses = false;
         self.pace = pace::Pace::default();
         self.steps = pace::Steps::default();
         true

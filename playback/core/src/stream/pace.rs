@@ -34,8 +34,9 @@ const QUIET: f32 = 1.6e-5;
 const QUIET_SHARE: f32 = 1e-3;
 /// Late packets in a row that are all equally late: the path has become slower for good.
 const STEP_PACKETS: u32 = 4;
-/// So many, where they are late by so many times the usual and by so much.
+/// Two, where they are late by so many times the usual and by so much, and the delay aimed at is no longer than they last.
 const CLEAR_STEP_PACKETS: u32 = 2;
+const CLEAR_STEP_DELAY: f64 = 0.04;
 const CLEAR_STEP: f64 = 3.0;
 const CLEAR_STEP_LATENESS: f64 = 0.06;
 /// Equally late: within this.
@@ -157,7 +158,7 @@ impl Steps {
         };
         self.packets += 1;
         self.lateness = lateness;
-        let clear = lateness > (CLEAR_STEP * usual).max(CLEAR_STEP_LATENESS);
+        let clear = usual < CLEAR_STEP_DELAY && lateness > (CLEAR_STEP * usual).max(CLEAR_STEP_LATENESS);
         if self.steady >= if clear { CLEAR_STEP_PACKETS } else { STEP_PACKETS } {
             Verdict::Step
         } else if self.packets > 1 && at - self.since >= LATE_TIME {
@@ -208,7 +209,11 @@ impl Stream {
 
     /// Less delay than is aimed at by so much is put up with.
     fn shortage(&self) -> f64 {
-        if self.drift.skew() == 0.0 { SHORTAGE } else { SHORTAGE + DRIFT_SLACK }
+        if self.drift.skew() == 0.0 {
+            SHORTAGE
+        } else {
+            SHORTAGE + DRIFT_SLACK
+        }
     }
 
     pub(super) fn may_change_pace(&self) -> bool {

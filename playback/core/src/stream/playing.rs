@@ -9,6 +9,9 @@ use super::{Phase, Stream};
 
 /// After so long without anything to play the concealment can't be heard any longer.
 const FADED_PER_SECOND: f64 = 0.15;
+/// Where a sender has paused before, concealment fades after so many seconds, and so fast.
+const PAUSE_LIKELY: f32 = 0.02;
+const PAUSE_FADES_PER_SECOND: f32 = 50.0;
 /// Concealment ends for good after this.
 const GIVEN_UP_PER_SECOND: f64 = 1.0;
 
@@ -131,10 +134,26 @@ impl Stream {
             return self.concealer.silent(out.len());
         }
         match next {
-            None => self.concealer.conceal(None, out),
+            None => {
+                self.concealer.conceal(None, out);
+                self.fade_into_pause(out);
+            }
             Some(next) => self.conceal_before(next, out),
         }
         self.pace.hear(out);
+    }
+
+    /// A sender that pauses has probably paused again where nothing comes: its concealment ends soon.
+    fn fade_into_pause(&self, out: &mut [f32]) {
+        if !self.pauses {
+            return;
+        }
+        let rate = self.rate as f32;
+        let passed = self.starved.saturating_sub(out.len());
+        for (place, sample) in out.iter_mut().enumerate() {
+            let since = (passed + place) as f32 / rate - PAUSE_LIKELY;
+            *sample *= 1.0 - (since * PAUSE_FADES_PER_SECOND).clamp(0.0, 1.0);
+        }
     }
 
     /// Conceals, with the sound after the gap before the eyes.
