@@ -44,7 +44,7 @@ impl Preset {
     pub(crate) const fn policy(self) -> Policy {
         match self {
             Self::Low => Policy {
-                quantile: 0.96,
+                quantile: 0.95,
                 spike_share: 1.25,
                 floor: 0.0,
                 floor_in_packets: 0.0,
