@@ -93,10 +93,11 @@ impl Lead {
         wake.saturating_since(now).clamp(fallback / 4, fallback * 5)
     }
 
-    /// The ring was filled. Where that was later than meant it is begun earlier from now on.
-    pub(super) fn handle_filled(&mut self, now: Instant) {
+    /// The ring was filled, which had held enough for so many callbacks. Where that was later than meant it is begun earlier
+    /// from now on.
+    pub(super) fn handle_filled(&mut self, now: Instant, held: u32) {
         let Some(next) = self.next else { return };
-        let left = next.saturating_since(now);
+        let left = (next + self.period * held).saturating_since(now);
         if left < self.margin / 3 {
             self.widen(now, self.margin / 4);
         } else if now.saturating_since(self.calm_since) >= self.calm {
@@ -195,14 +196,31 @@ mod tests {
     #[test]
     fn waking_late_widens_the_margin_and_calm_narrows_it_again() {
         let mut lead = steady();
-        lead.handle_filled(at(29_500));
+        lead.handle_filled(at(29_500), 0);
         assert_eq!(lead.margin(), Duration::from_micros(2_500));
-        lead.handle_filled(at(11_000_000));
+        lead.handle_filled(at(11_000_000), 0);
         for second in 0..200 {
             lead.handle_callbacks(10 + second, at(second * 10_000_000), PERIOD);
-            lead.handle_filled(at(second * 10_000_000));
+            lead.handle_filled(at(second * 10_000_000), 0);
         }
         assert_eq!(lead.margin(), Duration::from_millis(1));
+    }
+
+    #[test]
+    fn a_margin_of_several_periods_is_kept_only_as_long_as_it_is_needed() {
+        let mut lead = steady();
+        for _ in 0..10 {
+            lead.handle_missing(at(20_000));
+        }
+        assert_eq!(lead.margin(), MOST);
+        for n in 1..=100_000 {
+            let called = 20_000 + 10_000 * n;
+            lead.handle_callbacks(3 + n, at(called), PERIOD);
+            // Just after a callback there is one less in the ring than is meant to be.
+            let due = lead.due(at(called + 100));
+            lead.handle_filled(at(called + 100), due.saturating_sub(1));
+        }
+        assert!(lead.margin() < PERIOD, "{:?}", lead.margin());
     }
 
     #[test]
@@ -211,10 +229,10 @@ mod tests {
         lead.handle_missing(at(20_000));
         let margin = lead.margin();
         lead.handle_callbacks(4, at(5_000_000), PERIOD);
-        lead.handle_filled(at(5_000_000));
+        lead.handle_filled(at(5_000_000), 0);
         assert_eq!(lead.margin(), margin);
         lead.handle_callbacks(5, at(6_100_000), PERIOD);
-        lead.handle_filled(at(6_100_000));
+        lead.handle_filled(at(6_100_000), 0);
         assert!(lead.margin() < margin);
     }
 

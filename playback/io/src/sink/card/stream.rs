@@ -185,13 +185,15 @@ impl CardStream {
         let longest = self.observe()?;
         let wanted = self.lead.due(clock::now()) as usize * longest as usize;
         let wanted = wanted.min(self.ring.buffer().capacity());
-        if self.waiting() >= wanted {
+        let waiting = self.waiting();
+        if waiting >= wanted {
             return Ok(());
         }
+        let held = u32::try_from(waiting / (longest as usize).max(1)).unwrap_or(u32::MAX);
         while self.waiting() < wanted {
             self.pull(player, wanted - self.waiting());
         }
-        self.lead.handle_filled(clock::now());
+        self.lead.handle_filled(clock::now(), held);
         Ok(())
     }
 
