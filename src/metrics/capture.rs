@@ -111,6 +111,28 @@ fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.legs("packets_suppressed", "Telephone events kept back", |leg| {
         counts(leg).suppressed as f64
     })?;
+    page.legs(
+        "packets_asked_again",
+        "Packets that supervisors' programs missed",
+        |leg| counts(leg).asked as f64,
+    )?;
+    page.legs("packets_copied", "Packets sent twice in advance", |leg| {
+        counts(leg).copies as f64
+    })?;
+    let answers: Vec<_> = Leg::BOTH
+        .into_iter()
+        .flat_map(|leg| {
+            let counts = counts(leg);
+            [
+                ("sent", counts.resent),
+                ("refused", counts.refused),
+                ("not_kept", counts.not_kept),
+            ]
+            .map(|(answer, packets)| ([LEGS[leg.index()], ("answer", answer)], packets as f64))
+        })
+        .collect();
+    let answers = answers.iter().map(|(labels, packets)| (&labels[..], *packets));
+    page.counter("repairs", "Packets asked for again, by what became of them", answers)?;
     let lost: Vec<_> = Leg::BOTH
         .into_iter()
         .flat_map(|leg| {

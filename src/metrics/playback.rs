@@ -32,6 +32,7 @@ struct LegTotals {
     received: f64,
     lost_before_relay: f64,
     lost_on_relay: f64,
+    repaired: f64,
     late: f64,
     dropped: f64,
     concealed: f64,
@@ -46,6 +47,7 @@ impl Default for LegTotals {
             received: 0.0,
             lost_before_relay: 0.0,
             lost_on_relay: 0.0,
+            repaired: 0.0,
             late: 0.0,
             dropped: 0.0,
             concealed: 0.0,
@@ -61,6 +63,7 @@ impl LegTotals {
         self.received += report.received as f64;
         self.lost_before_relay += report.heard.missing().saturating_sub(report.copy.missing()) as f64;
         self.lost_on_relay += report.lost_on_relay as f64;
+        self.repaired += report.repaired as f64;
         self.late += report.late as f64;
         self.dropped += report.dropped as f64;
         self.concealed += report.concealed.as_secs_f64();
@@ -147,6 +150,11 @@ impl Figures for Shown {
             "packets_lost_on_relay",
             "Packets lost on the way from the capture server",
             |leg| of(leg).lost_on_relay,
+        )?;
+        page.legs(
+            "packets_repaired",
+            "Of those, packets that came because they were sent again",
+            |leg| of(leg).repaired,
         )?;
         page.legs(
             "packets_lost_before_relay",

@@ -135,7 +135,7 @@ impl Player {
 
     /// Takes an audio datagram of the relay that came at `now`: its header, and the RTP bytes behind it.
     pub fn handle_packet(&mut self, now: Instant, header: &AudioHeader, bytes: &[u8]) {
-        let arrival = self.arrival(now, header.captured);
+        let arrival = self.arrival(now, header);
         let leg = self.leg_mut(header.leg);
         let repairs = leg.handle_relay_sequence(header.relay_sequence) && header.again;
         let Ok(packet) = rtp::parse(bytes) else {
@@ -231,10 +231,10 @@ impl Player {
 
     /// A packet's times on the output's time line: between two pulls the output goes on. Where the next pull is late the
     /// packet may come after all that was handed out; that makes it no earlier.
-    fn arrival(&mut self, now: Instant, captured: Instant) -> Arrival {
+    fn arrival(&mut self, now: Instant, header: &AudioHeader) -> Arrival {
         let epoch = *self.epoch.get_or_insert(now);
-        let first = *self.captured.get_or_insert(captured);
-        let captured = captured.seconds_since(first);
+        let first = *self.captured.get_or_insert(header.captured);
+        let captured = header.captured.seconds_since(first);
         let (at, output) = match self.pull {
             None => {
                 let passed = now.saturating_since(epoch).as_secs_f64();
@@ -246,7 +246,12 @@ impl Player {
                 (pull.output + since, output)
             }
         };
-        Arrival { output, at, captured }
+        Arrival {
+            output,
+            at,
+            captured,
+            again: header.again,
+        }
     }
 
     /// Both legs take the same time from capture to ear: the longer of what each needs.

@@ -60,7 +60,7 @@ impl Preset {
             Self::Smooth => Policy {
                 quantile: 0.9998,
                 spike_share: 2.0,
-                floor: 0.060,
+                floor: 0.066,
                 floor_in_packets: 0.0,
                 longest_gap: 0.160,
             },

@@ -55,6 +55,11 @@ impl LegFigures {
         counts.lost_in_call += status.lost_in_call;
         counts.lost_in_mirror += status.lost_in_mirror;
         counts.relayed += status.relayed;
+        counts.asked += status.asked;
+        counts.resent += status.resent;
+        counts.refused += status.refused;
+        counts.not_kept += status.not_kept;
+        counts.copies += status.copies;
         counts.shed += status.shed;
         counts.suppressed += status.suppressed;
     }

@@ -123,9 +123,9 @@ impl Worst {
 /// Share of the gaps that are to be shorter than what is waited for.
 const GAPS_WAITED_FOR: f64 = 0.85;
 /// Gaps are expected for so long after the last, in seconds of sound.
-const GAPS_EXPECTED: f64 = 20.0;
+const GAPS_EXPECTED: f64 = 9.0;
 /// How long a gap is remembered, in gaps.
-const GAP_MEMORY: f64 = 12.0;
+const GAP_MEMORY: f64 = 40.0;
 
 /// What a leg's packets need. Times in seconds.
 #[derive(Debug)]

@@ -14,10 +14,10 @@ const JUMP: f64 = 1.0;
 const AHEAD: f64 = 0.5;
 /// After so long a pause, the first packet says nothing about the jitter.
 const PAUSE: f64 = 0.1;
-/// Longest gap that a decoder is asked to fill.
 /// The zero line has moved if it did by more than this from one packet to the next; falls beyond the other are a new path.
 const LINE_STEP: f64 = 0.002;
 const LINE_FALL: f64 = 0.1;
+/// Longest gap that a decoder is asked to fill.
 const LONGEST_FILL: f64 = 0.12;
 
 /// When a packet came, in seconds of the output's time.
@@ -29,6 +29,8 @@ pub(crate) struct Arrival {
     pub(crate) at: f64,
     /// When it was captured, by the capture clock.
     pub(crate) captured: f64,
+    /// Whether it was sent again: its time says how long a repair takes, and nothing about the path.
+    pub(crate) again: bool,
 }
 
 /// A packet with its numbers.
@@ -148,7 +150,7 @@ impl Stream {
             .spans
             .newest()
             .map_or(0.0, |newest| self.seconds(span.start - newest.end));
-        if pause < PAUSE || lateness < self.goal {
+        if !arrival.again && (pause < PAUSE || lateness < self.goal) {
             target.observe(lateness, self.seconds(span.end - span.start));
         }
         if pause > 0.0 && self.lost_before(span) > 0 {
