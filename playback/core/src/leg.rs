@@ -280,6 +280,13 @@ impl Leg {
         self.stream_mut().wait_for_other_leg(extra);
     }
 
+    /// The output's clock was set forward by so many seconds against the packets', or back.
+    pub(crate) fn set_clock(&mut self, forward: f64) {
+        for stream in &mut self.streams {
+            stream.set_clock(forward);
+        }
+    }
+
     pub(crate) fn expect_repairs(&mut self, within: Option<Duration>) {
         self.target.expect_repairs(within.map(|within| within.as_secs_f64()));
     }

@@ -28,6 +28,8 @@ pub const FULL_SCALE: f32 = 32768.0;
 const ALIGNED: f64 = 0.010;
 /// They differ by more only where one of them is counted by another clock.
 const LONGEST_DIFFERENCE: f64 = 1.0;
+/// An output whose frames and times differ by more from one pull to the next stood still, or began anew.
+const CLOCK_STEP: f64 = 0.010;
 
 /// A sample as 16 bit: those that a decoder gave, and nothing changed, come back exactly.
 #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
@@ -160,10 +162,16 @@ impl Player {
             let passed = now.saturating_since(epoch).as_nanos() * u128::from(self.sample_rate) / 1_000_000_000;
             self.frames = u64::try_from(passed).unwrap_or(u64::MAX);
         }
-        self.pull = Some(Pull {
+        let pull = Pull {
             now,
             output: self.output(),
-        });
+        };
+        if let Some(last) = self.pull.replace(pull) {
+            let forward = pull.output - last.output - now.seconds_since(last.now);
+            if forward.abs() > CLOCK_STEP {
+                self.legs.iter_mut().for_each(|leg| leg.set_clock(forward));
+            }
+        }
         let chunk = self.samples[0].len();
         let mut at = now;
         for frames in out.chunks_mut(chunk) {

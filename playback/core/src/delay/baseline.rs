@@ -12,6 +12,14 @@ pub(crate) struct Fastest {
     pub(crate) offset: f64,
 }
 
+impl Fastest {
+    /// The clock was set forward by so many seconds, or back.
+    pub(crate) const fn set_clock(&mut self, forward: f64) {
+        self.at += forward;
+        self.offset += forward;
+    }
+}
+
 /// The minimum of the last ten seconds in which anything came.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Baseline {
@@ -32,6 +40,14 @@ impl Baseline {
         self.windows = [None; WINDOWS];
         self.windows[0] = Some(Fastest { at, offset });
         self.begun = at;
+    }
+
+    /// The clock that arrivals are told by was set forward by so many seconds, or back.
+    pub(crate) fn set_clock(&mut self, forward: f64) {
+        for fastest in self.windows.iter_mut().flatten() {
+            fastest.set_clock(forward);
+        }
+        self.begun += forward;
     }
 
     /// Learns from a packet. `skew` is the growth of the offset in seconds per second. Answers the fastest packet of a

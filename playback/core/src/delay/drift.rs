@@ -51,6 +51,13 @@ impl Drift {
         };
     }
 
+    /// The clock that arrivals are told by was set forward by so many seconds, or back.
+    pub(crate) fn set_clock(&mut self, forward: f64) {
+        for fastest in self.slots.iter_mut().flatten() {
+            fastest.set_clock(forward);
+        }
+    }
+
     /// Takes the fastest packet of a window that is over.
     pub(crate) fn observe(&mut self, fastest: Fastest) {
         if self.filled == self.size || self.used == 0 {

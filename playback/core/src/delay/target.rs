@@ -266,13 +266,13 @@ mod tests {
     fn smooth_waits_for_the_usual_gap_and_only_while_there_are_gaps() {
         let mut target = target(Preset::Smooth);
         seconds(&mut target, 10, 0.001);
-        assert!((target.delay() - 0.06).abs() < 1e-9);
+        assert!((target.delay() - 0.066).abs() < 1e-9);
         for _ in 0..20 {
             target.observe_gap(0.0999);
             seconds(&mut target, 1, 0.001);
         }
         assert!((target.delay() - 0.12).abs() < 0.0011, "{}", target.delay());
         seconds(&mut target, 30, 0.001);
-        assert!((target.delay() - 0.06).abs() < 1e-9);
+        assert!((target.delay() - 0.066).abs() < 1e-9);
     }
 }

@@ -317,6 +317,13 @@ impl Stream {
         self.goal = (needed + self.extra + ahead + self.reserve()).min(self.ceiling);
     }
 
+    /// The output's clock was set forward by so many seconds against the packets', or back: it stood still, or ran on alone.
+    pub(crate) fn set_clock(&mut self, forward: f64) {
+        self.baseline.set_clock(forward);
+        self.drift.set_clock(forward);
+        self.line += forward;
+    }
+
     /// Sets by how much longer this leg is to wait because the other one has to.
     pub(crate) const fn wait_for_other_leg(&mut self, extra: f64) {
         self.extra = extra;
