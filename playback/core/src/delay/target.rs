@@ -188,13 +188,22 @@ impl Target {
 
     /// How long the fastest packet is to wait.
     pub(crate) fn delay(&self) -> f64 {
+        self.needed().max(self.least).min(self.most)
+    }
+
+    /// How much of the delay is there only because the user wants it.
+    pub(crate) fn spare(&self) -> f64 {
+        (self.delay() - self.needed()).max(0.0)
+    }
+
+    fn needed(&self) -> f64 {
         let policy = &self.policy;
         let floor = policy.floor + policy.floor_in_packets * self.packet;
         let usual = self.lateness.quantile(policy.quantile);
         let needed = usual
             .min(self.worst.value() * policy.spike_share + WORST_MARGIN)
             .max(self.gap_delay());
-        needed.max(floor).max(self.repairs).max(self.least).min(self.most)
+        needed.max(floor).max(self.repairs)
     }
 
     /// Waits for packets that are sent again within so many seconds of being missed.

@@ -57,6 +57,11 @@ pub(crate) enum Phase {
     Ending,
 }
 
+/// What is spare of the delay beyond this need not be kept exactly: files are written so, and nobody hears them live.
+const LEAST_SPARE: f64 = 0.1;
+/// However much is spare, both legs are to stay together to this many seconds.
+const MOST_SPARE: f64 = 0.050;
+
 /// What was played, by what was made of it, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Played {
@@ -115,6 +120,8 @@ pub(crate) struct Stream {
     /// The delay aimed at, in seconds, and what of it is there for the other leg's sake.
     goal: f64,
     extra: f64,
+    /// By so much the delay may be wrong, because more is aimed at than the network needs.
+    spare: f64,
     /// How long the first packet is to wait where it follows another stream.
     joins_after: Option<f64>,
     pace: pace::Pace,
@@ -162,6 +169,7 @@ impl Stream {
             pauses: false,
             goal: 0.0,
             extra: 0.0,
+            spare: 0.0,
             joins_after: None,
             pace: pace::Pace::default(),
             steps: pace::Steps::default(),
@@ -311,8 +319,10 @@ impl Stream {
         self.drift.skew() * 1e6
     }
 
-    /// Sets the delay that this leg needs, in seconds. What the resampler looks ahead comes on top.
-    fn aim_at(&mut self, needed: f64) {
+    /// Sets the delay that this leg needs, in seconds, and how much of it is spare. What the resampler looks ahead comes on
+    /// top.
+    fn aim_at(&mut self, needed: f64, spare: f64) {
+        self.spare = (spare - LEAST_SPARE).clamp(0.0, MOST_SPARE);
         let ahead = self.resampler.held() / f64::from(self.rate);
         self.goal = (needed + self.extra + ahead + self.reserve()).min(self.ceiling);
     }

@@ -97,10 +97,10 @@ impl Pace {
         mean_square < QUIET.max(self.speech * QUIET_SHARE)
     }
 
-    fn observe(&mut self, now: f64, excess: f64, goal: f64) {
+    fn observe(&mut self, now: f64, excess: f64, tolerance: f64) {
         self.now = now;
         self.excess = excess;
-        if excess <= TOLERANCE.max(goal * TOLERANCE_SHARE) && !self.correcting {
+        if excess <= tolerance && !self.correcting {
             self.too_long_since = None;
         } else if excess > CORRECTED {
             let since = *self.too_long_since.get_or_insert(now);
@@ -173,10 +173,11 @@ impl Stream {
     /// Looks where the delay stands before the next frames are made.
     pub(super) fn steer(&mut self, output: f64) {
         if self.phase != Phase::Playing {
-            return self.pace.observe(output, 0.0, self.goal);
+            return self.pace.observe(output, 0.0, 0.0);
         }
         let excess = self.delay(output) - self.goal;
-        self.pace.observe(output, excess, self.goal);
+        let tolerance = (self.goal * TOLERANCE_SHARE).max(TOLERANCE).max(self.spare);
+        self.pace.observe(output, excess, tolerance);
         let share = self.lead(excess);
         self.resampler.set_drift(share);
     }
@@ -185,7 +186,7 @@ impl Stream {
     /// their end, and in speech only where no pause came for long.
     fn lead(&mut self, excess: f64) -> f64 {
         let skew = self.drift.skew();
-        if skew == 0.0 {
+        if skew == 0.0 || excess.abs() < self.spare {
             self.pace.resampling = false;
             return 0.0;
         }
@@ -209,11 +210,8 @@ impl Stream {
 
     /// Less delay than is aimed at by so much is put up with.
     fn shortage(&self) -> f64 {
-        if self.drift.skew() == 0.0 {
-            SHORTAGE
-        } else {
-            SHORTAGE + DRIFT_SLACK
-        }
+        let drifting = if self.drift.skew() == 0.0 { 0.0 } else { DRIFT_SLACK };
+        SHORTAGE + drifting + self.spare
     }
 
     pub(super) fn may_change_pace(&self) -> bool {

@@ -38,9 +38,11 @@ const STALLED: Duration = Duration::from_secs(1);
 /// How long opening may take where the system lets that be said.
 const OPENING: Duration = Duration::from_secs(2);
 
-/// A card that misses so many callbacks in this time is asked for longer ones.
+/// A card that misses so many callbacks in this time, and again in the next, is asked for longer ones: for a machine that
+/// hung once or twice a gap isn't worth it.
 const STRAIN: u64 = 5;
 const STRAIN_WINDOW: Duration = Duration::from_secs(10);
+const STRAINED_WINDOWS: u32 = 2;
 
 /// Lengths of a callback to ask for, in milliseconds, the best first.
 pub(super) const fn periods(scheduling: Scheduling) -> &'static [u32] {
@@ -67,6 +69,7 @@ pub(super) struct CardStream {
     /// Since when late callbacks are counted, and how many there were before.
     watched: std::time::Instant,
     xruns: u64,
+    strained: u32,
     /// Frames put into the ring.
     written: u64,
     /// Frames pulled from the player.
@@ -139,6 +142,7 @@ impl CardStream {
             missing: 0,
             watched: std::time::Instant::now(),
             xruns: 0,
+            strained: 0,
             written: 0,
             frames: 0,
         })
@@ -169,12 +173,13 @@ impl CardStream {
     /// Whether the card misses more callbacks than it should. To be asked now and then.
     pub(super) fn is_strained(&mut self) -> bool {
         let xruns = self.health.troubles.xruns.load(Ordering::Relaxed);
-        let strained = xruns - self.xruns >= STRAIN;
         if self.watched.elapsed() >= STRAIN_WINDOW {
+            let strained = xruns - self.xruns >= STRAIN;
+            self.strained = if strained { self.strained + 1 } else { 0 };
             self.watched = std::time::Instant::now();
             self.xruns = xruns;
         }
-        strained
+        self.strained >= STRAINED_WINDOWS
     }
 
     /// Puts into the ring what the callbacks that are about to come will take.
