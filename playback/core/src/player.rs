@@ -29,7 +29,7 @@ const ALIGNED: f64 = 0.010;
 /// They differ by more only where one of them is counted by another clock.
 const LONGEST_DIFFERENCE: f64 = 1.0;
 /// An output whose frames and times differ by more from one pull to the next stood still, or began anew.
-const CLOCK_STEP: f64 = 0.010;
+const CLOCK_STEP: f64 = 0.001;
 
 /// A sample as 16 bit: those that a decoder gave, and nothing changed, come back exactly.
 #[expect(clippy::cast_possible_truncation, reason = "a cast of floats saturates")]
