@@ -2,7 +2,7 @@
 //! copies in advance for paths on which asking takes too long.
 //!
 //! Two things keep a supervisor's program from causing a storm, whatever it asks: a packet is sent again at most once
-//! within a round trip and [`MOST_TRIES`] times in all, and repairs take no more than a share of what the session sends
+//! within a round trip and three times in all, and repairs take no more than a share of what the session sends
 //! anyway. Nothing is sent again while the path is too narrow for the packets themselves.
 
 use std::collections::VecDeque;
