@@ -10,19 +10,9 @@ mod house;
 
 use std::time::Duration;
 
-use house::{House, Losses, PathModel, Strategy};
+use house::{CONDITIONS, House, PathModel, Strategy};
 use silentmon_proto::ids::Leg;
 
-const CONDITIONS: [(&str, Losses); 8] = [
-    ("loss1", Losses::Random(0.01)),
-    ("loss3", Losses::Random(0.03)),
-    ("loss5", Losses::Random(0.05)),
-    ("loss10", Losses::Random(0.10)),
-    ("ge5_b3", Losses::Bursts(0.05, 3.0)),
-    ("ge10_b5", Losses::Bursts(0.10, 5.0)),
-    ("closed5_b3", Losses::Closed(0.05, 3.0)),
-    ("closed10_b5", Losses::Closed(0.10, 5.0)),
-];
 const ROUND_TRIPS: [u64; 2] = [40, 100];
 const STRATEGIES: [(&str, Strategy); 2] = [("alone", Strategy::Nothing), ("repaired", Strategy::Chosen)];
 /// The listener has learnt the path after a few seconds of it.

@@ -37,6 +37,18 @@ pub enum Losses {
     Reordered(f64),
 }
 
+/// The losses that are measured, by the names of the conditions.
+pub const CONDITIONS: [(&str, Losses); 8] = [
+    ("loss1", Losses::Random(0.01)),
+    ("loss3", Losses::Random(0.03)),
+    ("loss5", Losses::Random(0.05)),
+    ("loss10", Losses::Random(0.10)),
+    ("ge5_b3", Losses::Bursts(0.05, 3.0)),
+    ("ge10_b5", Losses::Bursts(0.10, 5.0)),
+    ("closed5_b3", Losses::Closed(0.05, 3.0)),
+    ("closed10_b5", Losses::Closed(0.10, 5.0)),
+];
+
 /// A path.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PathModel {

@@ -7,18 +7,8 @@ mod house;
 
 use std::time::Duration;
 
-use house::{House, Losses, PathModel, Strategy};
+use house::{CONDITIONS, House, Losses, PathModel, Strategy};
 
-const CONDITIONS: [(&str, Losses); 8] = [
-    ("loss1", Losses::Random(0.01)),
-    ("loss3", Losses::Random(0.03)),
-    ("loss5", Losses::Random(0.05)),
-    ("loss10", Losses::Random(0.10)),
-    ("ge5_b3", Losses::Bursts(0.05, 3.0)),
-    ("ge10_b5", Losses::Bursts(0.10, 5.0)),
-    ("closed5_b3", Losses::Closed(0.05, 3.0)),
-    ("closed10_b5", Losses::Closed(0.10, 5.0)),
-];
 const ROUND_TRIPS: [u64; 4] = [10, 40, 100, 200];
 const STRATEGIES: [(&str, Strategy); 6] = [
     ("nothing", Strategy::Nothing),
