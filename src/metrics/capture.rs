@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Figures, LEGS, Labels, Metrics, Page};
+use super::{Figures, Labels, Metrics, Page};
 use crate::exit::{ExitKind, Failure};
 
 /// The page, bound but not yet served.
@@ -119,34 +119,24 @@ fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.legs("packets_copied", "Packets sent twice in advance", |leg| {
         counts(leg).copies as f64
     })?;
-    let answers: Vec<_> = Leg::BOTH
-        .into_iter()
-        .flat_map(|leg| {
-            let counts = counts(leg);
-            [
-                ("sent", counts.resent),
-                ("refused", counts.refused),
-                ("not_kept", counts.not_kept),
-            ]
-            .map(|(answer, packets)| ([LEGS[leg.index()], ("answer", answer)], packets as f64))
-        })
-        .collect();
-    let answers = answers.iter().map(|(labels, packets)| (&labels[..], *packets));
-    page.counter("repairs", "Packets asked for again, by what became of them", answers)?;
-    let lost: Vec<_> = Leg::BOTH
-        .into_iter()
-        .flat_map(|leg| {
-            let counts = counts(leg);
-            [
-                ("call", counts.lost_in_call),
-                ("mirror", counts.lost_in_mirror),
-                ("narrow_path", counts.shed),
-            ]
-            .map(|(cause, lost)| ([LEGS[leg.index()], ("cause", cause)], lost as f64))
-        })
-        .collect();
-    let lost = lost.iter().map(|(labels, lost)| (&labels[..], *lost));
-    page.counter("packets_lost", "RTP packets missing, by where they were lost", lost)?;
+    let help = "Packets asked for again, by what became of them";
+    page.legs_by("repairs", help, "answer", |leg| {
+        let counts = counts(leg);
+        [
+            ("sent", counts.resent),
+            ("refused", counts.refused),
+            ("not_kept", counts.not_kept),
+        ]
+    })?;
+    let help = "RTP packets missing, by where they were lost";
+    page.legs_by("packets_lost", help, "cause", |leg| {
+        let counts = counts(leg);
+        [
+            ("call", counts.lost_in_call),
+            ("mirror", counts.lost_in_mirror),
+            ("narrow_path", counts.shed),
+        ]
+    })?;
     let [agent, customer] = legs;
     let help = "Estimated listening quality of calls, one value for each session that is over";
     page.histogram("call_mos", help, [&agent.mos, &customer.mos])

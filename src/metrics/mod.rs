@@ -141,6 +141,23 @@ impl Page<'_> {
         let values = Leg::BOTH.map(|leg| (std::slice::from_ref(&LEGS[leg.index()]), of(leg)));
         self.counter(name, help, values)
     }
+
+    /// A counter of each leg by one more label, whose values are given with the counts.
+    fn legs_by<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        of: impl Fn(Leg) -> [(&'static str, u64); N],
+    ) -> fmt::Result {
+        let counts =
+            Leg::BOTH.map(|leg| of(leg).map(|(value, count)| ([LEGS[leg.index()], (label, value)], count as f64)));
+        let values = counts
+            .as_flattened()
+            .iter()
+            .map(|(labels, count)| (&labels[..], *count));
+        self.counter(name, help, values)
+    }
 }
 
 /// The label of each leg.
