@@ -222,22 +222,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn linear_sound_is_known_only_at_the_rate_and_channels_that_are_told() {
-        for (encoding, codec) in [
-            ("L16/8000", Some(Codec::L16At8000)),
-            ("l16/16000/1", Some(Codec::L16At16000)),
-            ("L16/44100/2", Some(Codec::L16At44100Stereo)),
-            ("L16/48000/2", None),
-            ("L16", None),
-            ("opus/48000/2", Some(Codec::Opus)),
-            ("pcma", Some(Codec::Pcma)),
-            ("unknown", None),
-        ] {
-            assert_eq!(Codec::from_encoding(encoding), codec, "{encoding}");
-        }
-    }
-
-    #[test]
     fn every_codec_has_its_own_number() {
         for codec in Codec::ALL {
             assert!(codec.number() < 64);
@@ -251,15 +235,20 @@ mod tests {
         for (encoding, codec) in [
             ("pcmu/8000", Some(Codec::Pcmu)),
             ("PCMA", Some(Codec::Pcma)),
+            ("pcma", Some(Codec::Pcma)),
             ("PCMA/16000", None),
             ("G722/8000", Some(Codec::G722)),
             ("G722/16000", Some(Codec::G722)),
             ("OPUS/48000/2", Some(Codec::Opus)),
+            ("opus/48000/2", Some(Codec::Opus)),
             ("iLBC/8000", Some(Codec::Ilbc)),
+            ("L16/8000", Some(Codec::L16At8000)),
             ("L16/16000", Some(Codec::L16At16000)),
+            ("l16/16000/1", Some(Codec::L16At16000)),
             ("L16/44100/2", Some(Codec::L16At44100Stereo)),
             ("L16/44100", Some(Codec::L16At44100)),
             ("L16/16000/2", None),
+            ("L16/48000/2", None),
             ("L16", None),
             ("telephone-event/48000", Some(Codec::TelephoneEvent)),
             ("CN/16000", Some(Codec::Cn)),
