@@ -69,6 +69,7 @@ pub(super) struct CardStream {
     /// Since when late callbacks are counted, and how many there were before.
     watched: std::time::Instant,
     xruns: u64,
+    /// In how many such stretches in a row too many came late.
     strained: u32,
     /// Frames put into the ring.
     written: u64,
