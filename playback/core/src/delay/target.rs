@@ -188,12 +188,14 @@ impl Target {
 
     /// How long the fastest packet is to wait.
     pub(crate) fn delay(&self) -> f64 {
-        self.needed().max(self.least).min(self.most)
+        self.delay_and_spare().0
     }
 
-    /// How much of the delay is there only because the user wants it.
-    pub(crate) fn spare(&self) -> f64 {
-        (self.delay() - self.needed()).max(0.0)
+    /// The same, and how much of it is there only because the user wants it.
+    pub(crate) fn delay_and_spare(&self) -> (f64, f64) {
+        let needed = self.needed();
+        let delay = needed.max(self.least).min(self.most);
+        (delay, (delay - needed).max(0.0))
     }
 
     fn needed(&self) -> f64 {
@@ -250,6 +252,17 @@ mod tests {
                 "{preset:?} {}",
                 target.delay()
             );
+        }
+    }
+
+    #[test]
+    fn what_is_known_moves_with_the_zero_line() {
+        let mut target = target(Preset::Smooth);
+        seconds(&mut target, 5, 0.1005);
+        let before = target.delay();
+        for (moved, expected) in [(0.02, before - 0.02), (-0.05, before + 0.03), (0.5, 0.066)] {
+            target.shift(moved);
+            assert!((target.delay() - expected).abs() < 1e-9, "{moved} {}", target.delay());
         }
     }
 

@@ -83,7 +83,7 @@ impl Stream {
             end: start + span(length),
         };
         if self.spans.newest().is_none() {
-            self.aim_at(target.delay(), target.spare());
+            self.aim_at(target.delay_and_spare());
             self.anchor(arrival, start);
         } else if !self.fits(start) {
             if packet.numbered.order == Order::Reordered {
@@ -145,7 +145,7 @@ impl Stream {
         }
         self.capture.observe(arrival.captured, arrival.captured - place, 0.0);
         self.follow_baseline(arrival, target);
-        let lateness = arrival.output - place - self.baseline.at(arrival.at, self.drift.skew());
+        let lateness = arrival.output - place - self.line;
         let pause = self
             .spans
             .newest()
@@ -156,7 +156,7 @@ impl Stream {
         if pause > 0.0 && self.lost_before(span) > 0 {
             target.observe_gap(pause);
         }
-        self.aim_at(target.delay(), target.spare());
+        self.aim_at(target.delay_and_spare());
         lateness
     }
 

@@ -100,7 +100,7 @@ pub(crate) struct Stream {
     taken: Box<[f32]>,
     baseline: Baseline,
     drift: Drift,
-    /// Where the baseline was when the target was told last.
+    /// Where the baseline was when the newest packet came.
     line: f64,
     /// The same as `baseline` by capture time: what both legs are aligned by.
     capture: Baseline,
@@ -321,7 +321,7 @@ impl Stream {
 
     /// Sets the delay that this leg needs, in seconds, and how much of it is spare. What the resampler looks ahead comes on
     /// top.
-    fn aim_at(&mut self, needed: f64, spare: f64) {
+    fn aim_at(&mut self, (needed, spare): (f64, f64)) {
         self.spare = (spare - LEAST_SPARE).clamp(0.0, MOST_SPARE);
         let ahead = self.resampler.held() / f64::from(self.rate);
         self.goal = (needed + self.extra + ahead + self.reserve()).min(self.ceiling);

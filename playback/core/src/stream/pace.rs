@@ -370,7 +370,6 @@ impl Stream {
 
     /// The path has become slower for good: its fastest packet is this one.
     fn accept_step(&mut self, arrival: Arrival, span: Span) {
-        self.steps.forget();
         let offset = arrival.at - self.seconds(span.start);
         self.baseline.restart(arrival.at, offset);
         self.drift.restart();
