@@ -143,6 +143,7 @@ impl Page<'_> {
     }
 
     /// A counter of each leg by one more label, whose values are given with the counts.
+    #[cfg(feature = "capture")]
     fn legs_by<const N: usize>(
         &mut self,
         name: &str,
