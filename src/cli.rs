@@ -42,6 +42,9 @@ pub enum Command {
     /// Plays a CTI source that isn't there, for rehearsals in a lab.
     #[cfg(feature = "simulate")]
     Simulate(commands::simulate::SimulateArgs),
+    /// Checks audit journals, and picks records from them.
+    #[cfg(feature = "capture")]
+    Audit(commands::audit::AuditArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

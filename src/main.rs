@@ -75,6 +75,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => commands::demo::run(&args),
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => commands::simulate::run(&args),
+        #[cfg(feature = "capture")]
+        Command::Audit(args) => commands::audit::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
