@@ -11,6 +11,7 @@
 mod common;
 mod keeping_time;
 mod lab;
+mod least_privilege;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
