@@ -18,6 +18,9 @@ mod output;
 #[cfg(feature = "playback")]
 mod quality;
 #[cfg(feature = "capture")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the commands that report come next"))]
+mod report;
+#[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
 mod shutdown;
