@@ -57,7 +57,7 @@ impl std::str::FromStr for SessionId {
     type Err = NoSession;
 
     fn from_str(text: &str) -> Result<Self, NoSession> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digits = matches!(text.len(), 1..=16) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = digits.then(|| u64::from_str_radix(text, 16).ok()).flatten();
         number.map(Self).ok_or_else(|| NoSession(text.to_owned()))
     }
