@@ -42,6 +42,9 @@ pub enum Command {
     /// Plays a CTI source that isn't there, for rehearsals in a lab.
     #[cfg(feature = "simulate")]
     Simulate(commands::simulate::SimulateArgs),
+    /// Tests whether a NIC delivers what a mirror port hands it.
+    #[cfg(feature = "capture")]
+    NicTest(commands::nic_test::NicTestArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

@@ -18,7 +18,6 @@ mod output;
 #[cfg(feature = "playback")]
 mod quality;
 #[cfg(feature = "capture")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the commands that report come next"))]
 mod report;
 #[cfg(feature = "capture")]
 mod server_api;
@@ -78,6 +77,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => commands::demo::run(&args),
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => commands::simulate::run(&args),
+        #[cfg(feature = "capture")]
+        Command::NicTest(args) => commands::nic_test::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
