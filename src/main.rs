@@ -18,6 +18,8 @@ mod output;
 #[cfg(feature = "playback")]
 mod quality;
 #[cfg(feature = "capture")]
+mod report;
+#[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
 mod shutdown;
@@ -77,6 +79,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => commands::simulate::run(&args),
         #[cfg(feature = "capture")]
         Command::Audit(args) => commands::audit::run(&args),
+        #[cfg(feature = "capture")]
+        Command::NicTest(args) => commands::nic_test::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),

@@ -83,6 +83,14 @@ codes! {
     CodecNotBuiltIn = 2121, "media", "The call's codec is not built in.", "Choose another codec for the region.";
     /// The driver discards tagged frames.
     DriverDiscardsTags = 2201, "NIC test", "The driver discards 802.1Q frames.", "Change the offload setting or the vendor's mode.";
+    /// Long frames arrive short.
+    FramesCut = 2202, "NIC test", "Frames arrive cut short.", "Raise the interface's MTU; look for a snap length or buffer size in the driver.";
+    /// Frames arrive changed.
+    FramesDamaged = 2203, "NIC test", "Frames arrive damaged.", "Try another cable and port, then turn offloads off one by one.";
+    /// Frames don't arrive at the rate of many calls.
+    FramesLost = 2204, "NIC test", "Frames are lost on the way to the capture layer.", "Longer receive rings, more queues; see where `nic-test` counted the loss.";
+    /// Stamps can't be measured by.
+    StampsWrong = 2205, "NIC test", "The frames' time stamps are wrong.", "Check the clock source and the synchronisation of hardware stamps.";
     /// Nothing arrives at the supervisor.
     RelayBlocked = 3001, "relay", "The server sends audio but none arrives.", "Open UDP 42228 in the firewall.";
     /// The path is too slow.

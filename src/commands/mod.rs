@@ -13,6 +13,8 @@ pub mod demo;
 pub mod explain;
 #[cfg(feature = "playback")]
 pub mod listen;
+#[cfg(feature = "capture")]
+pub mod nic_test;
 #[cfg(feature = "playback")]
 pub mod playback;
 #[cfg(all(feature = "capture", feature = "playback"))]
