@@ -42,6 +42,12 @@ pub enum Command {
     /// Plays a CTI source that isn't there, for rehearsals in a lab.
     #[cfg(feature = "simulate")]
     Simulate(commands::simulate::SimulateArgs),
+    /// Shows what a mirror port delivers, and what is wrong with it.
+    #[cfg(feature = "capture")]
+    SpanCheck(commands::span_check::SpanCheckArgs),
+    /// Helps to set up a mirror port.
+    #[cfg(feature = "capture")]
+    Span(commands::span::SpanArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

@@ -18,6 +18,8 @@ mod output;
 #[cfg(feature = "playback")]
 mod quality;
 #[cfg(feature = "capture")]
+mod report;
+#[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]
 mod shutdown;
@@ -75,6 +77,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => commands::demo::run(&args),
         #[cfg(feature = "simulate")]
         Command::Simulate(args) => commands::simulate::run(&args),
+        #[cfg(feature = "capture")]
+        Command::SpanCheck(args) => commands::span_check::run(&args),
+        #[cfg(feature = "capture")]
+        Command::Span(args) => commands::span::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),

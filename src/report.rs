@@ -180,7 +180,10 @@ mod tests {
         let page = report.html();
         assert!(page.contains("<title>NIC &lt;script&gt;</title>"), "{page}");
         assert!(page.contains("<dt>Host</dt><dd>a&amp;b</dd>"), "{page}");
-        assert!(page.contains("<td>&quot;1&quot;</td><td class=\"bad\">fail</td>"), "{page}");
+        assert!(
+            page.contains("<td>&quot;1&quot;</td><td class=\"bad\">fail</td>"),
+            "{page}"
+        );
         assert!(page.contains("<li>&lt;b&gt;</li>"), "{page}");
     }
 }
