@@ -49,7 +49,8 @@ impl Gold {
             return None;
         }
         let count = facts.split("; ").find_map(|fact| fact.strip_suffix(" pkts"))?;
-        count.parse().ok()
+        // It has none of link types that it doesn't know.
+        count.parse().ok().filter(|count| *count > 0)
     }
 
     /// Frames by stack of tags.
@@ -66,8 +67,8 @@ impl Gold {
             .collect()
     }
 
-    /// Whether all is well with a capture's calls: both directions, nothing missing, nothing twice, nothing encrypted,
-    /// codecs that are built in.
+    /// Whether all is well with a capture's calls: both directions, nothing missing, nothing twice, nothing encrypted (no
+    /// keys are agreed upon by DTLS), codecs that are built in. A capture without calls is well too.
     fn is_healthy(&self, name: &str) -> bool {
         let Some(streams) = self.streams.get(name) else {
             return true;
@@ -75,7 +76,8 @@ impl Gold {
         let ends: BTreeSet<_> = streams.iter().map(|row| (&row["src"], &row["dst"])).collect();
         let answered = |row: &Row| row["src"] != row["dst"] && ends.contains(&(&row["dst"], &row["src"]));
         let whole = |row: &Row| row["lost"] == "0" && row["dup"] == "0";
-        let plain = !name.starts_with("srtp/");
+        let facts = self.facts.get(name).map_or("", String::as_str);
+        let plain = !name.starts_with("srtp/") && !facts.contains("dtls");
         let built_in = |row: &Row| row["pts"].split(',').all(|types| !types.starts_with("18:"));
         plain && streams.iter().all(|row| answered(row) && whole(row) && built_in(row))
     }
@@ -224,7 +226,12 @@ fn every_reference_capture_is_counted_as_the_reference_has_it() {
         }
         if gold.is_healthy(&name) {
             healthy += 1;
-            if !report.findings.is_empty() {
+            let expected: &[Code] = if report.frames.total == 0 {
+                &[Code::NoFrames]
+            } else {
+                &[]
+            };
+            if codes(&report) != expected {
                 wrong.push(format!("{name}: false alarm: {:?}", report.findings));
             }
         }
@@ -234,8 +241,9 @@ fn every_reference_capture_is_counted_as_the_reference_has_it() {
     assert!(files > 300 && counted > 250 && streams > 100 && tagged > 20 && healthy > 200);
 }
 
-/// Captures whose tags the reference counts in another way.
-const TAGGED_OTHERWISE: [&str; 0] = [];
+/// Captures whose tags the reference counts in another way: it leaves out those that the mirroring switch took off the
+/// frame and wrote into the ERSPAN header.
+const TAGGED_OTHERWISE: [&str; 1] = ["encap/tcpdump--erspan-type-ii-3.pcap"];
 
 #[test]
 fn faulty_mirrors_among_the_reference_captures_are_told_by_their_cause() {

@@ -202,7 +202,11 @@ pub(super) fn vlan(ids: &[u16]) -> String {
 
 fn destinations(report: &Report) -> String {
     let to = &report.destinations;
-    let others = if to.own_known { "other stations" } else { "stations" };
+    let others = if to.own_known {
+        "other stations"
+    } else {
+        "single stations"
+    };
     let counts = [
         (to.own, "this interface"),
         (to.foreign, others),

@@ -133,7 +133,8 @@ fn only_own_traffic(report: &Report) -> Option<Finding> {
 fn cut_short(report: &Report) -> Option<Finding> {
     let cut = report.rtp.cut_short + report.rtp.cut;
     let share = percent(cut, report.rtp.packets + report.rtp.cut);
-    if cut < CUT || share < CUT_PERCENT {
+    // Without a stream beside it, what looks like the beginning of RTP may be anything.
+    if report.rtp.streams == 0 || cut < CUT || share < CUT_PERCENT {
         return None;
     }
     let frames = &report.frames;
@@ -288,8 +289,14 @@ impl CopyCause {
 fn notes(report: &Report, calls: &Calls) -> Vec<String> {
     let mut notes = Vec::new();
     if report.verdict == Verdict::NoVoice {
+        let cut = report.frames.cut_by_capture + report.frames.cut_by_mirror;
+        let cut = if cut > 0 {
+            format!(" ({cut} of them cut short)")
+        } else {
+            String::new()
+        };
         notes.push(format!(
-            "No voice was among {} frames: make a call through what is mirrored and look again.",
+            "No voice was among {} frames{cut}: make a call through what is mirrored and look again.",
             report.frames.total
         ));
     }
