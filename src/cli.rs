@@ -48,6 +48,12 @@ pub enum Command {
     /// Tests whether a NIC delivers what a mirror port hands it.
     #[cfg(feature = "capture")]
     NicTest(commands::nic_test::NicTestArgs),
+    /// Shows what a mirror port delivers, and what is wrong with it.
+    #[cfg(feature = "capture")]
+    SpanCheck(commands::span_check::SpanCheckArgs),
+    /// Helps to set up a mirror port.
+    #[cfg(feature = "capture")]
+    Span(commands::span::SpanArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

@@ -32,6 +32,25 @@ pub fn complain(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Shows lines on stderr in place of those shown before, where it is a terminal; answers whether it is one. `before` is
+/// how many there were.
+#[cfg(feature = "capture")]
+pub fn redraw(lines: &[String], before: usize) -> bool {
+    let mut err = std::io::stderr().lock();
+    if !std::io::IsTerminal::is_terminal(&err) {
+        return false;
+    }
+    let up = if before > 0 {
+        format!("\x1b[{before}A")
+    } else {
+        String::new()
+    };
+    let _ = write!(err, "{up}\r\x1b[J{}", lines.join("\n"))
+        .and_then(|()| writeln!(err))
+        .and_then(|()| err.flush());
+    true
+}
+
 /// Shows a status line in place of the one before, where stderr is a terminal.
 #[cfg(feature = "playback")]
 pub fn status(text: &str) {

@@ -69,6 +69,8 @@ codes! {
     OnlyOwnTraffic = 2104, "promiscuous", "The capture interface receives only its own and broadcast traffic.", "Let the virtual switch accept promiscuous mode on switch and port group.";
     /// The VLAN tags are lost.
     TagsLost = 2105, "tags", "Frames arrive without the VLAN tag, and the agent's address is ambiguous.", "Mirror with `encapsulation replicate`; check the driver.";
+    /// The sound is cut off the frames.
+    FramesCutShort = 2106, "mirror", "Frames arrive cut short; the sound at their end is missing.", "Mirror whole frames: no truncation, and room for the mirror's own headers (MTU).";
     /// Voice, but not this agent's.
     AgentNotInMirror = 2110, "mirror", "Voice arrives but none for this agent's phone.", "The wrong gateway is mirrored, or an address is translated on the way.";
     /// One direction only.

@@ -21,3 +21,7 @@ pub mod playback;
 pub mod replay;
 #[cfg(feature = "simulate")]
 pub mod simulate;
+#[cfg(feature = "capture")]
+pub mod span;
+#[cfg(feature = "capture")]
+pub mod span_check;

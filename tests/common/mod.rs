@@ -83,10 +83,15 @@ pub struct House {
 }
 
 impl House {
-    pub fn build() -> Self {
-        let house = Self {
+    /// The folder alone.
+    pub fn empty() -> Self {
+        Self {
             folder: tempfile::tempdir().expect("a folder"),
-        };
+        }
+    }
+
+    pub fn build() -> Self {
+        let house = Self::empty();
         std::fs::write(house.path("password"), "correct horse").expect("writes");
         let (folder, password) = (house.text("."), house.text("password"));
         Self::must(&["certs", "init-ca", "--out", &folder, "--password-file", &password]);

@@ -1,4 +1,5 @@
-//! Cost per frame of what every mirrored frame goes through: parsing, the media filter, classification, stream table.
+//! Cost per frame of what every mirrored frame goes through: parsing, the media filter, classification, stream table;
+//! and of the survey of a mirror port, which has them all.
 
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
@@ -10,6 +11,7 @@ use std::net::IpAddr;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use silentmon_capture_core::filter::MediaFilter;
 use silentmon_capture_core::stream::{Arrival, Evidence, Limits, StreamTable};
+use silentmon_capture_core::survey::{Survey, SurveyOptions};
 use silentmon_proto::frame::FrameReader;
 use silentmon_proto::ids::MediaAddress;
 
@@ -65,6 +67,21 @@ fn benchmarks(criterion: &mut Criterion) {
             );
         });
     }
+    group.bench_function("survey", |bencher| {
+        bencher.iter_batched(
+            || Survey::new(SurveyOptions::default()),
+            |mut survey| {
+                mix.frames().for_each(|frame| survey.handle_frame(&frame));
+                survey
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.bench_function("report of a survey", |bencher| {
+        let mut survey = Survey::new(SurveyOptions::default());
+        mix.frames().for_each(|frame| survey.handle_frame(&frame));
+        bencher.iter(|| black_box(survey.report()));
+    });
     group.finish();
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A packet's way: [`filter`] (is it wanted?), [`stream`] (is it RTP, new, in clear?), [`engine`] (who hears it?),
 //! [`session`] (what goes out?), [`resend`] (what goes out again?), [`attribution`] (where was what is missing lost?).
+//! Beside it stands [`survey`]: what a mirror port delivers at all, asked before anyone listens.
 
 pub mod attribution;
 pub mod directory;
@@ -13,3 +14,4 @@ pub mod resend;
 pub mod resolver;
 pub mod session;
 pub mod stream;
+pub mod survey;

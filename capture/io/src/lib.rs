@@ -7,5 +7,7 @@ pub mod cti;
 pub mod feed;
 pub mod file;
 pub mod kernel_filter;
+pub mod link;
 pub mod live;
 pub mod service;
+pub mod survey;

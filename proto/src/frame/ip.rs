@@ -56,6 +56,7 @@ pub(super) fn v4<'a>(bytes: &'a [u8], path: &mut Path) -> Step<'a> {
     };
     path.source = IpAddr::V4(header.source_addr());
     path.destination = IpAddr::V4(header.destination_addr());
+    path.hops = header.ttl();
     let payload = whole.get(header_length..).unwrap_or_default();
     let protocol = header.protocol().0;
     if !header.is_fragmenting_payload() {
@@ -80,6 +81,7 @@ pub(super) fn v6<'a>(bytes: &'a [u8], path: &mut Path) -> Step<'a> {
     let rest = bytes.get(header.header_len()..).unwrap_or_default();
     path.source = IpAddr::V6(header.source_addr());
     path.destination = IpAddr::V6(header.destination_addr());
+    path.hops = header.hop_limit();
     let payload = match usize::from(header.payload_length()) {
         0 => rest,
         length => within(rest, length, path),

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use crate::time::Instant;
 
 mod fragment;
+mod headers;
 mod ip;
 mod label;
 mod link;
@@ -19,6 +20,7 @@ mod vlan;
 mod walk;
 
 pub use fragment::{FragmentCounters, FrameLimits};
+pub use headers::{Headers, MacAddress};
 pub use link::LinkType;
 pub use reader::FrameReader;
 pub use reject::Rejected;

@@ -2,7 +2,7 @@
 
 use super::fragment::{Fragment, FragmentCounters, FrameLimits, Reassembly};
 use super::walk::{Next, Path, Stop, Walk};
-use super::{Carried, Datagram, Frame, Rejected, tcp};
+use super::{Carried, Datagram, Frame, Headers, Rejected, tcp};
 
 /// Reads frames; keeps fragments until their datagrams are whole, within [`FrameLimits`].
 #[derive(Debug, Default)]
@@ -49,19 +49,40 @@ impl FrameReader {
     pub fn read_any<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Carried<'a>, Rejected> {
         let next = Next::new(frame.link_type.first_layer()?, frame.bytes);
         let mut walk = Walk::on(Path::of(frame), next);
-        match walk.run() {
+        let ended = walk.run();
+        match ended {
             Ok(datagram) => Ok(Carried::Datagram(datagram)),
-            Err(Stop::Rejected(why)) => Err(why),
-            Err(Stop::Tcp(bytes)) => {
-                let path = &walk.path;
-                tcp::segment(bytes, path)
-                    .map(Carried::Segment)
-                    .map_err(|why| path.blame(why))
-            }
-            Err(Stop::Fragment(payload)) => {
-                let path = &walk.path;
-                self.assemble(&Fragment { path, payload }).map(Carried::Datagram)
-            }
+            Err(stop) => self.stopped(&walk.path, stop),
+        }
+    }
+
+    /// What `frame` carries, as [`Self::read_any`] finds it, and the headers on the way there, however far it went. Of a
+    /// fragment: those of its own frame.
+    pub fn read_headers<'a>(&'a mut self, frame: &Frame<'a>) -> (Headers<'a>, Result<Carried<'a>, Rejected>) {
+        let path = Path::of(frame);
+        let first = match frame.link_type.first_layer() {
+            Ok(first) => first,
+            Err(why) => return (Headers::of(&path, &[]), Err(why)),
+        };
+        let mut walk = Walk::on(path, Next::new(first, frame.bytes));
+        let ended = walk.run();
+        let headers = Headers::of(&walk.path, walk.ethernet);
+        let carried = match ended {
+            Ok(datagram) => Ok(Carried::Datagram(datagram)),
+            Err(stop) => self.stopped(&walk.path, stop),
+        };
+        (headers, carried)
+    }
+
+    /// What a frame without a datagram carries.
+    #[inline]
+    fn stopped<'a>(&'a mut self, path: &Path, stop: Stop<'a>) -> Result<Carried<'a>, Rejected> {
+        match stop {
+            Stop::Rejected(why) => Err(why),
+            Stop::Tcp(bytes) => tcp::segment(bytes, path)
+                .map(Carried::Segment)
+                .map_err(|why| path.blame(why)),
+            Stop::Fragment(payload) => self.assemble(&Fragment { path, payload }).map(Carried::Datagram),
         }
     }
 

@@ -3,7 +3,7 @@
 use etherparse::SingleVlanHeaderSlice;
 
 use super::Rejected;
-use super::walk::{Layer, Next, Step, split};
+use super::walk::{Layer, Next, Path, Step, split};
 
 /// An 802.1Q or 802.1ad tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,12 +71,13 @@ impl FromIterator<u16> for VlanStack {
     }
 }
 
-/// An 802.1Q or 802.1ad tag after its EtherType: goes onto `stack`.
+/// An 802.1Q or 802.1ad tag after its EtherType: goes onto the stack of `path`.
 #[inline]
-pub(super) fn tag<'a>(bytes: &'a [u8], stack: &mut VlanStack) -> Step<'a> {
+pub(super) fn tag<'a>(bytes: &'a [u8], path: &mut Path) -> Step<'a> {
     let header = SingleVlanHeaderSlice::from_slice(bytes).map_err(|_| Rejected::Truncated)?;
     let rest = bytes.get(header.slice().len()..).unwrap_or_default();
-    stack.push(header.vlan_identifier().value());
+    path.vlan.push(header.vlan_identifier().value());
+    path.priority = header.priority_code_point().value();
     match header.ether_type().0 {
         length @ ..=1500 => Ok(Next::new(Layer::Llc, rest.get(..usize::from(length)).unwrap_or(rest))),
         ether_type => Ok(Next::ether_type(ether_type, rest)),

@@ -72,7 +72,11 @@ pub(super) fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), R
 pub(super) struct Path {
     pub captured: Instant,
     pub vlan: VlanStack,
+    /// Priority code point of the innermost tag.
+    pub priority: u8,
     pub tunnel: Option<Tunnel>,
+    /// Hops the innermost IP packet may yet take; 0 where there is no IP.
+    pub hops: u8,
     pub source: IpAddr,
     pub destination: IpAddr,
     /// Whether the capture, rather than the network, ends the bytes at hand.
@@ -88,7 +92,9 @@ impl Path {
         Self {
             captured: frame.captured,
             vlan: VlanStack::EMPTY,
+            priority: 0,
             tunnel: None,
+            hops: 0,
             source: unset,
             destination: unset,
             cut: frame.wire_length as usize > frame.bytes.len(),
@@ -108,6 +114,7 @@ impl Path {
 }
 
 /// What ends a walk before a datagram.
+#[derive(Clone, Copy)]
 pub(super) enum Stop<'a> {
     Rejected(Rejected),
     Fragment(&'a [u8]),
@@ -118,6 +125,8 @@ pub(super) enum Stop<'a> {
 /// A walk through a frame, or through what its fragments were put together to.
 pub(super) struct Walk<'a> {
     pub path: Path,
+    /// The innermost Ethernet frame.
+    pub ethernet: &'a [u8],
     next: Next<'a>,
     layers_left: u8,
 }
@@ -127,6 +136,7 @@ impl<'a> Walk<'a> {
     pub const fn on(path: Path, next: Next<'a>) -> Self {
         Self {
             path,
+            ethernet: &[],
             next,
             layers_left: MAX_LAYERS,
         }
@@ -139,7 +149,10 @@ impl<'a> Walk<'a> {
         while let Some(left) = self.layers_left.checked_sub(1) {
             self.layers_left = left;
             let step = match layer {
-                Layer::Ethernet => link::ethernet(bytes),
+                Layer::Ethernet => {
+                    self.ethernet = bytes;
+                    link::ethernet(bytes)
+                }
                 Layer::EtherType(ether_type) => self.ether_type(ether_type, bytes),
                 Layer::Ipv4 => ip::v4(bytes, &mut self.path),
                 Layer::Ipv6 => ip::v6(bytes, &mut self.path),
@@ -162,7 +175,7 @@ impl<'a> Walk<'a> {
 
     fn ether_type(&mut self, ether_type: u16, bytes: &'a [u8]) -> Step<'a> {
         match ether_type {
-            0x8100 | 0x88a8 | 0x9100 | 0x9200 => vlan::tag(bytes, &mut self.path.vlan),
+            0x8100 | 0x88a8 | 0x9100 | 0x9200 => vlan::tag(bytes, &mut self.path),
             0x8847 | 0x8848 => Ok(Next::new(Layer::Mpls, bytes)),
             0x8864 => label::pppoe(bytes, &mut self.path),
             0x8909 => vlan::cisco_metadata(bytes),

@@ -3,6 +3,7 @@
 
 mod build;
 mod fragments;
+mod headers;
 mod internet;
 mod links;
 mod properties;

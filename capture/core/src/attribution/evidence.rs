@@ -19,6 +19,7 @@ pub struct Evidence {
     longest: Duration,
     /// Streams heard lately.
     streams: Vec<StreamId>,
+    everywhere: bool,
     sorted: bool,
 }
 
@@ -41,6 +42,7 @@ impl Evidence {
         self.gaps.dedup();
         self.streams.sort_unstable();
         self.streams.dedup();
+        self.everywhere = self.nearly_all_have_gaps();
         self.sorted = true;
     }
 
@@ -59,7 +61,12 @@ impl Evidence {
     }
 
     /// Whether so many streams have gaps that no call can be the cause: both directions of nearly all calls.
-    pub(super) fn is_everywhere(&self) -> bool {
+    pub(super) const fn is_everywhere(&self) -> bool {
+        debug_assert!(self.sorted, "complete() comes first");
+        self.everywhere
+    }
+
+    fn nearly_all_have_gaps(&self) -> bool {
         let mut streams: Vec<_> = self.gaps.iter().map(|&(stream, ..)| stream).collect();
         streams.sort_unstable();
         streams.dedup();
