@@ -6,6 +6,7 @@
 
 mod evidence;
 mod hop;
+mod pages;
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use evidence::Evidence;
 pub use hop::{Hop, Outcome};
+pub use pages::{Markdown, Page, Terminal, page};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $hop:literal, $sentence:literal, $fix:literal;)*) => {
