@@ -33,6 +33,9 @@ pub enum Command {
     /// Lists agents and says whether they can be heard.
     #[cfg(feature = "playback")]
     Agents(commands::agents::AgentsArgs),
+    /// Says why nothing is heard: walks the way from certificate to loudspeaker.
+    #[cfg(feature = "playback")]
+    Doctor(commands::doctor::DoctorArgs),
     /// Reads a capture file: lists its RTP streams or decodes them.
     #[cfg(all(feature = "capture", feature = "playback"))]
     Replay(commands::replay::ReplayArgs),

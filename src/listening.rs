@@ -7,6 +7,7 @@ use std::time::Duration;
 use silentmon_certs::ClientTls;
 use silentmon_playback_core::mix::{Levels, MixSettings};
 use silentmon_playback_core::player::{Player, PlayoutSettings};
+use silentmon_playback_core::relay_watch::RelayCounts;
 use silentmon_playback_core::report::LegReport;
 use silentmon_playback_io::receiver::{
     MonitorRequest, Persistence, Receiver, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, ServerOrder,
@@ -14,7 +15,8 @@ use silentmon_playback_io::receiver::{
 };
 use silentmon_playback_io::sink::{SharedPlayer, Sink, SinkEvent};
 use silentmon_proto::ids::Leg;
-use silentmon_proto::relay::AudioHeader;
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{AudioHeader, LegStatus};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerAddress, Settings};
 use tokio::sync::mpsc;
@@ -22,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::exit::{ExitKind, Failure};
 
 /// Program and version, for the server's log.
-const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
+pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 /// No request is being heard.
 const NONE: u32 = 0;
 
@@ -137,6 +139,23 @@ impl Listener {
     /// Says goodbye and ends.
     pub async fn close(self) {
         self.receiver.close_and_wait().await;
+    }
+}
+
+/// Both sides' counts of the relay, both legs together.
+pub fn relay_counts(told: &[LegStatus; 2], reports: &[LegReport; 2]) -> RelayCounts {
+    RelayCounts {
+        sent: told.iter().map(|leg| leg.relayed).sum(),
+        received: reports.iter().map(|report| report.received + report.suppressed).sum(),
+        late: reports.iter().map(|report| report.late).sum(),
+    }
+}
+
+/// What a supervisor is told of a session: the relay's complaint, where the server thinks that sound flows.
+pub fn heard_reason(told: &Reason, complaint: Option<&Reason>) -> Reason {
+    match complaint {
+        Some(complaint) if matches!(told.code, Code::AudioFlowing | Code::OneSideOnly) => complaint.clone(),
+        _ => told.clone(),
     }
 }
 

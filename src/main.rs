@@ -71,6 +71,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Listen(args) => commands::listen::run(&args),
         #[cfg(feature = "playback")]
         Command::Agents(args) => commands::agents::run(&args),
+        #[cfg(feature = "playback")]
+        Command::Doctor(args) => commands::doctor::run(&args),
         #[cfg(all(feature = "capture", feature = "playback"))]
         Command::Replay(args) => commands::replay::run(args),
         #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]

@@ -1,4 +1,5 @@
-//! HTTPS on the TCP side of the service port: events pushed by anything that knows of agents and calls.
+//! HTTPS on the TCP side of the service port: events pushed by anything that knows of agents and calls, and how things
+//! stand for anything that wants to show it.
 //!
 //! TLS 1.3 with the server's identity. A request proves itself by the bearer token or by a certificate of an accepted
 //! role; a batch is taken as a whole or not at all.
@@ -11,18 +12,21 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use serde_json::json;
+use silentmon_capture_core::diagnosis::Diagnosis;
 use silentmon_capture_io::cti::{CtiSources, Pushed};
+use silentmon_capture_io::service::{Answer, Question};
 use silentmon_certs::{Role, peer_identity};
 use silentmon_proto::cti::{CtiEvent, script};
+use silentmon_proto::ids::AgentId;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
@@ -53,6 +57,7 @@ struct Door {
     token: Option<Arc<Secret>>,
     roles: Arc<[Role]>,
     pushed: Pushed,
+    questions: mpsc::Sender<Question>,
 }
 
 impl ServerApi {
@@ -60,7 +65,11 @@ impl ServerApi {
     ///
     /// # Errors
     /// `BadConfig` where the token or the identity can't be read, `Unavailable` where the port is taken.
-    pub async fn bind(config: &CaptureConfig, sources: &CtiSources) -> anyhow::Result<Option<Self>> {
+    pub async fn bind(
+        config: &CaptureConfig,
+        sources: &CtiSources,
+        questions: mpsc::Sender<Question>,
+    ) -> anyhow::Result<Option<Self>> {
         let named = cti::names(&config.cti).into_iter().zip(&config.cti);
         let found = named.into_iter().find_map(|(name, section)| match section {
             CtiSection::Http(section) => Some((name, section)),
@@ -79,6 +88,7 @@ impl ServerApi {
             token: token.map(Arc::new),
             roles: section.roles.as_slice().into(),
             pushed: sources.pushed(name),
+            questions,
         };
         Ok(Some(Self { listener, tls, door }))
     }
@@ -99,6 +109,8 @@ impl ServerApi {
 fn routes(door: Door) -> Router {
     Router::new()
         .route("/v1/events", post(push))
+        .route("/v1/diagnosis", get(diagnose_house))
+        .route("/v1/diagnosis/{agent}", get(diagnose_agent))
         .layer(middleware::from_fn_with_state(door.clone(), admit))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(door)
@@ -120,6 +132,13 @@ async fn admit(
 }
 
 impl Door {
+    /// Asks the service how things stand; nothing where it stops.
+    async fn ask(&self, agent: Option<AgentId>) -> Option<Answer> {
+        let (answer, told) = oneshot::channel();
+        self.questions.send(Question { agent, answer }).await.ok()?;
+        told.await.ok()
+    }
+
     /// Why a request is not answered, if so.
     fn refusal(&self, guest: &Guest, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
         if guest.role.is_some_and(|role| self.roles.contains(&role)) {
@@ -169,6 +188,42 @@ async fn push(State(door): State<Door>, body: Result<Bytes, axum::extract::rejec
             json!({ "expected": stopping.to_string() }),
         ),
     }
+}
+
+/// Every hop of an agent.
+async fn diagnose_agent(State(door): State<Door>, Path(agent): Path<AgentId>) -> Response {
+    match door.ask(Some(agent.clone())).await {
+        Some(told) => answer(StatusCode::OK, json!({ "agent": agent, "hops": told.hops })),
+        None => stopping(),
+    }
+}
+
+/// The hops that all agents share, and why each agent and each session can be heard or not.
+async fn diagnose_house(State(door): State<Door>) -> Response {
+    let Some(told) = door.ask(None).await else {
+        return stopping();
+    };
+    let Answer { hops, agents, sessions } = told;
+    let agents = agents.into_iter().map(
+        |(agent, Diagnosis { reason, warnings })| json!({ "agent": agent, "reason": reason, "warnings": warnings }),
+    );
+    let sessions = sessions
+        .into_iter()
+        .map(|(session, agent, Diagnosis { reason, warnings })| {
+            // As text, because a browser's numbers are too short for it.
+            let session = session.to_string();
+            json!({ "session": session, "agent": agent, "reason": reason, "warnings": warnings })
+        });
+    let (agents, sessions): (Vec<_>, Vec<_>) = (agents.collect(), sessions.collect());
+    answer(
+        StatusCode::OK,
+        json!({ "hops": hops, "agents": agents, "sessions": sessions }),
+    )
+}
+
+fn stopping() -> Response {
+    let expected = "a service that goes on; it stops";
+    answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "expected": expected }))
 }
 
 fn answer(status: StatusCode, body: serde_json::Value) -> Response {

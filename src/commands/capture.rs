@@ -30,6 +30,9 @@ use crate::{shutdown, sources, telemetry, tls};
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 
+/// Questions of the HTTPS interface that may wait.
+const QUESTIONS: usize = 16;
+
 /// Arguments of `capture`.
 #[derive(Debug, Args)]
 pub struct CaptureArgs {
@@ -67,7 +70,8 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let filter = Arc::new(ArcSwap::from_pointee(wanted));
     let shutdown = CancellationToken::new();
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
-    let api = ServerApi::bind(&config, &cti).await?;
+    let (question_sender, questions) = mpsc::channel(QUESTIONS);
+    let api = ServerApi::bind(&config, &cti, question_sender).await?;
     sources::start(&config, &mut cti)?;
     sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
@@ -95,6 +99,7 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         signalling,
         sources: cti,
         journal: Box::new(journal.clone()),
+        questions,
         figures,
     };
     telemetry::ready();
@@ -162,6 +167,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
     Ok(EngineSettings {
         server: config.cluster.name.clone(),
         software: SOFTWARE.to_owned(),
+        source: config.capture.source.name(),
         policy: config.rules(),
         devices: config.all_devices()?,
         resolvers: config.media.resolvers.clone(),

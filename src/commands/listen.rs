@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use silentmon_playback_core::player::{PlayoutSettings, Preset};
+use silentmon_playback_core::relay_watch::RelayWatch;
 use silentmon_playback_core::report::LegReport;
 use silentmon_playback_io::clock;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::exit::{ExitKind, Failure};
-use crate::listening::{Listener, next_sink_event};
+use crate::listening::{Listener, heard_reason, next_sink_event, relay_counts};
 use crate::quality::LegQuality;
 use crate::sound::{Sound, SoundArgs};
 use crate::summary::{Heard, Summary};
@@ -197,6 +198,7 @@ struct Session {
     calls: Vec<CallId>,
     status: [LegStatus; 2],
     reason: Reason,
+    relay: RelayWatch,
     /// Whether the supervisor's phone is known and he can be brought into calls.
     joins: bool,
     controls: Vec<SuperviseAction>,
@@ -330,6 +332,7 @@ impl Session {
             calls: Vec::new(),
             status: Default::default(),
             reason: Code::NoCaptureServer.into(),
+            relay: RelayWatch::default(),
             joins,
             controls: Vec::new(),
             started: false,
@@ -407,12 +410,14 @@ impl Session {
             }
         }
         self.controls = if self.joins { status.controls } else { Vec::new() };
+        let complaint = self.relay.handle(relay_counts(&status.legs, reports), clock::now());
+        let reason = heard_reason(&status.reason, complaint);
         let [agent, customer] = LegQuality::of_legs(reports, &status.legs);
-        let parts = [status.reason.to_string(), agent.worse(customer).words(), self.keys()];
+        let parts = [reason.to_string(), agent.worse(customer).words(), self.keys()];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         output::status(&format!("Agent {}: {}", self.agent, parts.join("   ")));
         self.status = status.legs;
-        self.reason = status.reason;
+        self.reason = reason;
     }
 
     fn sum_up(self, reports: &[LegReport; 2], output_delay: Duration) -> Summary {

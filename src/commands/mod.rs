@@ -10,6 +10,8 @@ pub mod certs;
 pub mod config;
 #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 pub mod demo;
+#[cfg(feature = "playback")]
+pub mod doctor;
 pub mod explain;
 #[cfg(feature = "playback")]
 pub mod listen;

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use silentmon_playback_core::relay_watch::RelayWatch;
+use silentmon_playback_io::clock;
 use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId, SuperviseWish};
 use silentmon_playback_io::sink::{BrowserSound, Output, Sink, SinkEvent};
 use silentmon_proto::ids::AgentId;
@@ -15,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, playback::PlaybackConfig, playback::PlaybackSection};
 use crate::exit::{ExitKind, Failure};
-use crate::listening::{Listener, next_sink_event};
+use crate::listening::{Listener, heard_reason, next_sink_event, relay_counts};
 use crate::local_api::{self, LocalApi, PlaybackStatus, Quality, Supervise, Wish};
 use crate::metrics::playback::{MetricsPage, PlaybackFigures};
 use crate::quality::LegQuality;
@@ -104,6 +106,8 @@ struct Desk {
     next_wish: u32,
     /// What the server said of each leg last.
     legs: [LegStatus; 2],
+    /// Whether what the server sends arrives.
+    relay: RelayWatch,
     status: watch::Sender<PlaybackStatus>,
     agents: watch::Sender<Vec<AgentRow>>,
     figures: watch::Sender<PlaybackFigures>,
@@ -142,6 +146,7 @@ impl Desk {
                 supervising: BTreeMap::new(),
                 next_wish: 0,
                 legs: Default::default(),
+                relay: RelayWatch::default(),
                 status,
                 agents,
                 figures,
@@ -225,6 +230,7 @@ impl Desk {
         };
         self.session = Some(self.listener.start(wish));
         self.legs = Default::default();
+        self.relay = RelayWatch::default();
         self.figures.send_modify(|figures| {
             figures.sessions += 1;
             figures.listening = true;
@@ -286,8 +292,10 @@ impl Desk {
             }
             ReceiverEvent::Status { request, status } if self.session == Some(request) => {
                 self.legs.clone_from(&status.legs);
+                let counts = relay_counts(&self.legs, &self.listener.reports());
+                let reason = heard_reason(&status.reason, self.relay.handle(counts, clock::now()));
                 self.status.send_modify(|shown| {
-                    shown.reason = Some(status.reason);
+                    shown.reason = Some(reason);
                     shown.session = Some(status.session.to_string());
                     shown.controls = status.controls;
                 });

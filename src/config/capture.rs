@@ -98,6 +98,19 @@ pub enum SourceTable {
     },
 }
 
+impl SourceTable {
+    /// The source as people call it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Interface { interface } => interface.clone(),
+            Self::File { file, .. } => {
+                let name = file.file_name().unwrap_or(file.as_os_str());
+                name.to_string_lossy().into_owned()
+            }
+        }
+    }
+}
+
 /// How fast a capture file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

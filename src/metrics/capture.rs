@@ -61,6 +61,7 @@ impl Figures for CaptureFigures {
             return Ok(());
         };
         sessions(page, &figures)?;
+        reasons(page, &figures)?;
         legs(page, &figures)?;
         capture(page, &figures)
     }
@@ -94,6 +95,32 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
         .collect();
     let links = links.iter().map(|(labels, up)| (&labels[..], *up));
     page.gauge("cti_link_up", "Whether events flow from a CTI source", links)
+}
+
+/// An agent with a warning counts at that too.
+fn reasons(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
+    let (agents, sessions) = &figures.reasons;
+    let gauges = [
+        (
+            "agents_by_reason",
+            "Agents, by the reason why they can be heard or not",
+            agents,
+        ),
+        (
+            "sessions_by_reason",
+            "Sessions, by the reason why they are heard or not",
+            sessions,
+        ),
+    ];
+    for (name, help, counts) in gauges {
+        let texts: Vec<_> = counts.iter().map(|(code, count)| (code.to_string(), *count)).collect();
+        let labels: Vec<_> = texts
+            .iter()
+            .map(|(code, count)| ([("reason", code.as_str())], *count as f64))
+            .collect();
+        page.gauge(name, help, labels.iter().map(|(labels, count)| (&labels[..], *count)))?;
+    }
+    Ok(())
 }
 
 fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {

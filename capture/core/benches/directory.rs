@@ -118,6 +118,7 @@ fn engine() -> Engine {
     let settings = EngineSettings {
         server: "gw1".into(),
         software: "bench".into(),
+        source: "bench".into(),
         policy,
         devices: BTreeMap::new(),
         resolvers: MediaOrigin::ALL.to_vec(),

@@ -1,10 +1,13 @@
 //! The deciding half of the capture server, sans-IO: who is monitored, whose packets matter, what is sent to whom.
 //!
 //! A packet's way: [`filter`] (is it wanted?), [`stream`] (is it RTP, new, in clear?), [`engine`] (who hears it?),
-//! [`session`] (what goes out?), [`resend`] (what goes out again?), [`attribution`] (where was what is missing lost?).
-//! Beside it stands [`survey`]: what a mirror port delivers at all, asked before anyone listens.
+//! [`session`] (what goes out?), [`resend`] (what goes out again?), [`attribution`] (where was what is missing lost?),
+//! [`diagnosis`] (why is there sound, or none?). Beside it stands [`survey`]: what a mirror port delivers at all, asked
+//! before anyone listens.
 
+pub mod addressing;
 pub mod attribution;
+pub mod diagnosis;
 pub mod directory;
 pub mod engine;
 pub mod filter;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
 use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId, SupervisorName};
-use silentmon_proto::reason::Reason;
+use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{
     AudioHeader, AudioKind, LegStatus, OutputKind, RepairRequest, SessionStatus, SuperviseAction,
 };
@@ -74,6 +74,7 @@ pub struct MonitorSession {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Told {
     reason: Reason,
+    warnings: Vec<Code>,
     agent_state: AgentState,
     calls: Vec<CallId>,
     controls: Vec<SuperviseAction>,
@@ -172,6 +173,8 @@ pub struct LegHealth {
     pub encrypted: bool,
     /// The codec heard last, and its payload type.
     pub codec: Option<(Codec, PayloadType)>,
+    /// When a packet of it last came, heard or not.
+    pub last: Option<Instant>,
 }
 
 impl MonitorSession {
@@ -209,7 +212,8 @@ impl MonitorSession {
     /// Notes what the supervisor is told. Answers whether it is something new, besides counts.
     pub fn tell(&mut self, status: &SessionStatus) -> bool {
         let told = Told {
-            reason: status.reason.clone(),
+            reason: status.reason.without_evidence(),
+            warnings: status.warnings.iter().map(|warning| warning.code).collect(),
             agent_state: status.agent_state,
             calls: status.calls.clone(),
             controls: status.controls.clone(),
@@ -346,6 +350,7 @@ impl MonitorSession {
             audible: lately(leg.last_sent),
             encrypted: lately(leg.last_encrypted),
             codec: leg.last_codec,
+            last: leg.last_sent.max(leg.last_encrypted),
         })
     }
 

@@ -203,6 +203,17 @@ impl LiveCapture {
         self.link_type
     }
 
+    /// The interface's own MAC address, where it has one and the system tells it.
+    pub fn own_address(&self) -> Option<[u8; 6]> {
+        let text = told_by_system(&self.interface, "address")?;
+        let mut octets = text.split(':').map(|octet| u8::from_str_radix(octet, 16).ok());
+        let mut own = [0; 6];
+        for octet in &mut own {
+            *octet = octets.next()??;
+        }
+        octets.next().is_none().then_some(own)
+    }
+
     /// What ends this capture.
     pub fn stop(&mut self) -> LiveStop {
         LiveStop {
@@ -282,6 +293,21 @@ impl Counters {
             *last = now;
         }
     }
+}
+
+/// Whether an interface has a link; nothing where the system doesn't tell.
+pub fn carrier(interface: &str) -> Option<bool> {
+    match told_by_system(interface, "carrier")?.as_str() {
+        "1" => Some(true),
+        "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// What Linux tells of an interface in a file (Documentation/ABI/testing/sysfs-class-net); other systems have none.
+fn told_by_system(interface: &str, what: &str) -> Option<String> {
+    let path = std::path::Path::new("/sys/class/net").join(interface).join(what);
+    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
 fn activate(interface: &str, options: &LiveOptions) -> Result<Capture<Active>, pcap::Error> {

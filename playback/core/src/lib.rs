@@ -10,6 +10,7 @@ pub mod g711;
 pub mod mix;
 pub mod player;
 pub mod quality;
+pub mod relay_watch;
 pub mod repair;
 pub mod report;
 pub mod resample;

@@ -198,6 +198,7 @@ fn status() -> SessionStatus {
         agent_state: AgentState::Talking,
         calls: Vec::new(),
         reason: Code::AudioFlowing.into(),
+        warnings: Vec::new(),
         legs: Default::default(),
         controls: Vec::new(),
     }

@@ -15,7 +15,7 @@ use crate::codec::Codec;
 use crate::cti::AgentState;
 use crate::ids::{AgentId, CallId, Extension, Leg, MediaAddress, ServerName, SessionId, TeamName};
 use crate::quality::CallQuality;
-use crate::reason::Reason;
+use crate::reason::{Hop, Reason};
 use crate::time::Instant;
 
 pub use repair::{BadRepairRequest, MOST_COPY_DISTANCE, NUMBERS_IN_A_REQUEST, RepairRequest};
@@ -79,6 +79,17 @@ pub enum ClientMessage {
     ListAgents {
         /// Whether changes are wanted.
         watch: bool,
+    },
+    /// Asks how every hop from authority to media stands: of an agent, of the one that a session is on, or of the house.
+    Diagnose {
+        /// Chosen by the client; stands in the answer.
+        request: u32,
+        /// The agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<AgentId>,
+        /// A session of this supervisor's, of any of his connections.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<SessionId>,
     },
     /// Sent every heartbeat interval where nothing else was.
     Heartbeat {
@@ -175,6 +186,16 @@ pub enum ServerMessage {
         /// The row as it is now.
         agent: AgentRow,
     },
+    /// Answer to `Diagnose`.
+    Diagnosis {
+        /// The request it answers.
+        request: u32,
+        /// The agent it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<AgentId>,
+        /// Every hop, in order.
+        hops: Vec<Hop>,
+    },
     /// Answer to a heartbeat.
     Heartbeat {
         /// The time that the client sent.
@@ -200,6 +221,9 @@ pub struct SessionStatus {
     pub calls: Vec<CallId>,
     /// Why there is sound, or none.
     pub reason: Reason,
+    /// What is amiss though there is sound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Reason>,
     /// What was captured of each leg so far: agent, customer.
     pub legs: [LegStatus; 2],
     /// What the supervisor may ask for besides listening; nothing where the CTI link can't do it.
@@ -274,6 +298,9 @@ pub struct AgentRow {
     pub audible: bool,
     /// Why, or why not.
     pub reason: Reason,
+    /// What is amiss though there is sound.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Reason>,
     /// The server that sees him.
     pub server: ServerName,
 }

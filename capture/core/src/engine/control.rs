@@ -1,12 +1,13 @@
 //! Supervisors: connections that come and go, and what they ask for.
 
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{SessionId, SupervisorName};
-use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::ids::{AgentId, SessionId, SupervisorName};
+use silentmon_proto::reason::{Code, Hop, Reason};
 use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
+use crate::diagnosis::Diagnosis;
 use crate::directory::MediaLeg;
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
@@ -61,6 +62,11 @@ impl Engine {
                 device,
             } => self.supervise(from, request, session, (action, device), now),
             ClientMessage::StopMonitor { session } => self.stop_monitor(from, session, now),
+            ClientMessage::Diagnose {
+                request,
+                agent,
+                session,
+            } => self.answer_diagnose(from, request, agent, session, now),
             ClientMessage::ListAgents { watch } => self.list_agents(from, watch, now),
             ClientMessage::Heartbeat { sent } => self.send(from, ServerMessage::Heartbeat { sent }),
             ClientMessage::Goodbye => self.end_connection(from, now),
@@ -76,6 +82,7 @@ impl Engine {
 
     /// The journal has the start of a session on disk: it may be heard.
     pub fn handle_recorded(&mut self, id: SessionId, now: Instant) {
+        self.journal_failure = None;
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -90,6 +97,9 @@ impl Engine {
 
     /// The journal can't have the start of a session: it doesn't happen.
     pub fn handle_unrecorded(&mut self, id: SessionId, reason: Reason, now: Instant) {
+        if reason.code == Code::AuditUnwritable {
+            self.journal_failure = Some(reason.clone());
+        }
         let Some(session) = self.sessions.get(&id) else { return };
         let Admission::Unrecorded { request } = session.admission else {
             return self.stop_session(id, &reason, now);
@@ -99,6 +109,30 @@ impl Engine {
         if let Some(connection) = connection {
             self.send(connection, ServerMessage::MonitorRefused { request, reason });
         }
+    }
+
+    /// Every hop as it stands for this supervisor: of an agent, of the one that a session of his is on, or of the house.
+    fn answer_diagnose(
+        &mut self,
+        from: ConnectionId,
+        request: u32,
+        agent: Option<AgentId>,
+        session: Option<SessionId>,
+        now: Instant,
+    ) {
+        let asks = self.connections.get(&from).map(|connection| connection.name.clone());
+        let own = session
+            .and_then(|id| self.sessions.get(&id))
+            .filter(|session| Some(&session.supervisor) == asks.as_ref());
+        let agent = own.map(|session| session.agent.clone()).or(agent);
+        let mut hops = self.examine(agent.as_ref(), asks.as_ref(), now);
+        if session.is_some() && own.is_none() {
+            hops.insert(
+                0,
+                Hop::not_checked("session", "No such session of yours runs on this server."),
+            );
+        }
+        self.send(from, ServerMessage::Diagnosis { request, agent, hops });
     }
 
     fn welcome(&mut self, to: ConnectionId, offered: u16) {
@@ -237,7 +271,7 @@ impl Engine {
     }
 
     pub(super) fn stop_session(&mut self, id: SessionId, reason: &Reason, now: Instant) {
-        let dropped = self.capture.dropped > self.drops_counted;
+        let dropped = self.span.health().dropped > self.drops_counted;
         let evidence = self.evidence(dropped, now);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.judge_losses(&evidence, &self.streams, true, now);
@@ -324,12 +358,14 @@ impl Engine {
         };
         let mut calls: Vec<_> = heard.iter().filter_map(call).collect();
         calls.dedup();
+        let Diagnosis { reason, warnings } = self.diagnose_session(session, now);
         Some(SessionStatus {
             session: id,
             agent: session.agent.clone(),
             agent_state: agent.map_or(AgentState::Unknown, |agent| agent.state),
             calls,
-            reason: self.diagnose_session(session, now),
+            reason,
+            warnings,
             legs: session.leg_status(),
             controls: self.controls(&session.agent),
         })

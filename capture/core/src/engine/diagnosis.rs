@@ -1,210 +1,249 @@
-//! Why there is sound, or none: the chain from authority to mirror, walked up to the first hop that is broken.
+//! What the engine knows, as the case that the hops of [`crate::diagnosis`] judge.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use silentmon_proto::codec::Codec;
-use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType};
-use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId, SupervisorName};
+use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
 use silentmon_proto::time::Instant;
 
 use super::{Engine, SEEN_WITHIN};
-use crate::directory::{Agent, CallState, MediaLeg};
-use crate::session::{AUDIBLE_WITHIN, LegHealth, MonitorSession};
+use crate::diagnosis::{self, Case, Diagnosis, LegCase, LegCounts, Subject};
+use crate::directory::MediaLeg;
+use crate::session::MonitorSession;
+use crate::stream::{Encryption, Stream, Validity};
 
-/// Without any frame for this long the mirror counts as dead.
-const SILENT_MIRROR: Duration = Duration::from_secs(5);
+/// Talkers that evidence names.
+const TOP: usize = 3;
 
-/// What is known about the sound of both legs at one moment.
-#[derive(Debug, Clone, Copy)]
-struct Hearing {
-    agent: bool,
-    customer: bool,
-}
+/// How many agents and sessions there are for each reason.
+pub type ReasonCounts = BTreeMap<Code, usize>;
 
 impl Engine {
     /// Why a session has sound or none.
-    pub(super) fn diagnose_session(&self, session: &MonitorSession, now: Instant) -> Reason {
-        let legs = session.health(now);
-        let hearing = Hearing {
-            agent: legs[0].audible,
-            customer: legs[1].audible,
-        };
-        if let Some(reason) = unheard_media(legs, &self.audible_media(&session.agent)) {
-            return reason;
-        }
-        self.diagnose(&session.agent, hearing, session.started, now)
+    pub(super) fn diagnose_session(&self, session: &MonitorSession, now: Instant) -> Diagnosis {
+        self.with_case(Some(&session.agent), Some(session), None, now, diagnosis::first_broken)
     }
 
     /// Whether an agent could be heard now, and why not.
-    pub(super) fn diagnose_agent(&self, id: &AgentId, now: Instant) -> Reason {
-        let listened = self.sessions_on.get(id).and_then(|sessions| sessions.first());
-        if let Some(session) = listened.and_then(|session| self.sessions.get(session)) {
-            return self.diagnose_session(session, now);
-        }
-        let media = self.audible_media(id);
-        let seen = |leg| media.iter().any(|media| self.is_seen(media.address, leg, now));
-        let hearing = Hearing {
-            agent: seen(Leg::Agent),
-            customer: seen(Leg::Customer),
+    pub(super) fn diagnose_agent(&self, id: &AgentId, now: Instant) -> Diagnosis {
+        self.with_case(Some(id), self.session_of(id), None, now, diagnosis::first_broken)
+    }
+
+    /// Every hop from authority to media: of one agent, as whoever asks may hear him, or of the house.
+    pub fn examine(&self, agent: Option<&AgentId>, asks: Option<&SupervisorName>, now: Instant) -> Vec<Hop> {
+        let refusal = agent.zip(asks).and_then(|(agent, asks)| {
+            let refusal = self.settings.policy.authorise(asks, agent, &self.directory).err();
+            // Of an agent nobody knows the hop of the agent speaks.
+            refusal.filter(|reason| reason.code != Code::AgentNotSignedIn)
+        });
+        let session = agent.and_then(|agent| self.session_of(agent));
+        self.with_case(agent, session, refusal, now, diagnosis::examine)
+    }
+
+    /// Why each agent can be heard or not.
+    pub fn diagnose_all(&self, now: Instant) -> Vec<(AgentId, Diagnosis)> {
+        let agents = self.directory.agents();
+        agents
+            .map(|(id, _)| (id.clone(), self.diagnose_agent(id, now)))
+            .collect()
+    }
+
+    /// Why each session is heard or not.
+    pub fn diagnose_sessions(&self, now: Instant) -> Vec<(SessionId, AgentId, Diagnosis)> {
+        let sessions = self.sessions.values();
+        sessions
+            .map(|session| (session.id, session.agent.clone(), self.diagnose_session(session, now)))
+            .collect()
+    }
+
+    /// Agents by the reason why they can be heard or not, and sessions by the same.
+    pub fn reasons(&self, now: Instant) -> (ReasonCounts, ReasonCounts) {
+        let (mut agents, mut sessions) = (ReasonCounts::new(), ReasonCounts::new());
+        let count = |counts: &mut ReasonCounts, found: &Diagnosis| {
+            for reason in found.warnings.iter().chain([&found.reason]) {
+                *counts.entry(reason.code).or_default() += 1;
+            }
         };
-        self.diagnose(id, hearing, Instant::EPOCH, now)
+        for (_, found) in self.diagnose_all(now) {
+            count(&mut agents, &found);
+        }
+        for (.., found) in self.diagnose_sessions(now) {
+            count(&mut sessions, &found);
+        }
+        (agents, sessions)
     }
 
-    fn diagnose(&self, id: &AgentId, hearing: Hearing, started: Instant, now: Instant) -> Reason {
-        let media = self.audible_media(id);
-        let sound = (hearing.agent || hearing.customer) && !media.is_empty();
-        if !sound && let Some(down) = self.link_down(id) {
-            return down.clone();
-        }
-        let Some(agent) = self.directory.agent(id).filter(|agent| agent.state.is_signed_in()) else {
-            return Reason::new(Code::AgentNotSignedIn, format!("Agent {id} is not signed in."));
-        };
-        if media.is_empty() {
-            return self.diagnose_no_media(id, agent);
-        }
-        match hearing {
-            Hearing {
-                agent: true,
-                customer: true,
-            } => Reason::new(Code::AudioFlowing, "Audio is flowing: 2 legs."),
-            Hearing {
-                agent: false,
-                customer: false,
-            } => announced_encryption(&media).unwrap_or_else(|| self.diagnose_silence(&media, agent, started, now)),
-            Hearing { agent, .. } => one_side(agent, &media, started, now),
-        }
+    fn session_of(&self, agent: &AgentId) -> Option<&MonitorSession> {
+        let first = self.sessions_on.get(agent)?.first()?;
+        self.sessions.get(first)
     }
 
-    /// No media address that may be heard: is there no call, one on hold, an excluded one, or one without an address?
-    fn diagnose_no_media(&self, id: &AgentId, agent: &Agent) -> Reason {
-        let media = self.directory.media(id);
-        let held = agent
-            .call_in_progress()
-            .map_or(agent.state == AgentState::Hold, |call| call.state == CallState::Held);
-        if held {
-            return Reason::new(
-                Code::AgentNotOnCall,
-                "The agent holds the call; nothing is heard until he takes it back.",
-            );
-        }
-        let sounding = || media.iter().filter(|leg| agent.sounds(leg));
-        let on_call = sounding().any(|leg| agent.call_on(leg).is_some());
-        if on_call || (agent.state == AgentState::Talking && sounding().next().is_some()) {
-            return Reason::new(
-                Code::ExcludedByPolicy,
-                "This call is excluded from listening (not known to be an ACD call; acd_only).",
-            );
-        }
-        if agent.call_in_progress().is_some() || agent.state == AgentState::Talking {
-            return self.diagnose_no_address(id, agent);
-        }
-        let text = format!("Agent {id} is {}; waiting for the next call.", agent.state.words());
-        Reason::new(Code::AgentNotOnCall, text)
+    fn with_case<T>(
+        &self,
+        id: Option<&AgentId>,
+        session: Option<&MonitorSession>,
+        refusal: Option<Reason>,
+        now: Instant,
+        judge: impl FnOnce(&Case<'_>) -> T,
+    ) -> T {
+        let talkers = || self.talkers(now);
+        let devices = || id.map(|id| self.directory.devices(id)).unwrap_or_default();
+        let subject = id.map(|id| {
+            let media = self.audible_media(id);
+            let agent = self.directory.agent(id);
+            Subject {
+                id,
+                agent,
+                team: agent.and_then(|agent| self.directory.team(id, agent)),
+                link: self.link_of.get(id),
+                devices: &devices,
+                refusal,
+                told: self.directory.media(id),
+                shared: self.shared_address(id, &media),
+                legs: match session {
+                    Some(session) => session_legs(session, now),
+                    None => Leg::BOTH.map(|leg| self.leg_case(&media, leg, now)),
+                },
+                media,
+                listened_since: session.map(|session| session.started),
+            }
+        });
+        judge(&Case {
+            now,
+            source: &self.settings.source,
+            links: self.links.states(),
+            span: &self.span,
+            voice: subject.is_none() && self.is_voice_seen(now),
+            talkers: &talkers,
+            resolvers: &self.settings.resolvers,
+            audit: self.journal_failure.as_ref(),
+            subject,
+        })
     }
 
-    fn diagnose_no_address(&self, id: &AgentId, agent: &Agent) -> Reason {
-        let asked: Vec<&str> = self.settings.resolvers.iter().map(|origin| origin.words()).collect();
-        let text = format!(
-            "Agent {id} is {} but the CTI source gave no media address (asked: {}).",
-            agent.state.words(),
-            asked.join(", ")
-        );
-        Reason::new(Code::NoMediaAddress, text)
-    }
-
-    /// Media addresses are known, but nothing is heard from or to them.
-    fn diagnose_silence(&self, media: &[MediaLeg], agent: &Agent, started: Instant, now: Instant) -> Reason {
-        if agent.state == AgentState::Hold {
-            return Reason::new(
-                Code::AgentNotOnCall,
-                "The agent holds the call; its media have stopped.",
-            );
-        }
-        if just_begun(media, started, now) {
-            return Reason::new(Code::AgentNotOnCall, "The call's media are about to start.");
-        }
-        let dead_since = self.capture.last_frame.unwrap_or(Instant::EPOCH);
-        if now - dead_since >= SILENT_MIRROR {
-            let age = match self.capture.last_frame {
-                Some(last) => format!("for {:.0} s", (now - last).as_secs_f64()),
-                None => "since the start".to_owned(),
+    /// What is known of one leg of an agent nobody listens to.
+    fn leg_case(&self, media: &[MediaLeg], leg: Leg, now: Instant) -> LegCase {
+        let seen = media.iter().filter_map(|media| self.counted(media.address, leg)).max();
+        let streams = media.iter().filter_map(|media| self.last_stream(media.address, leg));
+        let stream = streams.max_by_key(|stream| stream.last_captured());
+        let Some(stream) = stream.filter(|stream| now - stream.last_captured() <= SEEN_WITHIN) else {
+            return LegCase {
+                heard: seen.is_some_and(|at| now - at <= SEEN_WITHIN),
+                last: seen,
+                ..LegCase::default()
             };
-            return Reason::new(
-                Code::NoFrames,
-                format!("The capture interface has received no frames {age}."),
-            );
+        };
+        let encrypted = stream.encryption() == Encryption::Encrypted;
+        let codec = stream.codec();
+        let payload_type = stream.payload_types().find(|seen| seen.codec() == codec);
+        LegCase {
+            heard: !encrypted,
+            encrypted,
+            last: Some(stream.last_captured()),
+            codec: payload_type
+                .filter(|_| codec.is_speech() && stream.validity() == Validity::Valid)
+                .map(|seen| (codec, seen.payload_type)),
+            counts: Some(LegCounts {
+                packets: stream.sequence().unique(),
+                duplicates: stream.sequence().duplicates(),
+                // Where they were lost is judged only for who is listened to.
+                lost_in_mirror: 0,
+                lost_in_call: 0,
+            }),
         }
-        let addresses: Vec<_> = media.iter().map(|leg| leg.address.to_string()).collect();
-        let text = format!("Frames arrive, but no voice from or to {}.", addresses.join(", "));
-        Reason::new(Code::AgentNotInMirror, text)
+    }
+
+    /// When packets of a leg at this address were last counted without being looked at.
+    fn counted(&self, address: MediaAddress, leg: Leg) -> Option<Instant> {
+        let seen = self.seen.get(&address.ip)?;
+        let counted = match leg {
+            Leg::Agent => seen.from,
+            Leg::Customer => seen.to,
+        };
+        counted.map(|(_, at)| at)
+    }
+
+    fn last_stream(&self, address: MediaAddress, leg: Leg) -> Option<&Stream> {
+        let last = |(_, stream): &(_, &Stream)| stream.last_captured();
+        let found = match leg {
+            Leg::Agent => self.streams.from_address(address).max_by_key(last),
+            Leg::Customer => self.streams.to_address(address).max_by_key(last),
+        };
+        found.map(|(_, stream)| stream)
+    }
+
+    /// An address of the agent's media that is also said to be another's, who sits at another phone.
+    fn shared_address(&self, id: &AgentId, media: &[MediaLeg]) -> Option<MediaAddress> {
+        let extension = |id: &AgentId| self.directory.agent(id).and_then(|agent| agent.extension.as_ref());
+        let shared = |address: &MediaAddress| {
+            let owners = self.owners.get(address).map_or(&[][..], Vec::as_slice);
+            owners
+                .iter()
+                .any(|owner| owner != id && extension(owner) != extension(id))
+        };
+        media.iter().map(|leg| leg.address).find(shared)
+    }
+
+    fn is_voice_seen(&self, now: Instant) -> bool {
+        let lately = |seen: Option<(u64, Instant)>| seen.is_some_and(|(_, at)| now - at <= SEEN_WITHIN);
+        let counted = self.seen.values().any(|seen| lately(seen.from) || lately(seen.to));
+        counted || self.voice_streams(now).next().is_some()
+    }
+
+    fn voice_streams(&self, now: Instant) -> impl Iterator<Item = &Stream> {
+        let streams = self.streams.iter().map(|(_, stream)| stream);
+        streams
+            .filter(move |stream| stream.validity() == Validity::Valid && now - stream.last_captured() <= SEEN_WITHIN)
+    }
+
+    /// Who is seen in the mirror: those who send most, and how many of the agents' phones.
+    fn talkers(&self, now: Instant) -> Evidence {
+        let mut by_source = BTreeMap::<_, u64>::new();
+        let mut streams = 0;
+        for stream in self.voice_streams(now) {
+            streams += 1;
+            *by_source.entry(stream.key().source.ip()).or_default() += stream.packets();
+        }
+        let mut top: Vec<_> = by_source.into_iter().collect();
+        top.sort_by_key(|&(_, packets)| std::cmp::Reverse(packets));
+        let top: Vec<_> = top
+            .into_iter()
+            .take(TOP)
+            .map(|(ip, packets)| format!("{ip} ({packets} packets)"))
+            .collect();
+        let lately = |seen: Option<(u64, Instant)>| seen.is_some_and(|(_, at)| now - at <= SEEN_WITHIN);
+        let phones = self.seen.values().filter(|seen| lately(seen.from) || lately(seen.to));
+        let counted = (!self.seen.is_empty()).then(|| format!("{} of {}", phones.count(), self.seen.len()));
+        let top = (!top.is_empty()).then(|| top.join(", "));
+        Evidence::new()
+            .with("voice streams", streams)
+            .with_known("top talkers", top)
+            .with_known("agents' phones seen", counted)
     }
 
     /// Whether packets of a leg at this address were counted lately, or are in the stream table.
     pub(super) fn is_seen(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
-        let counted = self.seen.get(&address.ip).and_then(|seen| match leg {
-            Leg::Agent => seen.from,
-            Leg::Customer => seen.to,
-        });
-        counted.is_some_and(|(_, at)| now - at <= SEEN_WITHIN) || self.streams_visible(address, leg, now)
+        let counted = self.counted(address, leg);
+        counted.is_some_and(|at| now - at <= SEEN_WITHIN) || self.streams_visible(address, leg, now)
     }
 }
 
-/// The signalling said so, though no packet has been seen yet.
-fn announced_encryption(media: &[MediaLeg]) -> Option<Reason> {
-    let leg = media.iter().find(|leg| leg.encrypted == Some(true))?;
-    let text = format!(
-        "The call is encrypted (SRTP, announced by the signalling: {} for {}); it can't be heard.",
-        leg.origin.words(),
-        leg.address
-    );
-    Some(Reason::new(Code::Encrypted, text))
-}
-
-fn unheard_media(legs: [LegHealth; 2], media: &[MediaLeg]) -> Option<Reason> {
-    if legs.iter().any(|leg| leg.encrypted) && !legs.iter().any(|leg| leg.audible) {
-        return Some(Reason::new(
-            Code::Encrypted,
-            "The call is encrypted (SRTP, recognised by its payload); it can't be heard.",
-        ));
-    }
-    let foreign = legs
-        .iter()
-        .filter(|leg| leg.audible)
-        .filter_map(|leg| leg.codec)
-        .find(|(codec, _)| !codec.is_built_in());
-    foreign.map(|(codec, payload_type)| not_built_in(codec, payload_type, media))
-}
-
-/// One that nobody described may still have been named by whoever told of the media.
-fn not_built_in(codec: Codec, payload_type: PayloadType, media: &[MediaLeg]) -> Reason {
-    let unknown = |name: &&str| Codec::from_encoding(name).is_none();
-    let name = match codec {
-        Codec::Unknown => media.iter().filter_map(|leg| leg.codec.as_deref()).find(unknown),
-        _ => Some(codec.name()),
-    };
-    let number = payload_type.0;
-    let text = match name {
-        Some(name) => format!("Codec {name} (payload type {number}) is not built in."),
-        None => format!("Nobody tells which codec payload type {number} is; it can't be played."),
-    };
-    Reason::new(Code::CodecNotBuiltIn, text)
-}
-
-fn just_begun(media: &[MediaLeg], started: Instant, now: Instant) -> bool {
-    let begun = media
-        .iter()
-        .map(|leg| leg.since)
-        .max()
-        .unwrap_or(Instant::EPOCH)
-        .max(started);
-    now - begun < AUDIBLE_WITHIN
-}
-
-fn one_side(agent_is_heard: bool, media: &[MediaLeg], started: Instant, now: Instant) -> Reason {
-    if just_begun(media, started, now) {
-        return Reason::new(Code::AudioFlowing, "Audio is flowing: 1 leg so far.");
-    }
-    let side = if agent_is_heard { "agent's" } else { "customer's" };
-    Reason::new(Code::OneSideOnly, format!("Only the {side} side is visible."))
+fn session_legs(session: &MonitorSession, now: Instant) -> [LegCase; 2] {
+    let status = session.leg_status();
+    let health = session.health(now);
+    Leg::BOTH.map(|leg| {
+        let (health, status) = (health[leg.index()], &status[leg.index()]);
+        LegCase {
+            heard: health.audible,
+            encrypted: health.encrypted,
+            last: health.last,
+            codec: health.codec,
+            counts: Some(LegCounts {
+                packets: status.captured,
+                duplicates: status.duplicates,
+                lost_in_mirror: status.lost_in_mirror,
+                lost_in_call: status.lost_in_call,
+            }),
+        }
+    })
 }

@@ -102,7 +102,12 @@ impl Engine {
             connections: self.connections.len(),
             agents: self.directory.agents().count(),
             streams: self.streams.len(),
-            links: self.links.states(),
+            links: self
+                .links
+                .states()
+                .iter()
+                .map(|(name, link)| (name.clone(), link.down.as_ref().map(|reason| reason.code)))
+                .collect(),
             legs,
         }
     }

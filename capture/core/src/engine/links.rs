@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Extension, LinkName, SessionId, SupervisorName};
-use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{ServerMessage, SuperviseAction};
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine, EngineEvent};
+use crate::diagnosis::LinkState;
 use crate::link::{LinkCommand, Supervise};
 
 /// How long after a link came back media told before are kept without a packet and without being told again.
@@ -24,13 +25,13 @@ const MAX_COMMANDS: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Links {
     by_name: BTreeMap<LinkName, Link>,
+    states: BTreeMap<LinkName, LinkState>,
     commands: BTreeMap<u64, Command>,
     next_command: u64,
 }
 
 #[derive(Debug, Default)]
 struct Link {
-    down: Option<Reason>,
     controls: &'static [SuperviseAction],
     /// When it last came back after it was down, until what was told before has been looked through.
     back: Option<Instant>,
@@ -62,35 +63,48 @@ pub struct SuperviseRecord {
 }
 
 impl Links {
-    /// Why a link brings no events, if it is down.
-    fn down(&self, link: &LinkName) -> Option<&Reason> {
-        self.by_name.get(link)?.down.as_ref()
+    /// How every link stands.
+    pub(super) const fn states(&self) -> &BTreeMap<LinkName, LinkState> {
+        &self.states
     }
 
-    /// Why no link brings events, if none does.
-    fn all_down(&self) -> Option<&Reason> {
-        let mut reasons = self.by_name.values().map(|link| link.down.as_ref());
-        let first = reasons.next()??;
-        reasons.all(|down| down.is_some()).then_some(first)
+    /// Takes how a link stands. Answers how it stood, if that changed.
+    fn change(&mut self, name: &LinkName, down: Option<&Reason>, now: Instant) -> Option<LinkState> {
+        let state = self.states.get_mut(name)?;
+        if state.since.is_none() || state.down.is_some() != down.is_some() {
+            state.since = Some(now);
+        }
+        if state.down.as_ref() == down {
+            return None;
+        }
+        let before = state.clone();
+        state.down = down.cloned();
+        Some(before)
     }
 
-    /// Every link, and why it brings no events.
-    pub(super) fn states(&self) -> Vec<(LinkName, Option<Code>)> {
-        let state = |(name, link): (&LinkName, &Link)| (name.clone(), link.down.as_ref().map(|reason| reason.code));
-        self.by_name.iter().map(state).collect()
+    fn note_event(&mut self, name: &LinkName, now: Instant) {
+        if let Some(state) = self.states.get_mut(name) {
+            state.last_event = Some(now);
+            state.events += 1;
+        }
+    }
+
+    fn is_up(&self, name: &LinkName) -> bool {
+        self.states.get(name).is_some_and(|link| link.down.is_none())
     }
 
     fn of_name(&mut self, name: &LinkName) -> Option<&mut Link> {
         if self.by_name.len() >= MAX_LINKS && !self.by_name.contains_key(name) {
             return None;
         }
+        self.states.entry(name.clone()).or_default();
         Some(self.by_name.entry(name.clone()).or_default())
     }
 
     /// What a link can do for a supervisor now.
     fn controls(&self, name: &LinkName) -> &'static [SuperviseAction] {
         match self.by_name.get(name) {
-            Some(link) if link.down.is_none() => link.controls,
+            Some(link) if self.is_up(name) => link.controls,
             _ => &[],
         }
     }
@@ -100,6 +114,9 @@ impl Engine {
     /// Takes up what a link said. The agents it speaks of are its own from now on: commands for their calls go to it, and
     /// it is to blame where nothing is known of them.
     pub fn handle_link_cti(&mut self, link: &LinkName, event: &CtiEvent, now: Instant) {
+        if !matches!(event, CtiEvent::Link(_)) {
+            self.links.note_event(link, now);
+        }
         for agent in self.take_up(event, now) {
             self.link_of.insert(agent, link.clone());
         }
@@ -124,14 +141,15 @@ impl Engine {
     }
 
     pub(super) fn handle_link(&mut self, update: &LinkUpdate, now: Instant) {
-        let Some(link) = self.links.of_name(&update.link) else {
-            return;
-        };
-        let was_down = std::mem::replace(&mut link.down, update.down.clone());
-        if was_down == update.down {
+        if self.links.of_name(&update.link).is_none() {
             return;
         }
-        link.back = (was_down.is_some() && update.down.is_none()).then_some(now);
+        let Some(before) = self.links.change(&update.link, update.down.as_ref(), now) else {
+            return;
+        };
+        if let Some(link) = self.links.of_name(&update.link) {
+            link.back = (before.down.is_some() && update.down.is_none()).then_some(now);
+        }
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.refresh_session(id, now);
         }
@@ -140,14 +158,6 @@ impl Engine {
                 .extend(self.directory.agents().map(|(id, _)| id.clone()));
         }
         self.tell_changed_agents(now);
-    }
-
-    /// Why the source of an agent's events brings none, if it is down.
-    pub(super) fn link_down(&self, agent: &AgentId) -> Option<&Reason> {
-        match self.link_of.get(agent) {
-            Some(link) => self.links.down(link),
-            None => self.links.all_down(),
-        }
     }
 
     /// What the link of an agent can do for a supervisor.

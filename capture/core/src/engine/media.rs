@@ -190,7 +190,28 @@ impl Engine {
         } else {
             self.paths.insert(agent.clone(), paths.into_iter().collect())
         };
-        self.paths_changed |= former.as_ref() != self.paths.get(agent);
+        if former.as_ref() != self.paths.get(agent) {
+            self.paths_changed = true;
+            self.change_owner(agent, former.unwrap_or_default());
+        }
+    }
+
+    /// The agent's media have left the addresses of `former` for those of his paths.
+    fn change_owner(&mut self, agent: &AgentId, former: Vec<MediaPath>) {
+        for path in former {
+            if let Some(owners) = self.owners.get_mut(&path.address) {
+                owners.retain(|owner| owner != agent);
+                if owners.is_empty() {
+                    self.owners.remove(&path.address);
+                }
+            }
+        }
+        for path in self.paths.get(agent).into_iter().flatten() {
+            let owners = self.owners.entry(path.address).or_default();
+            if !owners.contains(agent) {
+                owners.push(agent.clone());
+            }
+        }
     }
 
     /// Whether packets from or to an address came lately.

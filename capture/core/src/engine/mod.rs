@@ -28,6 +28,8 @@ use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use crate::attribution::Evidence;
+pub use crate::diagnosis::CaptureHealth;
+use crate::diagnosis::SpanWatch;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
 use crate::filter::{MediaFilter, MediaPath};
 use crate::link::LinkCommand;
@@ -35,6 +37,7 @@ use crate::policy::Policy;
 use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
 use crate::stream::StreamTable;
 
+pub use self::diagnosis::ReasonCounts;
 use self::figures::Past;
 pub use self::figures::{EngineFigures, LegFigures};
 use self::links::Links;
@@ -60,6 +63,8 @@ pub struct EngineSettings {
     pub server: ServerName,
     /// Program and version, for greetings.
     pub software: String,
+    /// What is captured from, as people call it: an interface, a file.
+    pub source: String,
     /// The operator's rules.
     pub policy: Policy,
     /// Device or extension → phone address ([`MediaOrigin::Devices`]).
@@ -84,7 +89,11 @@ pub struct Engine {
     links: Links,
     link_of: HashMap<AgentId, LinkName>,
     seen: HashMap<IpAddr, Seen>,
-    capture: CaptureHealth,
+    /// Whose phone has media at an address, by the agents' ids.
+    owners: HashMap<MediaAddress, Vec<AgentId>>,
+    span: SpanWatch,
+    /// Why the journal couldn't be written, since it last could.
+    journal_failure: Option<Reason>,
     drops_counted: u64,
     past: Past,
     next_channel: u16,
@@ -108,15 +117,6 @@ struct Supervisor {
 struct Seen {
     from: Option<(u64, Instant)>,
     to: Option<(u64, Instant)>,
-}
-
-/// What the capture threads report now and then; sums since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CaptureHealth {
-    /// When the last frame came, of whatever kind.
-    pub last_frame: Option<Instant>,
-    /// Frames lost by the kernel or on the way to the engine.
-    pub dropped: u64,
 }
 
 /// Something to be sent.
@@ -251,7 +251,9 @@ impl Engine {
             links: Links::default(),
             link_of: HashMap::default(),
             seen: HashMap::default(),
-            capture: CaptureHealth::default(),
+            owners: HashMap::default(),
+            span: SpanWatch::default(),
+            journal_failure: None,
             drops_counted: 0,
             past: Past::default(),
             next_channel: 0,
@@ -303,9 +305,8 @@ impl Engine {
     }
 
     /// Takes up what the capture threads report.
-    pub fn handle_capture_health(&mut self, health: CaptureHealth) {
-        self.capture.last_frame = health.last_frame.max(self.capture.last_frame);
-        self.capture.dropped = health.dropped;
+    pub fn handle_capture_health(&mut self, health: CaptureHealth, now: Instant) {
+        self.span.handle(health, now);
     }
 
     /// Takes up packets counted from and to a phone that nobody monitors; sums since the start.
@@ -403,8 +404,8 @@ impl Engine {
 
     /// Finds out where what is missing was lost, once all sessions have shown what they miss.
     fn judge_losses(&mut self, now: Instant) {
-        let dropped = self.capture.dropped > self.drops_counted;
-        self.drops_counted = self.capture.dropped;
+        let dropped = self.span.health().dropped > self.drops_counted;
+        self.drops_counted = self.span.health().dropped;
         let evidence = self.evidence(dropped, now);
         for session in self.sessions.values_mut() {
             session.judge_losses(&evidence, &self.streams, false, now);

@@ -1,11 +1,12 @@
 //! The list of agents, and its changes for those who watch.
 
 use silentmon_proto::ids::AgentId;
-use silentmon_proto::reason::Code;
+use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AGENTS_IN_A_PAGE, AgentRow, MediaRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine};
+use crate::diagnosis::Diagnosis;
 use crate::directory::MediaLeg;
 
 impl Engine {
@@ -13,7 +14,7 @@ impl Engine {
         let rows = self.directory.agents().filter_map(|(id, _)| self.agent_row(id, now));
         let agents: Vec<AgentRow> = rows.collect();
         if watch {
-            self.told_rows = agents.iter().map(|row| (row.agent.clone(), row.clone())).collect();
+            self.told_rows = agents.iter().map(|row| (row.agent.clone(), told(row))).collect();
         }
         if let Some(connection) = self.connections.get_mut(&to) {
             connection.watches_agents = watch;
@@ -46,19 +47,20 @@ impl Engine {
         }
         for id in std::mem::take(&mut self.changed_agents) {
             let Some(row) = self.agent_row(&id, now) else { continue };
-            if self.told_rows.get(&id) == Some(&row) {
+            let told = told(&row);
+            if self.told_rows.get(&id) == Some(&told) {
                 continue;
             }
             for &watcher in &watchers {
                 self.send(watcher, ServerMessage::AgentChanged { agent: row.clone() });
             }
-            self.told_rows.insert(id, row);
+            self.told_rows.insert(id, told);
         }
     }
 
     fn agent_row(&self, id: &AgentId, now: Instant) -> Option<AgentRow> {
         let agent = self.directory.agent(id)?;
-        let reason = self.diagnose_agent(id, now);
+        let Diagnosis { reason, warnings } = self.diagnose_agent(id, now);
         Some(AgentRow {
             agent: id.clone(),
             name: agent.name.clone(),
@@ -70,8 +72,18 @@ impl Engine {
             media: self.directory.media(id).into_iter().map(media_row).collect(),
             audible: matches!(reason.code, Code::AudioFlowing | Code::OneSideOnly),
             reason,
+            warnings,
             server: self.settings.server.clone(),
         })
+    }
+}
+
+/// What a change is told by: evidence counts on while the reason stays.
+fn told(row: &AgentRow) -> AgentRow {
+    AgentRow {
+        reason: row.reason.without_evidence(),
+        warnings: row.warnings.iter().map(Reason::without_evidence).collect(),
+        ..row.clone()
     }
 }
 

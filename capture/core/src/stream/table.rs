@@ -163,6 +163,11 @@ impl StreamTable {
         &self.rejected
     }
 
+    /// Every stream, valid or not.
+    pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
+        self.slots.iter()
+    }
+
     /// The streams that count: the valid ones, and lone packets that something beside them vouches for. In the order
     /// of their first packets.
     pub fn listed(&self) -> Vec<(StreamId, &Stream)> {

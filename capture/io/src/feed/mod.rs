@@ -25,7 +25,7 @@ pub use stats::{CaptureStats, RejectedFrames};
 use crate::file::FileError;
 use crate::file::paced::{FileOrigin, Pace, PacedFile, Repeat};
 use crate::kernel_filter::{Interest, KernelFilter};
-use crate::live::{LiveCapture, LiveError, LiveOptions};
+use crate::live::{self, LiveCapture, LiveError, LiveOptions};
 use outlet::{Outlet, Overflow};
 use thread::Stop;
 
@@ -124,6 +124,8 @@ pub struct CaptureHandle {
     /// Frames the kernel had seen when it was last asked, and when they had become more.
     kernel_seen: Mutex<(u64, Option<Instant>)>,
     is_file: bool,
+    /// The interface, where the source is one.
+    interface: Option<String>,
 }
 
 impl CaptureHandle {
@@ -171,6 +173,7 @@ impl CaptureHandle {
             thread::run_live(capture, outlet, &filter)
         })?;
         handle.kernel = kernel;
+        handle.interface = Some(name.to_owned());
         Ok(handle)
     }
 
@@ -208,6 +211,7 @@ impl CaptureHandle {
             kernel: None,
             kernel_seen: Mutex::default(),
             is_file: false,
+            interface: None,
         })
     }
 
@@ -274,6 +278,10 @@ impl CaptureHandle {
     /// What was seen so far, and what became of it.
     pub fn stats(&self) -> CaptureStats {
         let mut stats = *lock(&self.stats);
+        stats.carrier = self.interface.as_deref().and_then(live::carrier);
+        if let Some(addressed) = self.kernel.as_ref().and_then(|kernel| kernel.addressed().ok()) {
+            stats.addressed = addressed;
+        }
         if let Some(counters) = self.kernel.as_ref().and_then(|kernel| kernel.counters().ok()) {
             stats.seen = counters.seen;
             stats.seen_tagged = counters.tagged;

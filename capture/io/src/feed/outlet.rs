@@ -27,6 +27,8 @@ pub(super) struct Outlet {
     batch: Batch,
     stats: CaptureStats,
     overflow: Overflow,
+    /// The interface's address.
+    own: Option<[u8; 6]>,
     round: u32,
     batches: Sender<Batch>,
     /// Batches that come back empty.
@@ -51,6 +53,7 @@ impl Outlet {
             batch: Batch::default(),
             stats: CaptureStats::default(),
             overflow,
+            own: None,
             round: 0,
             batches,
             used,
@@ -61,9 +64,7 @@ impl Outlet {
     /// Takes a frame; its datagram or signalling joins the batch if the filter wants it.
     #[inline]
     pub(super) fn take(&mut self, frame: &Frame<'_>, filter: &MediaFilter) -> Result<(), Closed> {
-        self.stats.frames += 1;
-        self.stats.bytes += u64::from(frame.wire_length);
-        self.stats.last_frame = Some(frame.captured);
+        self.stats.count(frame, self.own);
         let Self {
             reader, batch, stats, ..
         } = self;
@@ -76,6 +77,11 @@ impl Outlet {
             return self.flush();
         }
         Ok(())
+    }
+
+    /// Frames from and to this address are the machine's own.
+    pub(super) const fn set_own(&mut self, own: Option<[u8; 6]>) {
+        self.own = own;
     }
 
     /// A batch holds datagrams of one round through a file only.

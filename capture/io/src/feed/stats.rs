@@ -1,6 +1,8 @@
 //! What a capture thread has seen, and what became of it.
 
-use silentmon_proto::frame::Rejected;
+use silentmon_capture_core::addressing::AddressCounts;
+use silentmon_capture_core::diagnosis::CaptureHealth;
+use silentmon_proto::frame::{Frame, LinkType, Rejected};
 use silentmon_proto::time::Instant;
 
 use crate::live::LiveCounters;
@@ -20,6 +22,13 @@ pub struct CaptureStats {
     pub signalling: u64,
     /// Frames without a datagram, by reason.
     pub rejected: RejectedFrames,
+    /// Frames with an 802.1Q tag, of those taken from the source.
+    pub tagged: u64,
+    /// Frames by whom they are for: of those taken from the source, or of all that the kernel filter saw, where there is
+    /// one.
+    pub addressed: AddressCounts,
+    /// Whether the interface has a link, where that can be told.
+    pub carrier: Option<bool>,
     /// Frames seen on the interface by the kernel filter, where there is one; else 0.
     pub seen: u64,
     /// Those of them with an 802.1Q tag.
@@ -35,6 +44,9 @@ pub struct CaptureStats {
     /// When the last frame came. With a kernel filter, frames it keeps count too, to the second.
     pub last_frame: Option<Instant>,
 }
+
+/// Tags of IEEE 802.1Q, 802.1ad, and those used before it.
+const TAGS: [[u8; 2]; 4] = [[0x81, 0x00], [0x88, 0xa8], [0x91, 0x00], [0x92, 0x00]];
 
 /// Frames without a datagram, by reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +71,41 @@ impl RejectedFrames {
 }
 
 impl CaptureStats {
+    /// What the diagnosis wants to know.
+    pub fn health(&self) -> CaptureHealth {
+        // Behind a kernel filter only what is wanted is taken: all was seen in the kernel.
+        let (frames, tagged) = if self.seen > 0 {
+            (self.seen, self.seen_tagged)
+        } else {
+            (self.frames, self.tagged)
+        };
+        CaptureHealth {
+            last_frame: self.last_frame,
+            dropped: self.kernel_dropped + self.dropped_handover,
+            frames,
+            tagged,
+            addressed: self.addressed,
+            carrier: self.carrier,
+        }
+    }
+
+    /// Counts a frame that was taken. `own` is the interface's address, where there is an interface.
+    #[inline]
+    pub(super) fn count(&mut self, frame: &Frame<'_>, own: Option<[u8; 6]>) {
+        self.frames += 1;
+        self.bytes += u64::from(frame.wire_length);
+        self.last_frame = Some(frame.captured);
+        if frame.link_type == LinkType::Ethernet {
+            self.addressed.count(frame.bytes, own);
+            self.tagged += u64::from(
+                frame
+                    .bytes
+                    .get(12..14)
+                    .is_some_and(|kind| TAGS.iter().any(|tag| tag == kind)),
+            );
+        }
+    }
+
     pub(super) fn set_kernel(&mut self, counters: LiveCounters) {
         self.kernel_received = counters.received;
         self.kernel_dropped = counters.dropped;

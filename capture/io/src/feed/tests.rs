@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use silentmon_capture_core::addressing::AddressCounts;
 use silentmon_proto::frame::Rejected;
 
 use super::*;
@@ -101,6 +102,11 @@ fn hands_over_what_is_wanted_and_counts_the_rest() {
         unwanted: 1,
         last_frame: Some(Instant::from_nanos(30_000_000)),
         rejected: stats.rejected,
+        tagged: 3,
+        addressed: AddressCounts {
+            foreign: 4,
+            ..AddressCounts::default()
+        },
         ..CaptureStats::default()
     };
     assert_eq!(stats, expected);

@@ -73,6 +73,7 @@ pub(super) fn day_now() -> Instant {
 pub(super) fn run_live(mut capture: LiveCapture, mut outlet: Outlet, filter: &ArcSwap<MediaFilter>) -> CaptureEnd {
     let mut figures = std::time::Instant::now();
     let mut filter = Cache::new(filter);
+    outlet.set_own(capture.own_address());
     loop {
         let mut taken = Ok(());
         let read = capture.read(FRAMES, |frame| {

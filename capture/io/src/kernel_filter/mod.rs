@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use silentmon_capture_core::addressing::AddressCounts;
 use silentmon_capture_core::filter::SignallingPorts;
 use silentmon_proto::frame::LinkType;
 use sys::{Map, MapKind, Program};
@@ -224,15 +225,29 @@ impl KernelFilter {
     /// # Errors
     /// Where the kernel refuses.
     pub fn counters(&self) -> Result<KernelCounters, KernelFilterError> {
-        let value = self
-            .totals
-            .lookup(program::SEEN.to_ne_bytes())
-            .map_err(refused("read its counters"))?;
-        let value = value.unwrap_or_default();
-        Ok(KernelCounters {
-            seen: number_at(&value, 0),
-            tagged: number_at(&value, 8),
+        let [seen, tagged] = self.total(program::SEEN)?;
+        Ok(KernelCounters { seen, tagged })
+    }
+
+    /// Frames received so far, by whom they are for.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn addressed(&self) -> Result<AddressCounts, KernelFilterError> {
+        let [own, broadcast] = self.total(program::TO_HOST)?;
+        let [multicast, foreign] = self.total(program::TO_OTHERS)?;
+        Ok(AddressCounts {
+            foreign,
+            own,
+            broadcast,
+            multicast,
         })
+    }
+
+    fn total(&self, entry: u32) -> Result<[u64; 2], KernelFilterError> {
+        let value = self.totals.lookup(entry.to_ne_bytes());
+        let value = value.map_err(refused("read its counters"))?.unwrap_or_default();
+        Ok([number_at(&value, 0), number_at(&value, 8)])
     }
 
     /// Datagrams of each watched address since it is watched, in the order of addresses.

@@ -37,16 +37,25 @@ pub(super) const PASS: u32 = 1;
 /// An entry of the array of totals: two numbers of 64 bits.
 pub(super) const TOTALS_VALUE: usize = 16;
 /// Entries of that array.
-pub(super) const TOTALS: u32 = 2;
+pub(super) const TOTALS: u32 = 4;
 /// The entry that switches the filter: passes all where its first number isn't 0; looks for signalling where its second
 /// isn't.
 pub(super) const MODE: u32 = 0;
 /// The entry that counts: frames seen, and those of them with a tag in the metadata.
 pub(super) const SEEN: u32 = 1;
+/// The entry that counts frames to this machine, and those to all stations.
+pub(super) const TO_HOST: u32 = 2;
+/// The entry that counts frames to groups, and those to one other station.
+pub(super) const TO_OTHERS: u32 = 3;
 
 /// Bytes of a frame that are passed: all.
 const KEEP: i32 = 0x0004_0000;
 
+/// `pkt_type` in the kernel's `struct __sk_buff`: whom a received frame is for.
+const PACKET_TYPE: i16 = 4;
+/// Its values `PACKET_HOST`, `PACKET_BROADCAST`, `PACKET_MULTICAST`, `PACKET_OTHERHOST` (linux/if_packet.h), with the entry
+/// and the offset of the number that counts them.
+const COUNTED_BY: [(i32, u32, i16); 4] = [(0, TO_HOST, 0), (1, TO_HOST, 8), (2, TO_OTHERS, 0), (3, TO_OTHERS, 8)];
 /// `vlan_present` in the kernel's `struct __sk_buff`.
 const VLAN_PRESENT: i16 = 20;
 
@@ -113,11 +122,25 @@ impl Filter {
         self.code.jump_if(R2, Equal, 0, untagged);
         self.code.add_atomically(R0, 8, R1);
         self.code.place(untagged);
+        self.count_by_address();
         self.look_up_total(MODE);
         self.code.load(Double, R1, R0, 0);
         self.code.jump_if(R1, NotEqual, 0, self.pass);
         self.code.load(Double, R1, R0, 8);
         self.code.store(Double, FramePointer, SIGNALLING, R1);
+    }
+
+    /// Counts the frame by whom it is for; one that this machine sends isn't counted.
+    fn count_by_address(&mut self) {
+        for (packet_type, entry, number) in COUNTED_BY {
+            let other = self.code.label();
+            self.code.load(Word, R2, R6, PACKET_TYPE);
+            self.code.jump_if(R2, NotEqual, packet_type, other);
+            self.look_up_total(entry);
+            self.code.set(R1, 1);
+            self.code.add_atomically(R0, number, R1);
+            self.code.place(other);
+        }
     }
 
     /// R0 = the entry of the array of totals, which is always there but must be proved to the verifier.

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use silentmon_capture_core::diagnosis::Diagnosis;
 use silentmon_capture_core::engine::{
-    CaptureHealth, ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
@@ -21,12 +22,12 @@ use silentmon_capture_core::policy::Policy;
 use silentmon_capture_core::resolver::Resolver;
 use silentmon_proto::cti::script::ScriptedEvent;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
-use silentmon_proto::ids::{Extension, Leg, LinkName, MediaAddress, SessionId};
-use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, SessionId};
+use silentmon_proto::reason::{Code, Hop, Reason};
 use silentmon_proto::relay::{AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
@@ -68,6 +69,8 @@ pub struct ServiceParts {
     pub sources: CtiSources,
     /// The audit journal.
     pub journal: Box<dyn Journal>,
+    /// Questions of the HTTPS interface.
+    pub questions: mpsc::Receiver<Question>,
     /// Where figures go once a second, for metrics.
     pub figures: watch::Sender<Option<ServiceFigures>>,
 }
@@ -77,10 +80,32 @@ pub struct ServiceParts {
 pub struct ServiceFigures {
     /// Sessions, legs and links.
     pub engine: EngineFigures,
+    /// Agents and sessions by the reason why they can be heard or not.
+    pub reasons: (ReasonCounts, ReasonCounts),
     /// What the capture saw and dropped.
     pub capture: CaptureStats,
     /// Packets of plain RTP that couldn't be sent.
     pub plain_rtp_failures: u64,
+}
+
+/// Asks how things stand.
+#[derive(Debug)]
+pub struct Question {
+    /// The agent whose hops are wanted; none for those of the house, with every agent and session in short.
+    pub agent: Option<AgentId>,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// How things stand.
+#[derive(Debug)]
+pub struct Answer {
+    /// Every hop of the agent asked for, or of the house.
+    pub hops: Vec<Hop>,
+    /// Every agent, where none was asked for.
+    pub agents: Vec<(AgentId, Diagnosis)>,
+    /// Every session, likewise.
+    pub sessions: Vec<(SessionId, AgentId, Diagnosis)>,
 }
 
 /// New rules, after the configuration was read again.
@@ -124,6 +149,7 @@ impl Service {
         let journal = JournalThread::start(parts.journal, written_sender)?;
         let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
         let clock = parts.sources.clock();
+        let mut questions = parts.questions;
         let mut service = Self {
             engine: Engine::new(parts.engine, clock.now()),
             script: ScriptCursor::new(parts.script, parts.capture.is_file(), clock.now()),
@@ -158,6 +184,7 @@ impl Service {
                 Some(input) = inputs.recv() => service.handle_input(input),
                 Some(told) = service.sources.next() => service.handle_told(told),
                 Some(written) = written.recv() => service.handle_written(written),
+                Some(question) = questions.recv() => service.answer(question),
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
                 () = tokio::time::sleep_until(wake) => service.handle_wake(),
@@ -276,12 +303,8 @@ impl Service {
     /// 5. The capture threads' figures.
     fn read_health(&mut self) {
         let stats = self.capture.stats();
-        let dropped = stats.kernel_dropped + stats.dropped_handover;
-        self.engine.handle_capture_health(CaptureHealth {
-            last_frame: stats.last_frame,
-            dropped,
-        });
         let now = self.clock.now();
+        self.engine.handle_capture_health(stats.health(), now);
         for count in self.capture.address_counts() {
             self.engine.handle_address_count(count.ip, count.from, count.to, now);
         }
@@ -292,13 +315,26 @@ impl Service {
         if self.figures.receiver_count() > 0 {
             self.figures.send_replace(Some(ServiceFigures {
                 engine: self.engine.figures(),
+                reasons: self.engine.reasons(now),
                 capture: stats,
                 plain_rtp_failures: self.plain_rtp_failures,
             }));
         }
     }
 
-    /// 6. Time.
+    /// 6. The HTTPS interface.
+    fn answer(&self, question: Question) {
+        let now = self.clock.now();
+        let hops = self.engine.examine(question.agent.as_ref(), None, now);
+        let (agents, sessions) = match question.agent {
+            Some(_) => Default::default(),
+            None => (self.engine.diagnose_all(now), self.engine.diagnose_sessions(now)),
+        };
+        // Whoever asked has gone away where this fails.
+        let _ = question.answer.send(Answer { hops, agents, sessions });
+    }
+
+    /// 7. Time.
     fn handle_wake(&mut self) {
         let now = self.clock.now();
         self.run_script(now);

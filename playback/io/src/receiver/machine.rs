@@ -234,7 +234,8 @@ impl Machine {
                     result,
                 });
             }
-            ServerMessage::Heartbeat { .. } => {}
+            // The second answers a question that this program never asks over this connection.
+            ServerMessage::Heartbeat { .. } | ServerMessage::Diagnosis { .. } => {}
             ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
         }
     }

@@ -39,6 +39,7 @@ fn status() -> SessionStatus {
         agent_state: AgentState::Talking,
         calls: Vec::new(),
         reason: Code::AudioFlowing.into(),
+        warnings: Vec::new(),
         legs: Default::default(),
         controls: Vec::new(),
     }
@@ -501,6 +502,7 @@ fn a_listing_in_pages_is_handed_over_whole() {
             media: Vec::new(),
             audible: false,
             reason: Reason::from(Code::AgentNotOnCall),
+            warnings: Vec::new(),
             server: "gw1".into(),
         }]
     };

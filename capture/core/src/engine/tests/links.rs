@@ -33,7 +33,9 @@ fn an_agent_without_sound_is_silent_because_of_the_link_in_the_links_own_words()
     for code in [Code::CtiLinkDown, Code::CtiRefused, Code::CtiPortIsPlain] {
         let why = Reason::new(code, "The link's own words.");
         house.link(Some(why.clone()));
-        assert_eq!(house.last_status().reason, why);
+        let reason = house.last_status().reason;
+        assert_eq!(reason.without_evidence(), why);
+        assert_eq!(reason.evidence.get("link"), Some("cisco"));
     }
     house.link(None);
     assert_eq!(house.last_status().reason.code, Code::AgentNotOnCall);

@@ -88,10 +88,12 @@ fn what_is_missing_while_the_capture_drops_frames_was_lost_in_the_mirror() {
         house.packet(PHONE, GATEWAY, &rtp(0, number, &speech(number)));
         house.pass(Duration::from_millis(5));
     }
-    house.engine.handle_capture_health(CaptureHealth {
+    let health = CaptureHealth {
         last_frame: Some(house.now),
         dropped: 1,
-    });
+        ..CaptureHealth::default()
+    };
+    house.engine.handle_capture_health(health, house.now);
     house.pass(Duration::from_secs(2));
     house.start(ANNA, "4711", None);
     let [agent, _] = house.last_status().legs;

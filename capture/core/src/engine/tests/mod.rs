@@ -65,6 +65,7 @@ impl House {
         let settings = EngineSettings {
             server: "gw1".into(),
             software: "test".into(),
+            source: "test".into(),
             policy,
             devices: BTreeMap::new(),
             resolvers: MediaOrigin::ALL.to_vec(),
@@ -262,10 +263,11 @@ impl House {
             payload,
             truncated: false,
         };
-        self.engine.handle_capture_health(CaptureHealth {
+        let health = CaptureHealth {
             last_frame: Some(self.now),
-            dropped: 0,
-        });
+            ..CaptureHealth::default()
+        };
+        self.engine.handle_capture_health(health, self.now);
         let described = self.described;
         self.engine.handle_datagram(&datagram, |payload_type| {
             described

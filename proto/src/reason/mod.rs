@@ -1,11 +1,22 @@
 //! Reason codes: why there is sound, or why there is none. One code, one sentence, one fix; the same code stands in the
 //! log, the API, the summary of a session and `silentmon explain`.
+//!
+//! `mod` holds the codes; `pages` what is to be said of each at length, `evidence` what a finding rests on, `hop` how one
+//! hop of the way stands.
+
+mod evidence;
+mod hop;
+mod pages;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+pub use evidence::Evidence;
+pub use hop::{Hop, Outcome};
+pub use pages::{Markdown, Page, Terminal, page};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $hop:literal, $sentence:literal, $fix:literal;)*) => {
@@ -114,6 +125,16 @@ impl Code {
     pub const fn number(self) -> u16 {
         self as u16
     }
+
+    /// How the hop stands that the code is found at.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::AudioFlowing => Outcome::Ok,
+            Self::AgentNotOnCall => Outcome::Waiting,
+            Self::DuplicateMirror | Self::MirrorLoses | Self::RelayLate => Outcome::Warning,
+            _ => Outcome::Broken,
+        }
+    }
 }
 
 impl fmt::Display for Code {
@@ -163,6 +184,9 @@ pub struct Reason {
     pub code: Code,
     /// The sentence for people, with the numbers.
     pub text: String,
+    /// What it rests on.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
 }
 
 impl Reason {
@@ -171,16 +195,26 @@ impl Reason {
         Self {
             code,
             text: text.into(),
+            evidence: Evidence::new(),
         }
+    }
+
+    /// The same with what it rests on.
+    #[must_use]
+    pub fn with_evidence(self, evidence: Evidence) -> Self {
+        Self { evidence, ..self }
+    }
+
+    /// The same without what it rests on: counters change while the reason stays.
+    #[must_use]
+    pub fn without_evidence(&self) -> Self {
+        Self::new(self.code, self.text.clone())
     }
 }
 
 impl From<Code> for Reason {
     fn from(code: Code) -> Self {
-        Self {
-            code,
-            text: code.sentence().to_owned(),
-        }
+        Self::new(code, code.sentence())
     }
 }
 

@@ -1,0 +1,61 @@
+//! Hops that the whole server shares: CTI links and the audit journal.
+
+use silentmon_proto::ids::LinkName;
+use silentmon_proto::reason::{Evidence, Reason};
+
+use super::Case;
+use super::case::LinkState;
+
+/// The link that matters here, and why it is down: the one that told of the agent; where none did, the links are to blame
+/// only if all of them are down; where the question is about the whole house, any of them.
+pub(super) fn link(case: &Case<'_>) -> Option<Reason> {
+    judged(case).1.and_then(|link| link.down.clone())
+}
+
+pub(super) fn link_evidence(case: &Case<'_>) -> Evidence {
+    let (name, link) = judged(case);
+    let down = case.links.values().filter(|link| link.down.is_some()).count();
+    let links = Evidence::new().with("links", case.links.len()).with("down", down);
+    let (Some(name), Some(link)) = (name, link) else {
+        return links;
+    };
+    let state = if link.down.is_some() { "down for" } else { "up for" };
+    links
+        .with("link", name)
+        .with(state, case.age(link.since))
+        .with("last event", ago(case, link))
+        .with("events", link.events)
+}
+
+fn ago(case: &Case<'_>, link: &LinkState) -> String {
+    match link.last_event {
+        Some(at) => format!("{} ago", case.age(Some(at))),
+        None => "never".to_owned(),
+    }
+}
+
+fn judged<'a>(case: &'a Case<'_>) -> (Option<&'a LinkName>, Option<&'a LinkState>) {
+    let own = case.subject.as_ref().and_then(|subject| subject.link);
+    if let Some(own) = own {
+        return (Some(own), case.links.get(own));
+    }
+    let broken = || case.links.iter().find(|(_, link)| link.down.is_some());
+    let all_down = case.links.values().all(|link| link.down.is_some());
+    let found = match case.subject {
+        Some(_) if all_down => broken(),
+        Some(_) => None,
+        None => broken(),
+    };
+    match found.or_else(|| case.links.iter().find(|(_, link)| link.down.is_none())) {
+        Some((name, link)) => (Some(name), Some(link)),
+        None => (None, None),
+    }
+}
+
+pub(super) fn audit(case: &Case<'_>) -> Option<Reason> {
+    case.audit.map(Reason::without_evidence)
+}
+
+pub(super) fn audit_evidence(_case: &Case<'_>) -> Evidence {
+    Evidence::new()
+}

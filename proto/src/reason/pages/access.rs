@@ -1,0 +1,95 @@
+//! Pages about authority, policy and audit.
+
+use super::Page;
+use crate::reason::Code;
+
+pub(super) const AUDIO_FLOWING: Page = Page {
+    meaning: "Packets of the agent's call are captured, sent to the supervisor and can be played. If nothing is heard all the same, \
+        the reason lies behind the program: volume, headset, the output of the operating system.",
+    recognised: "Both sides were captured within the last 2 s, or one side is quiet after it was seen in this call (phones \
+        that save silence send nothing).",
+    evidence: "Packets of each direction and how old the last one is; the share lost.",
+    causes: &[],
+    remedies: &[
+        "Look at the level meters: where they move, the sound reaches this machine's output.\n$ silentmon doctor --agent ID --all …",
+    ],
+    related: &[Code::OutputMuted, Code::OneSideOnly],
+};
+
+pub(super) const NOT_AUTHORISED: Page = Page {
+    meaning: "The server knows you by your certificate, and its rules don't let you hear this agent. By default a supervisor \
+        hears the agents of his own teams.",
+    recognised: "The server checks role, team and policy before each session, and again whenever teams or rules change. A \
+        session that has lost its authority ends after 10 s.",
+    evidence: "The agent's team, as the CTI source told it or [teams] names it.",
+    causes: &[
+        "The agent belongs to another team, or to none that the server knows.",
+        "Your certificate bears another name than [teams] or the CTI source uses.",
+        "The CTI source tells teams only after a snapshot that hasn't come yet.",
+    ],
+    remedies: &[
+        "See which name your certificate bears.\n$ silentmon certs inspect supervisor.pem",
+        "See which team the server knows for the agent.\n$ silentmon agents --json …",
+        "Add the supervisor to [teams] of the server's configuration, or map his name in [supervisors], then reload.\n\
+        $ kill -HUP PID_OF_SILENTMON_CAPTURE",
+        "Where every supervisor may hear everyone, set who = \"any-supervisor\" in [policy].",
+    ],
+    related: &[Code::ExcludedByPolicy, Code::CertificateRefused],
+};
+
+pub(super) const LOCKED_OUT: Page = Page {
+    meaning: "After three failed sign-ins in a row nobody may sign in under this name from this source for 15 minutes.",
+    recognised: "Not told by this version: supervisors sign in by certificate only, and there is no password to fail at.",
+    evidence: "",
+    causes: &[],
+    remedies: &["Wait until the time is over, or have it unlocked."],
+    related: &[Code::NotAuthorised],
+};
+
+pub(super) const EXCLUDED_BY_POLICY: Page = Page {
+    meaning: "You may hear the agent, but not this call, or not in the way you asked for. With acd_only only calls are heard \
+        that are known to have come through a queue; recordings and plain RTP need permission of their own.",
+    recognised: "The agent's media are known, and [policy] admits none of them; or a listening session asked for a recording or \
+        for plain RTP that [policy] doesn't allow.",
+    evidence: "The call, and whether the CTI source said that it came through the queue (yes, no, not told).",
+    causes: &[
+        "It is an internal, outgoing or private call and acd_only is set (it is unless turned off).",
+        "The CTI source doesn't say of calls whether they came through the queue.",
+        "listen --output wav:… without recording = \"allowed\".",
+        "listen --output rtp:… to a receiver that rtp_receivers doesn't name.",
+    ],
+    remedies: &[
+        "Wait for the next call of the queue; the session goes on.",
+        "Where all calls may be heard, set acd_only = false in [policy] and reload; this is a question for whoever answers for it.",
+        "See the rules as they are in force.\n$ silentmon config print capture.toml",
+    ],
+    related: &[Code::NotAuthorised, Code::PaymentPause],
+};
+
+pub(super) const PAYMENT_PAUSE: Page = Page {
+    meaning: "The agent takes payment data; nothing of the call leaves the capture server until that is over.",
+    recognised: "Not told by this version: there is no source of payment pauses yet.",
+    evidence: "",
+    causes: &[],
+    remedies: &["Wait: it ends by itself."],
+    related: &[Code::ExcludedByPolicy],
+};
+
+pub(super) const AUDIT_UNWRITABLE: Page = Page {
+    meaning: "Who listens to whom is written down before any sound flows. The journal can't be written, so nobody may listen; \
+        sessions that run go on until they end.",
+    recognised: "Writing or syncing the journal's file failed when a session was to start. The server remembers that until a \
+        session could be written down again. A server that can't open its journal doesn't start at all.",
+    evidence: "The journal's path and what the system said.",
+    causes: &[
+        "The disk is full, or a quota is used up.",
+        "The file or its folder belongs to another user, for instance after a start as root.",
+        "The file system was remounted read-only after an error of the disk.",
+    ],
+    remedies: &[
+        "Look for room and for errors of the disk.\n$ df -h /var/log/silentmon\n$ dmesg | tail",
+        "Look whose the file is; it must be the service's.\n$ ls -l /var/log/silentmon/audit.jsonl",
+        "Never delete lines: each carries the hash of the one before. Move the whole file away and restart the service.",
+    ],
+    related: &[Code::NotAuthorised],
+};
