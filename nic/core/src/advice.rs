@@ -27,7 +27,7 @@ pub fn on(code: Code, interface: &str) -> Vec<String> {
                 .to_owned(),
             format!("Real hardware: ip link set {interface} promisc on must show PROMISC in ip link; if frames are missing still, ethtool -K {interface} rx-vlan-filter off, or another driver."),
         ],
-        Code::FramesCut => vec![
+        Code::FramesCutByNic => vec![
             format!("Raise what the interface takes: ip link set {interface} mtu 1508; look for a snap length or buffer size in the driver's options (modinfo, ethtool --show-priv-flags {interface})."),
             permanently(interface, "MTUBytes=1508"),
             "Windows: the driver's \"Jumbo Packet\" and \"Receive Buffers\".".to_owned(),

@@ -140,7 +140,10 @@ impl Examined<'_> {
         };
         let has_tags = check.shape(0).is_some_and(|shape| !shape.tags.is_empty());
         if cut > 0 {
-            return (Code::FramesCut, format!("{cut} of {sent} frames arrived cut short."));
+            return (
+                Code::FramesCutByNic,
+                format!("{cut} of {sent} frames arrived cut short."),
+            );
         }
         if damaged > 0 {
             return (
@@ -355,7 +358,7 @@ fn first_reason(checks: &[CheckReport], result: CheckResult) -> Option<Reason> {
         Code::DriverDiscardsTags,
         Code::TagsLost,
         Code::OnlyOwnTraffic,
-        Code::FramesCut,
+        Code::FramesCutByNic,
         Code::FramesDamaged,
         Code::FramesLost,
         Code::StampsWrong,

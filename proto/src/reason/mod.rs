@@ -97,7 +97,7 @@ codes! {
     /// The driver discards tagged frames.
     DriverDiscardsTags = 2201, "NIC test", "The driver discards 802.1Q frames.", "Change the offload setting or the vendor's mode.";
     /// Long frames arrive short.
-    FramesCut = 2202, "NIC test", "Frames arrive cut short.", "Raise the interface's MTU; look for a snap length or buffer size in the driver.";
+    FramesCutByNic = 2202, "NIC test", "Frames arrive cut short.", "Raise the interface's MTU; look for a snap length or buffer size in the driver.";
     /// Frames arrive changed.
     FramesDamaged = 2203, "NIC test", "Frames arrive damaged.", "Try another cable and port, then turn offloads off one by one.";
     /// Frames don't arrive at the rate of many calls.

@@ -72,6 +72,25 @@ pub(super) const TAGS_LOST: Page = Page {
     related: &[Code::DriverDiscardsTags, Code::AgentNotInMirror],
 };
 
+pub(super) const FRAMES_CUT_SHORT: Page = Page {
+    meaning: "Whoever mirrors or captures keeps only the begin of each frame. The headers are there, and the sound behind them, or a \
+        part of it, is not.",
+    recognised: "By `silentmon span-check`: voice packets that announce more octets than the frame has, beside streams that are whole \
+        RTP.",
+    evidence: "How many voice packets are cut, their share, and whether the capture's snap length or the mirror cut them.",
+    causes: &[
+        "A capture file that was written with a short snap length (tcpdump -s 96).",
+        "The mirror session truncates: a packet broker's slicing, ERSPAN with truncation, a monitor session with mtu or header-only.",
+        "A tunnel to the capture server whose path has too small an MTU for frame and tunnel headers.",
+    ],
+    remedies: &[
+        "Capture whole frames.\n$ tcpdump -i ens224 -s 0 -w span.pcap",
+        "Turn truncation off in the mirror session, and give the tunnel's path room for 50 octets more.",
+        "Look again.\n$ silentmon span-check ens224",
+    ],
+    related: &[Code::MirrorLoses, Code::FramesCutByNic],
+};
+
 pub(super) const AGENT_NOT_IN_MIRROR: Page = Page {
     meaning: "The mirror works and shows other calls, but no packet from or to the agent's phone. The call takes another way than \
         the one that is mirrored, or has another address there.",
@@ -189,21 +208,4 @@ pub(super) const CODEC_NOT_BUILT_IN: Page = Page {
         "Which codecs are built in: docs/codecs.md.",
     ],
     related: &[Code::Encrypted],
-};
-
-pub(super) const DRIVER_DISCARDS_TAGS: Page = Page {
-    meaning: "The capture adapter's driver drops frames with an 802.1Q tag before any program can see them. Agents in a tagged voice \
-        VLAN can't be heard through it.",
-    recognised: "By a test that sends tagged frames to the adapter and looks whether they arrive, not in running operation.",
-    evidence: "What was sent and what was seen.",
-    causes: &[
-        "The driver filters VLANs that aren't configured on the interface (rx-vlan-filter).",
-        "A vendor's mode of the driver that takes tagged frames for itself.",
-    ],
-    remedies: &[
-        "Turn the filter off.\n$ ethtool -K ens224 rx-vlan-filter off\n$ ethtool -K ens224 rxvlan off",
-        "Windows: set \"Priority & VLAN\" of the adapter so that tags are handed over; the name of the setting is the vendor's.",
-        "Use another adapter; not all drivers can.",
-    ],
-    related: &[Code::TagsLost, Code::OnlyOwnTraffic],
 };

@@ -5,6 +5,7 @@ mod access;
 mod cti;
 mod listener;
 mod mirror;
+mod nic;
 mod servers;
 
 use std::fmt;
@@ -55,7 +56,12 @@ pub const fn page(code: Code) -> &'static Page {
         Code::MirrorLoses => &mirror::MIRROR_LOSES,
         Code::Encrypted => &mirror::ENCRYPTED,
         Code::CodecNotBuiltIn => &mirror::CODEC_NOT_BUILT_IN,
-        Code::DriverDiscardsTags => &mirror::DRIVER_DISCARDS_TAGS,
+        Code::FramesCutShort => &mirror::FRAMES_CUT_SHORT,
+        Code::DriverDiscardsTags => &nic::DRIVER_DISCARDS_TAGS,
+        Code::FramesCutByNic => &nic::FRAMES_CUT_BY_NIC,
+        Code::FramesDamaged => &nic::FRAMES_DAMAGED,
+        Code::FramesLost => &nic::FRAMES_LOST,
+        Code::StampsWrong => &nic::STAMPS_WRONG,
         Code::RelayBlocked => &listener::RELAY_BLOCKED,
         Code::RelayLate => &listener::RELAY_LATE,
         Code::NoSoundCard => &listener::NO_SOUND_CARD,
