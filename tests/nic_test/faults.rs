@@ -41,6 +41,11 @@ const VOICE: i32 = 218;
 const CUT: i32 = 128;
 
 impl Fault {
+    /// Whether it drops frames. The verifier wants every instruction to be reachable.
+    fn drops(self) -> bool {
+        !matches!(self, Self::StripsTag | Self::Cuts | Self::Damages)
+    }
+
     /// Puts the fault into effect on the interface with this number and address.
     pub fn attach(self, interface: u32, own: [u8; 6]) -> std::io::Result<Attached> {
         let counter = Map::create(MapKind::Array, 1)?;
@@ -57,7 +62,10 @@ impl Fault {
                 code.jump(drop);
                 code.place(untagged);
             }
-            Self::DropsAll => code.jump(drop),
+            Self::DropsAll => {
+                longer(&mut code, 1, pass);
+                code.jump(drop);
+            }
             Self::StripsTag => strip(&mut code, pass),
             Self::Cuts => cut(&mut code, pass),
             Self::OnlyOwn => only(&mut code, own, [pass, drop]),
@@ -72,9 +80,11 @@ impl Fault {
         code.place(pass);
         code.set(R0, PASS);
         code.exit();
-        code.place(drop);
-        code.set(R0, DROP);
-        code.exit();
+        if self.drops() {
+            code.place(drop);
+            code.set(R0, DROP);
+            code.exit();
+        }
         let code = code.assemble().map_err(std::io::Error::other)?;
         let program = Program::load(ProgramKind::Xdp, &code)?;
         Ok(Attached {
