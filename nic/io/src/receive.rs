@@ -60,7 +60,7 @@ pub struct Outcome {
 
 /// What ends a test from outside.
 #[derive(Debug, Clone, Copy)]
-pub struct Ends<'a> {
+pub struct Stops<'a> {
     /// Somebody wants it to stop.
     pub stop: &'a AtomicBool,
     /// The generator, on this computer too, has ended.
@@ -70,7 +70,7 @@ pub struct Ends<'a> {
 struct Test<'a> {
     port: &'a mut dyn Port,
     interface: &'a dyn Interface,
-    ends: Ends<'a>,
+    ends: Stops<'a>,
     target: Target,
     watch: Option<Watch>,
 }
@@ -84,7 +84,7 @@ pub fn run(
     port: &mut dyn Port,
     interface: &dyn Interface,
     options: &Options,
-    ends: Ends<'_>,
+    ends: Stops<'_>,
     mut on_event: impl FnMut(&str),
 ) -> Result<Option<Outcome>, PortError> {
     let target = Target::new(port.address(), options.session, options.answers);

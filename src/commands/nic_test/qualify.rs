@@ -7,7 +7,7 @@ use std::time::Duration;
 use silentmon_nic_core::frame::Ends;
 use silentmon_nic_core::generator::Assignment;
 use silentmon_nic_core::target::Answers;
-use silentmon_nic_io::receive::{self, Options};
+use silentmon_nic_io::receive::{self, Options, Stops};
 use silentmon_nic_io::send;
 
 use super::receive::fixes;
@@ -49,7 +49,7 @@ pub(super) fn run(args: &QualifyArgs) -> anyhow::Result<ExitCode> {
         fixes: fixes(args.tell.try_fixes),
     };
     let generator_ended = AtomicBool::new(false);
-    let ends = Ends {
+    let ends = Stops {
         stop: &stop,
         generator_ended: &generator_ended,
     };

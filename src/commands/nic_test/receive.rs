@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use silentmon_nic_core::target::Answers;
-use silentmon_nic_io::receive::{self, Ends, Fixes, Options};
+use silentmon_nic_io::receive::{self, Fixes, Options, Stops};
 
 use super::{ReceiveArgs, say, stop_on_signal, unavailable};
 use crate::output;
@@ -31,7 +31,7 @@ pub(super) fn run(args: &ReceiveArgs) -> anyhow::Result<ExitCode> {
         },
         fixes: fixes(args.tell.try_fixes),
     };
-    let ends = Ends {
+    let ends = Stops {
         stop: &stop,
         generator_ended: &AtomicBool::new(false),
     };

@@ -5,9 +5,7 @@
 //! addresses takes seconds, and more than a few hundred the kernel refuses. Changing an entry of the table loses none.
 //! Frames the program can't judge are passed, so whoever reads them must filter again.
 
-mod assembler;
 mod program;
-mod sys;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind};
@@ -17,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use silentmon_capture_core::addressing::AddressCounts;
 use silentmon_capture_core::filter::SignallingPorts;
+use silentmon_ebpf::sys::{Map, MapKind, Program, ProgramKind};
 use silentmon_proto::frame::LinkType;
-use sys::{Map, MapKind, Program};
 
 /// What is wanted of an address's datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,7 +135,7 @@ impl KernelFilter {
         };
         let code = program::assemble(maps).map_err(|error| KernelFilterError::Assembly(error.to_string()))?;
         Ok(Self {
-            program: Program::load(&code).map_err(refused("load the filter"))?,
+            program: Program::load(ProgramKind::SocketFilter, &code).map_err(refused("load the filter"))?,
             watched,
             totals,
             signalling,

@@ -4,10 +4,10 @@
 //! mirror tunnels, IPv6 extension headers, IEEE 802.3 lengths, more tags than are looked through. Everything else stays
 //! in the kernel. The outermost 802.1Q tag isn't in the frame: the kernel has moved it to the packet's metadata.
 
-use super::assembler::Condition::{Equal, Less, NotEqual};
-use super::assembler::Register::{FramePointer, R0, R1, R2, R3, R4, R6, R7, R8, R9};
-use super::assembler::Width::{Byte, Double, Half, Word};
-use super::assembler::{Assembler, AssemblyError, Function, Instruction, Label, Register};
+use silentmon_ebpf::assembler::Condition::{Equal, Less, NotEqual};
+use silentmon_ebpf::assembler::Register::{FramePointer, R0, R1, R2, R3, R4, R6, R7, R8, R9};
+use silentmon_ebpf::assembler::Width::{Byte, Double, Half, Word};
+use silentmon_ebpf::assembler::{Assembler, AssemblyError, Function, Instruction, Label, Register};
 
 /// File descriptors of the maps the program uses.
 #[derive(Debug, Clone, Copy)]

@@ -18,6 +18,10 @@ use crate::port::{Interface, Port, PortError};
 /// Kernel memory for frames that wait: a quarter of a second at 500,000 frames a second, of which each takes about 1 KiB.
 const RECEIVE_BUFFER: i32 = 128 << 20;
 
+/// How often a frame is given to a queue that is full, and the time between.
+const ATTEMPTS: u32 = 4;
+const REST: Duration = Duration::from_micros(200);
+
 /// See the module.
 pub(super) struct PacketPort {
     interface: String,
@@ -53,18 +57,23 @@ impl Port for PacketPort {
     }
 
     fn send(&mut self, frame: &[u8]) -> Result<Fate, PortError> {
-        match self.socket.send(frame) {
-            Ok(()) => Ok(Fate::Sent),
-            // Longer than the MTU allows, or the queue is full: either way it didn't go out.
-            Err(error) if is_refusal(&error) => Ok(Fate::Refused),
-            Err(error) => Err(failed("send", &self.interface, error)),
+        for _ in 0..ATTEMPTS {
+            match self.socket.send(frame) {
+                Ok(()) => return Ok(Fate::Sent),
+                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => return Ok(Fate::Refused),
+                Err(error) if is_busy(&error) => std::thread::sleep(REST),
+                Err(error) => return Err(failed("send", &self.interface, error)),
+            }
         }
+        // A queue has room by now: it is the wire that doesn't take the frame. A veth pair says so where its other end
+        // drops a frame for its length.
+        Ok(Fate::Sent)
     }
 
     fn send_many(&mut self, frames: &[u8], length: usize) -> Result<usize, PortError> {
         match self.socket.send_many(frames, length) {
             Ok(count) => Ok(count),
-            Err(error) if is_refusal(&error) => Ok(0),
+            Err(error) if is_busy(&error) => Ok(0),
             Err(error) => Err(failed("send", &self.interface, error)),
         }
     }
@@ -98,11 +107,9 @@ fn arrived<'a>(received: &Received<'a>) -> Arrived<'a> {
     }
 }
 
-fn is_refusal(error: &Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EMSGSIZE | libc::ENOBUFS | libc::EAGAIN | libc::EIO | libc::EINTR)
-    )
+/// Whether trying again may help.
+fn is_busy(error: &Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::EAGAIN | libc::EINTR))
 }
 
 pub(super) fn failed(step: &'static str, interface: &str, error: Error) -> PortError {

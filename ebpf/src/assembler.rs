@@ -1,19 +1,28 @@
 //! A small assembler for eBPF: instructions by name, jumps by label.
 //!
-//! Instruction set: RFC 9669. Only what the filter needs, and only jumps forward, which is all an older verifier allows.
+//! Instruction set: RFC 9669. Only what our programs need, and only jumps forward, which is all an older verifier allows.
 
 /// A register of the eBPF machine. R0 returns, R1 to R5 are arguments and don't survive a call, R6 to R9 do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Register {
+pub enum Register {
+    /// What a call or the program returns.
     R0 = 0,
+    /// First argument; the context when the program begins.
     R1 = 1,
+    /// Second argument.
     R2 = 2,
+    /// Third argument.
     R3 = 3,
+    /// Fourth argument.
     R4 = 4,
+    /// Survives calls.
     R6 = 6,
+    /// Survives calls.
     R7 = 7,
+    /// Survives calls.
     R8 = 8,
+    /// Survives calls.
     R9 = 9,
     /// The end of the stack frame: its 512 bytes lie below.
     FramePointer = 10,
@@ -22,36 +31,47 @@ pub(super) enum Register {
 /// How many bytes a load or store moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Width {
+pub enum Width {
+    /// One.
     Byte = 0x10,
+    /// Two.
     Half = 0x08,
+    /// Four.
     Word = 0x00,
+    /// Eight.
     Double = 0x18,
 }
 
 /// A condition on a register and a number, both unsigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Condition {
+pub enum Condition {
+    /// They are the same.
     Equal = 0x10,
+    /// They differ.
     NotEqual = 0x50,
+    /// The register is less.
     Less = 0xa0,
 }
 
 /// Functions of the kernel a program may call (their numbers are part of the kernel's interface).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
-pub(super) enum Function {
+pub enum Function {
     /// `void *bpf_map_lookup_elem(map, key)`: null where there is none.
     MapLookup = 1,
     /// `long bpf_skb_load_bytes(skb, offset, to, length)`: 0, or negative where the packet is shorter.
     LoadPacketBytes = 26,
+    /// `long bpf_xdp_adjust_head(context, by)`: takes bytes off the front of an XDP program's frame.
+    AdjustHead = 44,
+    /// `long bpf_xdp_adjust_tail(context, by)`: takes bytes off its end, where `by` is negative.
+    AdjustTail = 65,
 }
 
 /// An instruction as the kernel takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub(super) struct Instruction {
+pub struct Instruction {
     opcode: u8,
     registers: u8,
     offset: i16,
@@ -60,20 +80,31 @@ pub(super) struct Instruction {
 
 /// A place in the program that can be jumped to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Label(usize);
+pub struct Label(usize);
 
 /// What keeps a program from being assembled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AssemblyError {
+#[non_exhaustive]
+pub enum AssemblyError {
+    /// A jump to a label that wasn't placed.
     #[error("instruction {from} jumps to a label that is nowhere")]
-    Unplaced { from: usize },
+    Unplaced {
+        /// The jump.
+        from: usize,
+    },
+    /// A jump that an older verifier refuses.
     #[error("instruction {from} jumps backwards or further than 32767 instructions, to {to}")]
-    Distance { from: usize, to: usize },
+    Distance {
+        /// The jump.
+        from: usize,
+        /// Where it goes.
+        to: usize,
+    },
 }
 
 /// Collects instructions.
 #[derive(Debug, Default)]
-pub(super) struct Assembler {
+pub struct Assembler {
     instructions: Vec<Instruction>,
     /// Where each label is placed.
     labels: Vec<Option<usize>>,
@@ -92,6 +123,8 @@ const FROM_REGISTER: u8 = 0x08;
 const MEMORY: u8 = 0x60;
 const ATOMIC: u8 = 0xc0;
 const ADD: u8 = 0x00;
+const SUBTRACT: u8 = 0x10;
+const IF_ABOVE: u8 = 0x20;
 const AND: u8 = 0x50;
 const SHIFT_LEFT: u8 = 0x60;
 const MOVE: u8 = 0xb0;
@@ -102,100 +135,114 @@ const MAP_BY_DESCRIPTOR: u8 = 1;
 
 impl Assembler {
     /// A label still to be placed.
-    pub(super) fn label(&mut self) -> Label {
+    pub fn label(&mut self) -> Label {
         self.labels.push(None);
         Label(self.labels.len() - 1)
     }
 
     /// Places a label before the next instruction.
-    pub(super) fn place(&mut self, label: Label) {
+    pub fn place(&mut self, label: Label) {
         if let Some(place) = self.labels.get_mut(label.0) {
             *place = Some(self.instructions.len());
         }
     }
 
     /// `to = value`, sign extended.
-    pub(super) fn set(&mut self, to: Register, value: i32) {
+    pub fn set(&mut self, to: Register, value: i32) {
         self.push(ARITHMETIC_64 | MOVE, to as u8, 0, 0, value);
     }
 
     /// `to = from`
-    pub(super) fn copy(&mut self, to: Register, from: Register) {
+    pub fn copy(&mut self, to: Register, from: Register) {
         self.push(ARITHMETIC_64 | MOVE | FROM_REGISTER, to as u8, from as u8, 0, 0);
     }
 
     /// `to += value`
-    pub(super) fn add(&mut self, to: Register, value: i32) {
+    pub fn add(&mut self, to: Register, value: i32) {
         self.push(ARITHMETIC_64 | ADD, to as u8, 0, 0, value);
     }
 
     /// `to += from`
-    pub(super) fn add_register(&mut self, to: Register, from: Register) {
+    pub fn add_register(&mut self, to: Register, from: Register) {
         self.push(ARITHMETIC_64 | ADD | FROM_REGISTER, to as u8, from as u8, 0, 0);
     }
 
+    /// `to -= from`
+    pub fn subtract_register(&mut self, to: Register, from: Register) {
+        self.push(ARITHMETIC_64 | SUBTRACT | FROM_REGISTER, to as u8, from as u8, 0, 0);
+    }
+
     /// `to &= value`
-    pub(super) fn and(&mut self, to: Register, value: i32) {
+    pub fn and(&mut self, to: Register, value: i32) {
         self.push(ARITHMETIC_64 | AND, to as u8, 0, 0, value);
     }
 
     /// `to <<= bits`
-    pub(super) fn shift_left(&mut self, to: Register, bits: i32) {
+    pub fn shift_left(&mut self, to: Register, bits: i32) {
         self.push(ARITHMETIC_64 | SHIFT_LEFT, to as u8, 0, 0, bits);
     }
 
     /// `to = *(from + offset)`
-    pub(super) fn load(&mut self, width: Width, to: Register, from: Register, offset: i16) {
+    pub fn load(&mut self, width: Width, to: Register, from: Register, offset: i16) {
         self.push(LOAD | MEMORY | width as u8, to as u8, from as u8, offset, 0);
     }
 
     /// `*(to + offset) = from`
-    pub(super) fn store(&mut self, width: Width, to: Register, offset: i16, from: Register) {
+    pub fn store(&mut self, width: Width, to: Register, offset: i16, from: Register) {
         self.push(STORE | MEMORY | width as u8, to as u8, from as u8, offset, 0);
     }
 
     /// `*(to + offset) = value`
-    pub(super) fn store_value(&mut self, width: Width, to: Register, offset: i16, value: i32) {
+    pub fn store_value(&mut self, width: Width, to: Register, offset: i16, value: i32) {
         self.push(STORE_IMMEDIATE | MEMORY | width as u8, to as u8, 0, offset, value);
     }
 
     /// `*(to + offset) += from`, 64 bits, as one step whatever other processors do.
-    pub(super) fn add_atomically(&mut self, to: Register, offset: i16, from: Register) {
+    pub fn add_atomically(&mut self, to: Register, offset: i16, from: Register) {
         let opcode = STORE | ATOMIC | Width::Double as u8;
         self.push(opcode, to as u8, from as u8, offset, ADD.into());
     }
 
     /// `to = the map with this file descriptor`
-    pub(super) fn load_map(&mut self, to: Register, descriptor: i32) {
+    pub fn load_map(&mut self, to: Register, descriptor: i32) {
         let opcode = LOAD_IMMEDIATE | Width::Double as u8;
         self.push(opcode, to as u8, MAP_BY_DESCRIPTOR, 0, descriptor);
         self.push(0, 0, 0, 0, 0);
     }
 
     /// `R0 = function(R1, …)`
-    pub(super) fn call(&mut self, function: Function) {
+    pub fn call(&mut self, function: Function) {
         self.push(JUMP | CALL, 0, 0, 0, function as i32);
     }
 
     /// Ends the program with R0 as its answer.
-    pub(super) fn exit(&mut self) {
+    pub fn exit(&mut self) {
         self.push(JUMP | EXIT, 0, 0, 0, 0);
     }
 
     /// Goes on at `label`.
-    pub(super) fn jump(&mut self, label: Label) {
+    pub fn jump(&mut self, label: Label) {
         self.jumps.push((self.instructions.len(), label));
         self.push(JUMP, 0, 0, 0, 0);
     }
 
     /// Goes on at `label` if `register` and `value` fulfil the condition.
-    pub(super) fn jump_if(&mut self, register: Register, condition: Condition, value: i32, label: Label) {
+    pub fn jump_if(&mut self, register: Register, condition: Condition, value: i32, label: Label) {
         self.jumps.push((self.instructions.len(), label));
         self.push(JUMP | condition as u8, register as u8, 0, 0, value);
     }
 
+    /// Goes on at `label` if `left` is above `right`, both unsigned.
+    pub fn jump_if_above(&mut self, left: Register, right: Register, label: Label) {
+        self.jumps.push((self.instructions.len(), label));
+        self.push(JUMP | IF_ABOVE | FROM_REGISTER, left as u8, right as u8, 0, 0);
+    }
+
     /// The program with its jumps filled in.
-    pub(super) fn assemble(mut self) -> Result<Vec<Instruction>, AssemblyError> {
+    ///
+    /// # Errors
+    /// Where a jump has no label, or goes back or too far.
+    pub fn assemble(mut self) -> Result<Vec<Instruction>, AssemblyError> {
         for (from, Label(label)) in self.jumps {
             let to = self.labels.get(label).copied().flatten();
             let to = to.ok_or(AssemblyError::Unplaced { from })?;
@@ -256,6 +303,7 @@ mod tests {
         a.copy(R1, R9);
         a.add(R2, -64);
         a.add_register(R7, R9);
+        a.subtract_register(R7, R9);
         a.and(R1, 0xf0);
         a.shift_left(R9, 2);
         a.load(Width::Half, R1, FramePointer, -48);
@@ -273,6 +321,7 @@ mod tests {
                 (0xbf, 1, 9, 0, 0),
                 (0x07, 2, 0, 0, -64),
                 (0x0f, 7, 9, 0, 0),
+                (0x1f, 7, 9, 0, 0),
                 (0x57, 1, 0, 0, 0xf0),
                 (0x67, 9, 0, 0, 2),
                 (0x69, 1, 10, -48, 0),

@@ -1,4 +1,5 @@
-//! bpf(2) and SO_ATTACH_BPF, made safe: maps whose keys and values have the sizes their types say, programs, attaching.
+//! bpf(2) and SO_ATTACH_BPF, made safe: maps whose keys and values have the sizes their types say, programs, attaching
+//! to sockets and interfaces.
 //!
 //! The only module of this crate with `unsafe`; each block says why it is sound.
 #![allow(unsafe_code)]
@@ -6,17 +7,20 @@
 use std::io::{Error, ErrorKind};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use super::assembler::Instruction;
+use crate::assembler::Instruction;
 
 const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const MAP_DELETE_ELEM: libc::c_int = 3;
 const PROG_LOAD: libc::c_int = 5;
-#[cfg(test)]
 const PROG_TEST_RUN: libc::c_int = 10;
+const LINK_CREATE: libc::c_int = 28;
 
-const PROG_TYPE_SOCKET_FILTER: u32 = 1;
+/// `BPF_XDP`, where a link is attached.
+const ATTACH_XDP: u32 = 37;
+/// `XDP_FLAGS_SKB_MODE`: in the kernel, whatever the driver can.
+const GENERIC: u32 = 1 << 1;
 
 /// What the kernel shows of a program's and a map's name, with its terminator.
 const NAME: [u8; 16] = *b"silentmon\0\0\0\0\0\0\0";
@@ -28,14 +32,26 @@ const LOG_LENGTH: usize = 64 * 1024;
 /// The kinds of map used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
-pub(super) enum MapKind {
+pub enum MapKind {
+    /// Entries by any key.
     Hash = 1,
+    /// Entries by number.
     Array = 2,
+}
+
+/// What a program judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ProgramKind {
+    /// Frames a socket would receive.
+    SocketFilter = 1,
+    /// Frames an interface receives, before anything else sees them.
+    Xdp = 6,
 }
 
 /// A map of the kernel with keys of `K` bytes and values of `V` bytes.
 #[derive(Debug)]
-pub(super) struct Map<const K: usize, const V: usize> {
+pub struct Map<const K: usize, const V: usize> {
     descriptor: OwnedFd,
 }
 
@@ -108,7 +124,11 @@ fn own(descriptor: libc::c_long) -> Result<OwnedFd, Error> {
 }
 
 impl<const K: usize, const V: usize> Map<K, V> {
-    pub(super) fn create(kind: MapKind, entries: u32) -> Result<Self, Error> {
+    /// Makes one with room for so many entries.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn create(kind: MapKind, entries: u32) -> Result<Self, Error> {
         let mut attribute = MapCreate {
             kind: kind as u32,
             key_size: u32::try_from(K).map_err(Error::other)?,
@@ -125,11 +145,15 @@ impl<const K: usize, const V: usize> Map<K, V> {
     }
 
     /// The number by which a program names the map.
-    pub(super) fn number(&self) -> i32 {
+    pub fn number(&self) -> i32 {
         self.descriptor.as_raw_fd()
     }
 
-    pub(super) fn lookup(&self, key: [u8; K]) -> Result<Option<[u8; V]>, Error> {
+    /// The value for a key.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn lookup(&self, key: [u8; K]) -> Result<Option<[u8; V]>, Error> {
         let mut value = [0; V];
         let mut attribute = self.element(&key, std::ptr::from_mut(&mut value) as u64);
         // SAFETY: the map was made with keys of K and values of V bytes and isn't per processor, so the kernel reads K
@@ -142,13 +166,20 @@ impl<const K: usize, const V: usize> Map<K, V> {
     }
 
     /// Sets the value for a key, in one step: a program sees the old value or the new one.
-    pub(super) fn update(&self, key: [u8; K], value: [u8; V]) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// Where the map is full or the kernel refuses.
+    pub fn update(&self, key: [u8; K], value: [u8; V]) -> Result<(), Error> {
         let mut attribute = self.element(&key, std::ptr::from_ref(&value) as u64);
         // SAFETY: as in `lookup`; here the kernel only reads.
         unsafe { bpf(MAP_UPDATE_ELEM, &mut attribute) }.map(drop)
     }
 
-    pub(super) fn delete(&self, key: [u8; K]) -> Result<(), Error> {
+    /// Takes out a key.
+    ///
+    /// # Errors
+    /// Where there is none, or the kernel refuses.
+    pub fn delete(&self, key: [u8; K]) -> Result<(), Error> {
         let mut attribute = self.element(&key, 0);
         // SAFETY: as in `lookup`; no value is read or written.
         unsafe { bpf(MAP_DELETE_ELEM, &mut attribute) }.map(drop)
@@ -165,16 +196,19 @@ impl<const K: usize, const V: usize> Map<K, V> {
     }
 }
 
-/// A socket filter the kernel's verifier has accepted.
+/// A program the kernel's verifier has accepted.
 #[derive(Debug)]
-pub(super) struct Program {
+pub struct Program {
     descriptor: OwnedFd,
 }
 
 impl Program {
     /// Loads a program; a refusal carries what the verifier says about it.
-    pub(super) fn load(instructions: &[Instruction]) -> Result<Self, Error> {
-        let error = match load(instructions, &mut []) {
+    ///
+    /// # Errors
+    /// Where the process may not, or the verifier refuses.
+    pub fn load(kind: ProgramKind, instructions: &[Instruction]) -> Result<Self, Error> {
+        let error = match load(kind, instructions, &mut []) {
             Ok(descriptor) => return Ok(Self { descriptor }),
             Err(error) => error,
         };
@@ -183,14 +217,17 @@ impl Program {
         }
         // The verifier explains itself only on request, and a log that is too short would fail a good program.
         let mut log = vec![0; LOG_LENGTH];
-        match load(instructions, &mut log) {
+        match load(kind, instructions, &mut log) {
             Ok(descriptor) => Ok(Self { descriptor }),
             Err(_) => Err(explained(&error, &log)),
         }
     }
 
     /// Makes the program the filter of a socket, in place of any other; no packet is lost by it.
-    pub(super) fn attach(&self, socket: &impl AsRawFd) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn attach(&self, socket: &impl AsRawFd) -> Result<(), Error> {
         let program: libc::c_int = self.descriptor.as_raw_fd();
         let length = libc::socklen_t::try_from(size_of_val(&program)).map_err(Error::other)?;
         // SAFETY: the option takes an int, which lives longer than the call. A socket that isn't open or no
@@ -211,9 +248,9 @@ impl Program {
     }
 }
 
-fn load(instructions: &[Instruction], log: &mut [u8]) -> Result<OwnedFd, Error> {
+fn load(kind: ProgramKind, instructions: &[Instruction], log: &mut [u8]) -> Result<OwnedFd, Error> {
     let mut attribute = ProgramLoad {
-        kind: PROG_TYPE_SOCKET_FILTER,
+        kind: kind as u32,
         instruction_count: u32::try_from(instructions.len()).map_err(Error::other)?,
         instructions: instructions.as_ptr() as u64,
         licence: LICENCE.as_ptr() as u64,
@@ -238,44 +275,69 @@ fn explained(error: &Error, log: &[u8]) -> Error {
     Error::new(error.kind(), format!("{error} ({last})"))
 }
 
-#[cfg(test)]
-mod test_run {
-    //! Runs a program on a packet without a network.
+/// A program attached to an interface, until this is dropped.
+#[derive(Debug)]
+pub struct XdpLink(#[expect(dead_code, reason = "held open: closing it detaches")] OwnedFd);
 
-    use super::*;
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    interface: u32,
+    attach_type: u32,
+    flags: u32,
+}
+// SAFETY: as for the others.
+unsafe impl Attribute for LinkCreate {}
 
-    #[repr(C)]
-    struct TestRun {
-        program: u32,
-        answer: u32,
-        size_in: u32,
-        size_out: u32,
-        packet_in: u64,
-        packet_out: u64,
-        repeat: u32,
-        duration: u32,
+#[repr(C)]
+struct TestRun {
+    program: u32,
+    answer: u32,
+    size_in: u32,
+    size_out: u32,
+    packet_in: u64,
+    packet_out: u64,
+    repeat: u32,
+    duration: u32,
+}
+// SAFETY: as for the others.
+unsafe impl Attribute for TestRun {}
+
+impl Program {
+    /// Has an XDP program judge what the interface with this number receives.
+    ///
+    /// # Errors
+    /// Where the process may not, or the interface has one already.
+    pub fn attach_xdp(&self, interface: u32) -> Result<XdpLink, Error> {
+        let mut attribute = LinkCreate {
+            program: self.descriptor.as_raw_fd().cast_unsigned(),
+            interface,
+            attach_type: ATTACH_XDP,
+            flags: GENERIC,
+        };
+        // SAFETY: no addresses in it.
+        Ok(XdpLink(own(unsafe { bpf(LINK_CREATE, &mut attribute) }?)?))
     }
-    // SAFETY: as for the others.
-    unsafe impl Attribute for TestRun {}
 
-    impl Program {
-        /// What the program answers to a frame, and how many nanoseconds a run takes.
-        pub(in super::super) fn run(&self, frame: &[u8], repeat: u32) -> Result<(u32, u32), Error> {
-            // The kernel takes an Ethernet header off before it runs a socket filter here.
-            let packet = [&[0; 14], frame].concat();
-            let mut attribute = TestRun {
-                program: self.descriptor.as_raw_fd().cast_unsigned(),
-                answer: 0,
-                size_in: u32::try_from(packet.len()).map_err(Error::other)?,
-                size_out: 0,
-                packet_in: packet.as_ptr() as u64,
-                packet_out: 0,
-                repeat,
-                duration: 0,
-            };
-            // SAFETY: `packet` has `size_in` bytes and outlives the call; nothing is written but the attribute itself.
-            unsafe { bpf(PROG_TEST_RUN, &mut attribute) }?;
-            Ok((attribute.answer, attribute.duration))
-        }
+    /// What a socket filter answers to a frame, and how many nanoseconds a run takes, without a network.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn run(&self, frame: &[u8], repeat: u32) -> Result<(u32, u32), Error> {
+        // The kernel takes an Ethernet header off before it runs a socket filter here.
+        let packet = [&[0; 14], frame].concat();
+        let mut attribute = TestRun {
+            program: self.descriptor.as_raw_fd().cast_unsigned(),
+            answer: 0,
+            size_in: u32::try_from(packet.len()).map_err(Error::other)?,
+            size_out: 0,
+            packet_in: packet.as_ptr() as u64,
+            packet_out: 0,
+            repeat,
+            duration: 0,
+        };
+        // SAFETY: `packet` has `size_in` bytes and outlives the call; nothing is written but the attribute itself.
+        unsafe { bpf(PROG_TEST_RUN, &mut attribute) }?;
+        Ok((attribute.answer, attribute.duration))
     }
 }
