@@ -48,6 +48,9 @@ pub enum Command {
     /// Helps to set up a mirror port.
     #[cfg(feature = "capture")]
     Span(commands::span::SpanArgs),
+    /// Checks audit journals, and picks records from them.
+    #[cfg(feature = "capture")]
+    Audit(commands::audit::AuditArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

@@ -81,6 +81,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::SpanCheck(args) => commands::span_check::run(&args),
         #[cfg(feature = "capture")]
         Command::Span(args) => commands::span::run(&args),
+        #[cfg(feature = "capture")]
+        Command::Audit(args) => commands::audit::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
