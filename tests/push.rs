@@ -26,6 +26,17 @@ fn serve(house: &House) -> (SocketAddr, Service) {
 
 /// Posts `body` and gives back status and answer.
 fn post(house: &House, to: SocketAddr, identity: Option<&str>, token: Option<&str>, body: &str) -> (u16, String) {
+    ask(house, to, identity, token, ("POST /v1/events", body))
+}
+
+/// Sends a request and gives back status and answer.
+fn ask(
+    house: &House,
+    to: SocketAddr,
+    identity: Option<&str>,
+    token: Option<&str>,
+    (wanted, body): (&str, &str),
+) -> (u16, String) {
     let identity = identity.map(|name| house.path(&format!("{name}.pem")));
     let ca = house.path("ca.pem");
     let config = silentmon_certs::cti_client_tls(Path::new(&ca), identity.as_deref()).expect("a configuration");
@@ -35,7 +46,7 @@ fn post(house: &House, to: SocketAddr, identity: Option<&str>, token: Option<&st
     let mut stream = StreamOwned::new(session, stream);
     let authorisation = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
     let request = format!(
-        "POST /v1/events HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{authorisation}Content-Length: {}\r\n\r\n",
+        "{wanted} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{authorisation}Content-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(request.as_bytes()).expect("sends");
@@ -110,6 +121,43 @@ fn a_batch_is_taken_as_a_whole_or_not_at_all() {
     while !agents(&house, server).contains("\"999\"") {
         assert!(Instant::now() < limit, "the last event never happened");
     }
+}
+
+#[test]
+fn how_things_stand_is_told_to_whoever_may_push() {
+    let house = House::build();
+    let (server, _service) = serve(&house);
+    let get = |path: &str, token: Option<&str>| ask(&house, server, None, token, (path, ""));
+    assert_eq!(get("GET /v1/diagnosis", None).0, 401);
+    assert_eq!(post(&house, server, None, Some(TOKEN), AGENT).0, 202);
+    let json =
+        |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap_or_else(|_| panic!("JSON, not {text}"));
+    let found = loop {
+        let (status, body) = get("GET /v1/diagnosis", Some(TOKEN));
+        assert_eq!(status, 200, "{body}");
+        let found = json(&body);
+        if found["agents"].as_array().is_some_and(|agents| !agents.is_empty()) {
+            break found;
+        }
+    };
+    let agent = &found["agents"][0];
+    assert_eq!(
+        (&agent["agent"], &agent["reason"]["code"]),
+        (&"4711".into(), &"SM-1220".into()),
+        "{found}"
+    );
+    assert!(agent["reason"]["evidence"]["asked"].is_string(), "{found}");
+    let (status, body) = get("GET /v1/diagnosis/4711", Some(TOKEN));
+    let hops = &json(&body)["hops"];
+    let address = hops
+        .as_array()
+        .and_then(|hops| hops.iter().find(|hop| hop["hop"] == "address"));
+    let address = address.unwrap_or_else(|| panic!("{status} {body}"));
+    assert_eq!(
+        (&address["result"], &address["code"]),
+        (&"broken".into(), &"SM-1220".into()),
+        "{body}"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use silentmon_proto::relay::{AudioHeader, AudioKind, ClientMessage, OutputKind, 
 use silentmon_proto::time::Instant;
 
 mod codecs;
+mod diagnosing;
 mod following;
 mod links;
 mod listening;

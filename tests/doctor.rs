@@ -1,0 +1,411 @@
+//! `silentmon doctor` with every ill that can be provoked: it names the ill first. Services and listeners are processes, as in
+//! the field; the captures are made by `scripts/make-fixtures`, and many patients share one house.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that can't go on panics"
+)]
+
+mod common;
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{House, Service, fixture, said, silentmon};
+use serde_json::Value;
+
+/// Makes a capture; `None` where Python is missing.
+fn make(house: &House, variant: &str) -> Option<PathBuf> {
+    let capture = house.path(&format!("{variant}.pcap"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-fixtures");
+    let made = Command::new(script)
+        .args(["--variant", variant, "--out"])
+        .arg(&capture)
+        .status();
+    let Ok(status) = made else {
+        eprintln!("skipped: python3 is needed to make the house of ills");
+        return None;
+    };
+    assert!(status.success(), "make-fixtures --variant {variant}");
+    Some(capture)
+}
+
+fn source(capture: &Path) -> String {
+    format!("{{ file = '{}', loop = true }}", capture.display())
+}
+
+/// An agent on a call that came through the queue, with his phone's media at an address.
+fn talking(agent: &str, address: &str) -> String {
+    let who = format!("\"at\":0,\"agent\":\"{agent}\"");
+    let media = if address.is_empty() {
+        String::new()
+    } else {
+        format!("{{{who},\"event\":\"media_started\",\"call\":\"c{agent}\",\"address\":\"{address}\"}}\n")
+    };
+    format!(
+        "{{{who},\"event\":\"agent_state\",\"extension\":\"x{agent}\",\"state\":\"talking\",\"team\":\"claims\"}}\n\
+         {{{who},\"event\":\"call\",\"call\":\"c{agent}\",\"kind\":\"established\",\"acd\":true}}\n{media}"
+    )
+}
+
+struct Doctor<'h> {
+    house: &'h House,
+    server: SocketAddr,
+    identity: &'h str,
+}
+
+impl<'h> Doctor<'h> {
+    fn of(house: &'h House, server: SocketAddr) -> Self {
+        Self {
+            house,
+            server,
+            identity: "anna.pem",
+        }
+    }
+
+    fn look(&self, more: &[&str]) -> Output {
+        let mut command = silentmon();
+        command.args(["doctor", "--json", "--server", &self.server.to_string()]);
+        command.args(["--identity", &self.house.text(self.identity)]);
+        command.args(["--ca", &self.house.text("ca.pem")]);
+        command.args(more).output().expect("he comes")
+    }
+
+    /// The first thing that he names, and the hop it is about; the exit code fits.
+    fn finds(&self, more: &[&str], code: &str) -> Value {
+        let output = self.look(more);
+        let hops: Vec<Value> =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{more:?}: {}", said(&output)));
+        let first = hops
+            .iter()
+            .find(|hop| !hop["code"].is_null())
+            .cloned()
+            .unwrap_or_default();
+        assert_eq!(first["code"], code, "{more:?}: {}", said(&output));
+        let broken = hops.iter().any(|hop| hop["result"] == "broken");
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(broken)),
+            "{more:?}: {}",
+            said(&output)
+        );
+        first
+    }
+}
+
+const SILENT: [&str; 2] = ["--output", "null"];
+
+/// Agents of the house of ills, and what is wrong with each.
+const PATIENTS: [(&str, &str, &str, &str); 10] = [
+    ("4711", "10.1.1.20:24678", "SM-0000", "Nothing is wrong"),
+    ("4712", "10.1.1.21:24678", "SM-2111", "Only the customer's side"),
+    ("4713", "10.1.1.22:24678", "SM-2120", "recognised by its payload"),
+    ("4714", "10.1.1.23:24678", "SM-2121", "G729 (payload type 18)"),
+    ("4715", "10.1.1.24:24678", "SM-2112", "Every packet arrives twice"),
+    ("4716", "10.1.1.25:24678", "SM-2113", "% of the packets"),
+    ("4717", "10.9.9.9:4000", "SM-2110", "no voice from or to 10.9.9.9:4000"),
+    ("4718", "", "SM-1220", "(asked: CTI, [devices], SIP, SCCP, RisPort)"),
+    ("4719", "-", "SM-1211", "is Available; waiting"),
+    ("9999", "-", "SM-1210", "9999 is not signed in"),
+];
+
+fn house_of_ills(house: &House) -> Option<(SocketAddr, Service)> {
+    let capture = make(house, "ills")?;
+    let mut events: String = PATIENTS
+        .iter()
+        .filter(|(_, address, ..)| *address != "-")
+        .map(|(agent, address, ..)| talking(agent, address))
+        .collect();
+    events +=
+        "{\"at\":0,\"event\":\"agent_state\",\"agent\":\"4719\",\"extension\":\"x4719\",\"state\":\"available\"}\n";
+    // Not through the queue, where acd_only holds.
+    events += &talking("4720", "10.1.1.99:24678").replace("true", "false");
+    let server = house.configure(&source(&capture), &events, "acd_only = true");
+    Some((server, house.start()))
+}
+
+#[test]
+fn the_doctor_names_the_ill_of_each_agent_first() {
+    let house = House::build();
+    let Some((server, _service)) = house_of_ills(&house) else {
+        return;
+    };
+    let doctor = Doctor::of(&house, server);
+    // Where packets were lost is judged only for who is listened to.
+    let mut listener = house
+        .listen("bert", "4716", server, &["--output", "null", "--for", "30"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("listens");
+    let path = Thinning::start(server);
+    std::thread::sleep(Duration::from_secs(5));
+    std::thread::scope(|scope| {
+        for (agent, _, code, words) in PATIENTS {
+            let doctor = &doctor;
+            scope.spawn(move || {
+                let found = doctor.finds(&[&["--agent", agent], &SILENT[..]].concat(), code);
+                assert!(
+                    found["sentence"].as_str().is_some_and(|text| text.contains(words)),
+                    "{found}"
+                );
+                if code != "SM-0000" {
+                    assert!(
+                        found["evidence"].as_object().is_some_and(|facts| !facts.is_empty()),
+                        "{found}"
+                    );
+                }
+            });
+        }
+        scope.spawn(|| doctor.finds(&[&["--agent", "4720"], &SILENT[..]].concat(), "SM-1003"));
+        scope.spawn(|| doctor.finds(&SILENT, "SM-0000"));
+        scope.spawn(|| doctor.finds(&["--output", "no such card"], "SM-4001"));
+        scope.spawn(|| doctor.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-0000"));
+        scope.spawn(|| {
+            let thinned = Doctor::of(&house, path.address);
+            let blocked = thinned.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-3001");
+            assert_eq!(blocked["evidence"]["received"], "0", "{blocked}");
+        });
+        scope.spawn(|| certificates_and_servers(&house, server));
+    });
+    let talkers = doctor.finds(&["--agent", "4717"], "SM-2110");
+    assert!(
+        talkers["evidence"]["top talkers"]
+            .as_str()
+            .is_some_and(|text| text.contains("10.1.1.2 ")),
+        "{talkers}"
+    );
+    everything_is_shown_on_demand(&doctor);
+    let _ = listener.kill();
+    let _ = listener.wait();
+}
+
+fn certificates_and_servers(house: &House, server: SocketAddr) {
+    let gone = Doctor::of(house, common::free_address());
+    let found = gone.finds(&[], "SM-2001");
+    assert!(
+        found["evidence"].to_string().contains("nothing listens there"),
+        "{found}"
+    );
+    let with = |identity| Doctor {
+        identity,
+        ..Doctor::of(house, server)
+    };
+    let found = with("gw1.pem").finds(&[], "SM-2002");
+    assert!(found["sentence"].to_string().contains("role capture"), "{found}");
+    outdated(house);
+    let found = with("old.pem").finds(&[], "SM-2002");
+    assert!(
+        found["sentence"].to_string().contains("expired on 2020-01-31"),
+        "{found}"
+    );
+    assert!(found["evidence"]["fingerprint"].is_string(), "{found}");
+}
+
+/// A supervisor's certificate of January 2020; who issued it no longer matters.
+fn outdated(house: &House) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 31);
+    params.subject_alt_names = ["urn:silentmon:role:supervisor", "urn:silentmon:name:old"]
+        .map(|uri| rcgen::SanType::URI(uri.try_into().expect("ASCII")))
+        .to_vec();
+    let certificate = params.self_signed(&key).expect("signed");
+    std::fs::write(house.path("old.pem"), certificate.pem() + &key.serialize_pem()).expect("writes");
+}
+
+fn everything_is_shown_on_demand(doctor: &Doctor<'_>) {
+    let output = doctor.look(&["--agent", "4712", "--all", "--output", "null"]);
+    let hops: Vec<Value> = serde_json::from_slice(&output.stdout).expect("an array of hops");
+    let names: Vec<_> = hops.iter().filter_map(|hop| hop["hop"].as_str()).collect();
+    let wanted = [
+        "certificate",
+        "capture server",
+        "authority",
+        "policy",
+        "CTI link",
+        "agent",
+        "address",
+        "SPAN",
+        "promiscuous",
+        "tags",
+        "mirror",
+        "mirror, duplicates",
+        "mirror, losses",
+        "media",
+        "audit",
+        "relay",
+        "sound",
+    ];
+    assert_eq!(names, wanted);
+}
+
+#[test]
+fn the_doctor_names_what_a_whole_house_suffers_from() {
+    let house = House::build();
+    let Some(broadcasts) = make(&house, "broadcasts") else {
+        return;
+    };
+    let untagged = make(&house, "untagged").expect("was made before");
+    let empty = house.path("empty.pcap");
+    let header = std::fs::read(&broadcasts).expect("a capture");
+    std::fs::write(&empty, &header[..24]).expect("writes");
+    let plain = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let plain_port = plain.local_addr().expect("its address");
+    std::thread::spawn(move || answer_in_plain(&plain));
+
+    let call = talking("4711", "10.1.1.20:24678");
+    let twins = talking("4711", "") + &talking("4712", "");
+    let one_address = |text: String| text + "[devices]\nx4711 = \"10.1.1.20\"\nx4712 = \"10.1.1.20\"\n";
+    let cti = |side: SocketAddr, more: &str| {
+        format!(
+            "[[cti]]\nkind = \"cisco-cti-server\"\nside_a = \"{side}\"\nclient_id = \"x\"\nclient_password = \"y\"\nperipheral_id = 1\n{more}"
+        )
+    };
+    let agent = ["--agent", "4711", "--output", "null"];
+    let mut patients = Vec::new();
+    let mut admit =
+        |source: &str, events: &str, change: &dyn Fn(String) -> String, code: &'static str, words: &'static str| {
+            let server = house.configure(source, events, "");
+            let file = house.path("capture.toml");
+            let text = std::fs::read_to_string(&file).expect("reads");
+            std::fs::write(&file, change(text)).expect("writes");
+            patients.push((server, house.start(), code, words));
+        };
+    let same = |text: String| text;
+    let voice = source(&fixture("call.pcap.gz"));
+    admit(
+        &source(&empty).replace("true", "false"),
+        &call,
+        &same,
+        "SM-2101",
+        "(empty.pcap) has received no frames",
+    );
+    admit(
+        &source(&broadcasts),
+        &call,
+        &same,
+        "SM-2104",
+        "0 foreign unicast frames",
+    );
+    admit(
+        &source(&untagged),
+        &twins,
+        &one_address,
+        "SM-2105",
+        "10.1.1.20 is the address",
+    );
+    let only =
+        |link: String| move |text: String| text.replace("[[cti]]\nkind = \"script\"\npath = \"events.jsonl\"\n", &link);
+    admit(&voice, "", &only(cti(common::free_address(), "")), "SM-1201", "");
+    let tls = "tls = { ca = \"ca.pem\" }\n";
+    admit(&voice, "", &only(cti(plain_port, tls)), "SM-1203", "");
+    let own_team = |text: String| text.replace("who = \"any-supervisor\"", "who = \"team\"");
+    admit(&voice, &call, &own_team, "SM-1001", "(team \"claims\")");
+
+    let unwritable = house.configure(&voice, &call, "");
+    let _unwritable = unable_to_write(&house);
+    std::thread::sleep(Duration::from_secs(3));
+    let refused = house
+        .listen("anna", "4711", unwritable, &["--output", "null", "--for", "3"])
+        .output()
+        .expect("runs");
+    assert!(said(&refused).contains("SM-5002"), "{}", said(&refused));
+    Doctor::of(&house, unwritable).finds(&agent, "SM-5002");
+    for (server, _service, code, words) in &patients {
+        // No frame, no time in which the script of a file would run: nobody is signed in there.
+        let asked = if *code == "SM-2101" { &SILENT[..] } else { &agent[..] };
+        let found = Doctor::of(&house, *server).finds(asked, code);
+        assert!(
+            found["sentence"].as_str().is_some_and(|text| text.contains(words)),
+            "{found}"
+        );
+    }
+}
+
+/// The capture service with a disk that takes no byte more: it gets an error, not a signal.
+fn unable_to_write(house: &House) -> Service {
+    let mut command = Command::new("sh");
+    let program = "trap '' XFSZ; ulimit -f 0; exec \"$0\" capture --config \"$1\"";
+    command.args([
+        "-c",
+        program,
+        env!("CARGO_BIN_EXE_silentmon"),
+        &house.text("capture.toml"),
+    ]);
+    Service::start(command)
+}
+
+/// Speaks no TLS to whoever comes.
+fn answer_in_plain(listener: &TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept() {
+        let _ = std::io::Write::write_all(&mut stream, b"220 not a secure port\r\n");
+        let _ = std::io::Read::read(&mut stream, &mut [0; 512]);
+    }
+}
+
+/// A way to the server on which packets of the length of audio are lost, and no others: a firewall that lets control
+/// through.
+struct Thinning {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+}
+
+/// Lengths of QUIC packets that carry 20 ms of G.711: header, RTP header and 160 octets behind ours of 16.
+const AUDIO: std::ops::RangeInclusive<usize> = 200..=250;
+
+impl Thinning {
+    fn start(server: SocketAddr) -> Self {
+        let [front, back] = ["127.0.0.1:0"; 2].map(|any| UdpSocket::bind(any).expect("a port"));
+        let address = front.local_addr().expect("its address");
+        back.connect(server).expect("a way to the server");
+        for socket in [&front, &back] {
+            socket
+                .set_read_timeout(Some(Duration::from_millis(20)))
+                .expect("a time-out");
+        }
+        let stop = Arc::<AtomicBool>::default();
+        let client = Arc::new(std::sync::Mutex::new(None));
+        let (front, back) = (Arc::new(front), Arc::new(back));
+        let (over, there, here, who) = (
+            Arc::clone(&stop),
+            Arc::clone(&back),
+            Arc::clone(&front),
+            Arc::clone(&client),
+        );
+        std::thread::spawn(move || {
+            let mut bytes = [0; 2048];
+            while !over.load(Ordering::Relaxed) {
+                if let Ok((length, from)) = here.recv_from(&mut bytes) {
+                    *who.lock().expect("whole") = Some(from);
+                    let _ = there.send(&bytes[..length]);
+                }
+            }
+        });
+        let over = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 2048];
+            while !over.load(Ordering::Relaxed) {
+                let (Ok(length), Some(to)) = (back.recv(&mut bytes), *client.lock().expect("whole")) else {
+                    continue;
+                };
+                if !AUDIO.contains(&length) {
+                    let _ = front.send_to(&bytes[..length], to);
+                }
+            }
+        });
+        Self { address, stop }
+    }
+}
+
+impl Drop for Thinning {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
