@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::Value;
 use silentmon_playback_core::player::PlayoutSettings;
 use silentmon_playback_io::receiver::{Persistence, ReceiverEvent};
 use silentmon_proto::relay::AgentRow;
@@ -70,6 +71,7 @@ async fn list(mut listener: Listener, args: &AgentsArgs) -> anyhow::Result<()> {
 
 fn print_all(rows: &[AgentRow], args: &AgentsArgs) -> anyhow::Result<()> {
     if args.json && !args.watch {
+        let rows = rows.iter().map(document).collect::<Result<Vec<_>, _>>()?;
         return output::json(&rows);
     }
     rows.iter().try_for_each(|row| print_row(row, args))
@@ -77,7 +79,7 @@ fn print_all(rows: &[AgentRow], args: &AgentsArgs) -> anyhow::Result<()> {
 
 fn print_row(row: &AgentRow, args: &AgentsArgs) -> anyhow::Result<()> {
     if args.json {
-        return output::json(row);
+        return output::json(&document(row)?);
     }
     let name = row.name.as_deref().unwrap_or("");
     let team = row.team.as_ref().map_or("", |team| team.as_str());
@@ -90,6 +92,17 @@ fn print_row(row: &AgentRow, args: &AgentsArgs) -> anyhow::Result<()> {
         row.reason
     ));
     Ok(())
+}
+
+/// A row as the command-line contract has it: `reason` is the code, its sentence and what it rests on stand beside it.
+fn document(row: &AgentRow) -> serde_json::Result<Value> {
+    let mut document = serde_json::to_value(row)?;
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("reason".to_owned(), serde_json::to_value(row.reason.code)?);
+        fields.insert("text".to_owned(), row.reason.text.as_str().into());
+        fields.insert("evidence".to_owned(), serde_json::to_value(&row.reason.evidence)?);
+    }
+    Ok(document)
 }
 
 /// Each media address, and whose word it is.
