@@ -140,8 +140,8 @@ fn agents_are_listed_with_whether_they_can_be_heard() {
         .find(|row| row["agent"] == "4711")
         .expect("agent 4711 is listed");
     assert_eq!(
-        (&marko["name"], &marko["audible"], &marko["server"]),
-        (&"Marko Kern".into(), &true.into(), &"gw1".into())
+        (&marko["name"], &marko["audible"], &marko["server"], &marko["reason"]),
+        (&"Marko Kern".into(), &true.into(), &"gw1".into(), &"SM-0000".into())
     );
 }
 
