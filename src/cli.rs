@@ -45,6 +45,9 @@ pub enum Command {
     /// Tests whether a NIC delivers what a mirror port hands it.
     #[cfg(feature = "capture")]
     NicTest(commands::nic_test::NicTestArgs),
+    /// Checks audit journals, and picks records from them.
+    #[cfg(feature = "capture")]
+    Audit(commands::audit::AuditArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

@@ -79,6 +79,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => commands::simulate::run(&args),
         #[cfg(feature = "capture")]
         Command::NicTest(args) => commands::nic_test::run(&args),
+        #[cfg(feature = "capture")]
+        Command::Audit(args) => commands::audit::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),

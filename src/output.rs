@@ -12,6 +12,12 @@ pub fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Where a command writes much.
+#[cfg(feature = "capture")]
+pub fn writer() -> impl Write {
+    std::io::BufWriter::new(std::io::stdout().lock())
+}
+
 /// Prints one JSON document on a line of its own.
 ///
 /// # Errors

@@ -78,6 +78,61 @@ fn request_sign_list_and_revoke_go_together() {
 }
 
 #[test]
+fn a_renewed_certificate_is_for_the_same_holder_with_the_same_key_or_a_new_one() {
+    let directory = authority();
+    request_and_sign(directory.path());
+    let dir = directory.path();
+    let inspected = |file: &str| -> serde_json::Value {
+        let output = certs(dir, &format!("inspect --json {file}"));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")["certificates"][0].clone()
+    };
+    let first = inspected("DIR/gw1.pem");
+    let key = std::fs::read(dir.join("gw1.key")).expect("a key");
+    for arguments in [
+        "renew DIR/gw1.pem --out DIR/renewed",
+        "sign --ca DIR/ca --csr DIR/renewed/gw1.csr --out DIR/gw1.pem --days 30 --password-file DIR/password",
+    ] {
+        assert_eq!(
+            complaint(&certs(dir, arguments)),
+            (Some(0), String::new()),
+            "{arguments}"
+        );
+    }
+    let second = inspected("DIR/gw1.pem");
+    for same in ["role", "name", "hosts", "issuer"] {
+        assert_eq!(second[same], first[same], "{same}");
+    }
+    assert!(second["serial"] != first["serial"] && second["not_after"] != first["not_after"]);
+    assert_eq!(std::fs::read(dir.join("gw1.key")).expect("a key"), key);
+    assert!(!dir.join("renewed/gw1.key").exists());
+
+    for arguments in [
+        "renew DIR/gw1.pem --new-key --out DIR/renewed",
+        "sign --ca DIR/ca --csr DIR/renewed/gw1.csr --out DIR/renewed/gw1.pem --password-file DIR/password",
+    ] {
+        assert_eq!(
+            complaint(&certs(dir, arguments)),
+            (Some(0), String::new()),
+            "{arguments}"
+        );
+    }
+    assert_ne!(std::fs::read(dir.join("renewed/gw1.key")).expect("a new key"), key);
+    // That both belong together is asked when they are renewed once more.
+    assert_eq!(
+        complaint(&certs(dir, "renew DIR/renewed/gw1.pem --out DIR/again")).0,
+        Some(0)
+    );
+
+    let (code, text) = complaint(&certs(dir, "renew DIR/gw1.pem --new-key --out DIR"));
+    assert!(
+        code == Some(69) && text.contains("gw1.key"),
+        "the key in use stays: {text}"
+    );
+    let (code, text) = complaint(&certs(dir, "renew DIR/ca/ca.pem --out DIR/again"));
+    assert!(code == Some(65) && text.contains("encrypted"), "{code:?} {text}");
+}
+
+#[test]
 fn a_wrong_password_is_one_clear_sentence_and_exit_77() {
     let directory = authority();
     certs(directory.path(), "request --role supervisor --name sonja --out DIR");

@@ -6,6 +6,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::punctual::{BEARABLE, on_a_machine_that_keeps_time};
 use common::{House, common_run, exact, fixture, said, wav_channels};
 
 const EVENTS: &str = include_str!("fixtures/call.events.jsonl");
@@ -18,6 +19,10 @@ fn source(pace: &str) -> String {
 
 #[test]
 fn what_is_heard_over_the_relay_is_the_exact_decode() {
+    on_a_machine_that_keeps_time(BEARABLE, hears_the_exact_decode);
+}
+
+fn hears_the_exact_decode() {
     let house = House::build();
     let server = house.configure(&source("real"), EVENTS, "recording = \"allowed\"");
     let service = house.start();

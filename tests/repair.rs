@@ -9,6 +9,7 @@ mod relay;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use common::punctual::{BEARABLE, on_a_machine_that_keeps_time};
 use common::{House, common_run, exact, fixture, said, wav_channels};
 use relay::{PathModel, Pattern, Relay};
 
@@ -17,6 +18,10 @@ const RATE: usize = 8000;
 
 #[test]
 fn every_sample_of_a_call_is_heard_over_a_path_that_loses_five_percent() {
+    on_a_machine_that_keeps_time(BEARABLE, hears_every_sample);
+}
+
+fn hears_every_sample() {
     let house = House::build();
     let source = format!("{{ file = '{}', loop = true }}", fixture("call.pcap.gz").display());
     let server = house.configure(&source, EVENTS, "recording = \"allowed\"");

@@ -34,13 +34,7 @@ impl Credentials {
     /// or the certificate carries no role.
     pub fn load(path: &Path, password: Option<&Password>) -> Result<Self, CertsError> {
         let (certified, key_path) = read_pair(path, password)?;
-        let identity = peer_identity(&certified.cert).map_err(|problem| {
-            content(
-                path,
-                "a certificate with a silentmon role and name",
-                problem.to_string(),
-            )
-        })?;
+        let identity = identity_in(path, &certified)?;
         Ok(Self {
             certified: Arc::new(certified),
             identity,
@@ -102,7 +96,35 @@ pub(crate) fn certified_key(path: &Path, password: Option<&Password>) -> Result<
     read_pair(path, password).map(|(certified, _)| certified)
 }
 
+/// Whose certificate a file holds, and the key to it.
+///
+/// # Errors
+/// As [`Credentials::load`].
+pub(crate) fn holder_and_key(path: &Path) -> Result<(Identity, PrivateKeyDer<'static>), CertsError> {
+    let (certificates, _, key) = read_parts(path, None)?;
+    let certified = assemble(path, &certificates, key.clone_key())?;
+    Ok((identity_in(path, &certified)?, key))
+}
+
+fn identity_in(path: &Path, certified: &CertifiedKey) -> Result<Identity, CertsError> {
+    peer_identity(&certified.cert).map_err(|problem| {
+        content(
+            path,
+            "a certificate with a silentmon role and name",
+            problem.to_string(),
+        )
+    })
+}
+
 fn read_pair(path: &Path, password: Option<&Password>) -> Result<(CertifiedKey, PathBuf), CertsError> {
+    let (certificates, key_path, key) = read_parts(path, password)?;
+    Ok((assemble(path, &certificates, key)?, key_path))
+}
+
+type Parts = (Vec<CertificateDer<'static>>, PathBuf, PrivateKeyDer<'static>);
+
+/// Certificates, the key's file and the key.
+fn read_parts(path: &Path, password: Option<&Password>) -> Result<Parts, CertsError> {
     let mut sections = Sections::read(path)?;
     if sections.certificates.is_empty() {
         return Err(content(path, "a certificate", "found none"));
@@ -112,7 +134,7 @@ fn read_pair(path: &Path, password: Option<&Password>) -> Result<(CertifiedKey, 
         None => key_beside(path)?,
     };
     let key = section.open(&key_path, password)?;
-    Ok((assemble(path, &sections.certificates, key)?, key_path))
+    Ok((sections.certificates, key_path, key))
 }
 
 fn assemble(

@@ -29,7 +29,7 @@ pub use error::CertsError;
 pub use identity::{Fingerprint, Identity, Serial, peer_identity};
 pub use inspect::{CertificateSummary, Inspection, RequestSummary, inspect};
 pub use problem::{CertificateProblem, PeerRefusal};
-pub use request::{RequestOptions, SubjectHost, create_request};
+pub use request::{RenewedKey, RequestOptions, SubjectHost, create_renewal, create_request};
 pub use revocation::RevokedEntry;
 pub use role::{BadSubjectName, Role, SubjectName, UnknownRole};
 pub use tls::{ClientTls, ServerTls, Verdict, web_server_tls};

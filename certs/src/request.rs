@@ -8,6 +8,7 @@ use std::str::FromStr;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
 use zeroize::Zeroizing;
 
+use crate::credentials;
 use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
 use crate::role::{Role, SubjectName};
@@ -68,6 +69,46 @@ impl fmt::Display for SubjectHost {
     }
 }
 
+/// The key that a renewed certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenewedKey {
+    /// The one in use: only the certificate's file changes.
+    Same,
+    /// A new one.
+    New,
+}
+
+/// Makes a request for the same role, name and hosts as a certificate in use, `NAME.csr` in `directory`. With a new key
+/// that is written there too, as `NAME.key`. Gives back the key's path, where there is a new one, and the request's.
+///
+/// # Errors
+/// Where certificate or key can't be read, the key is of a kind that can't sign requests, or as [`create_request`].
+pub fn create_renewal(
+    identity: &Path,
+    key: RenewedKey,
+    directory: &Path,
+) -> Result<(Option<PathBuf>, PathBuf), CertsError> {
+    let (holder, key_der) = credentials::holder_and_key(identity)?;
+    let hosts: Result<_, _> = holder.hosts.iter().map(|host| host.parse()).collect();
+    let options = RequestOptions {
+        role: holder.role,
+        name: holder.name,
+        hosts: hosts?,
+    };
+    match key {
+        RenewedKey::New => create_request(directory, &options).map(|(key, request)| (Some(key), request)),
+        RenewedKey::Same => {
+            let key = KeyPair::try_from(&key_der).map_err(|error| CertsError::Content {
+                path: identity.to_owned(),
+                expected: "a private key in PKCS#8 that can sign a request",
+                found: format!("found one that can't ({error}); renew with a new key"),
+            })?;
+            files::create_directory(directory)?;
+            Ok((None, write_request(directory, &options, &key)?))
+        }
+    }
+}
+
 /// Makes an ECDSA P-256 key and a request signed with it: `NAME.key` (mode 0600) and `NAME.csr` in `directory`.
 /// Gives back the two paths in this order.
 ///
@@ -77,17 +118,21 @@ pub fn create_request(directory: &Path, options: &RequestOptions) -> Result<(Pat
     let crypto = |error: rcgen::Error| CertsError::crypto("making a request")(error.to_string());
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)?;
     let key_pem = Zeroizing::new(key.serialize_pem());
+    files::create_directory(directory)?;
+    let key_path = directory.join(format!("{}.key", options.name));
+    files::write(&key_path, key_pem.as_bytes(), Readers::Owner, Existing::Kept)?;
+    Ok((key_path, write_request(directory, options, &key)?))
+}
+
+fn write_request(directory: &Path, options: &RequestOptions, key: &KeyPair) -> Result<PathBuf, CertsError> {
+    let crypto = |error: rcgen::Error| CertsError::crypto("making a request")(error.to_string());
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name(&options.name);
     params.subject_alt_names = alternative_names(options.role, &options.name, &options.hosts)?;
-    let request = params.serialize_request(&key).map_err(crypto)?.pem().map_err(crypto)?;
-
-    files::create_directory(directory)?;
-    let key_path = directory.join(format!("{}.key", options.name));
-    let request_path = directory.join(format!("{}.csr", options.name));
-    files::write(&key_path, key_pem.as_bytes(), Readers::Owner, Existing::Kept)?;
-    files::write(&request_path, request.as_bytes(), Readers::All, Existing::Replaced)?;
-    Ok((key_path, request_path))
+    let request = params.serialize_request(key).map_err(crypto)?.pem().map_err(crypto)?;
+    let path = directory.join(format!("{}.csr", options.name));
+    files::write(&path, request.as_bytes(), Readers::All, Existing::Replaced)?;
+    Ok(path)
 }
 
 pub(crate) fn distinguished_name(common_name: &SubjectName) -> DistinguishedName {

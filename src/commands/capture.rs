@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -16,10 +16,11 @@ use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::Journal;
+use crate::audit::{Event, Journal};
 use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable};
 use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::MetricsPage;
@@ -57,7 +58,7 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
-    let journal = Journal::open(&config.audit.path).map_err(|error| unusable(&error))?;
+    let journal = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let endpoint = bind(&config)?;
@@ -77,7 +78,8 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let capture = open_source(&config, &filter)?;
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
-    reload_on_hangup(path.to_owned(), config, reload_sender)?;
+    let server = config.cluster.name.clone();
+    reload_on_hangup(path.to_owned(), config, journal.clone(), reload_sender)?;
     if let Some(api) = api {
         tokio::spawn(api.serve(shutdown.clone()));
     }
@@ -92,16 +94,18 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         script,
         signalling,
         sources: cti,
-        journal: Box::new(AuditWriter(journal)),
+        journal: Box::new(journal.clone()),
         figures,
     };
     telemetry::ready();
-    Service::run(parts, reloads, shutdown)
-        .await
-        .map_err(|error| match error.downcast::<CaptureError>() {
-            Ok(broken) => source_failure(&broken),
-            Err(other) => other,
-        })
+    let outcome = Service::run(parts, reloads, shutdown).await;
+    journal.write(&Event::ServiceStopped {
+        server: server.as_str(),
+    })?;
+    outcome.map_err(|error| match error.downcast::<CaptureError>() {
+        Ok(broken) => source_failure(&broken),
+        Err(other) => other,
+    })
 }
 
 /// Opens the supervisors' door.
@@ -164,21 +168,59 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
     })
 }
 
-struct AuditWriter(Journal);
+/// The journal, written by the service and by whoever changes its rules.
+#[derive(Clone)]
+struct AuditWriter(Arc<Mutex<Journal>>);
+
+impl AuditWriter {
+    /// Opens the journal and writes down under which rules the service runs.
+    fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
+        let rotate_after = u64::from(config.audit.rotate_mib.get()) << 20;
+        let journal = Journal::open(&config.audit.path, Some(rotate_after))?;
+        tracing::info!(head = %journal.head(), path = %config.audit.path.display(), "audit journal");
+        let writer = Self(Arc::new(Mutex::new(journal)));
+        writer.write(&Event::ServiceStarted {
+            server: config.cluster.name.as_str(),
+            version: env!("CARGO_PKG_VERSION"),
+            policy: config.rules_in_words(),
+        })?;
+        Ok(writer)
+    }
+
+    fn write(&self, event: &Event<'_>) -> anyhow::Result<()> {
+        self.write_at(event, OffsetDateTime::now_utc())
+    }
+
+    fn write_at(&self, event: &Event<'_>, at: OffsetDateTime) -> anyhow::Result<()> {
+        let mut journal = self
+            .0
+            .lock()
+            .map_err(|_| anyhow::anyhow!("a thread broke down while it wrote the audit journal"))?;
+        journal.record(event, at)
+    }
+}
 
 impl JournalWriter for AuditWriter {
     fn record(&mut self, event: &EngineEvent, now: Instant) -> Result<(), String> {
-        self.0.record(event, now).map_err(|error| format!("{error:#}"))
+        let Some(event) = Event::of(event) else { return Ok(()) };
+        let at =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(now.as_nanos())).map_err(|error| error.to_string())?;
+        self.write_at(&event, at).map_err(|error| format!("{error:#}"))
     }
 }
 
 /// SIGHUP reads the configuration again; what can't change in flight is said.
-fn reload_on_hangup(path: PathBuf, running: CaptureConfig, reloads: mpsc::Sender<Reload>) -> anyhow::Result<()> {
+fn reload_on_hangup(
+    path: PathBuf,
+    running: CaptureConfig,
+    journal: AuditWriter,
+    reloads: mpsc::Sender<Reload>,
+) -> anyhow::Result<()> {
     let mut hangup =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).context("listening for SIGHUP")?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            match read_again(&path, &running) {
+            match read_again(&path, &running, &journal) {
                 Ok(reload) => {
                     if reloads.send(reload).await.is_err() {
                         return;
@@ -191,13 +233,17 @@ fn reload_on_hangup(path: PathBuf, running: CaptureConfig, reloads: mpsc::Sender
     Ok(())
 }
 
-fn read_again(path: &Path, running: &CaptureConfig) -> anyhow::Result<Reload> {
+/// New rules are on disk before they hold.
+fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> anyhow::Result<Reload> {
     let config = config::load::<CaptureConfig>(path)?;
     let devices = config.all_devices()?;
     let stale = running.needing_restart(&config);
     if !stale.is_empty() {
         tracing::warn!("changed, but read only at a start: {}", stale.join(", "));
     }
+    journal.write(&Event::PolicyChanged {
+        policy: config.rules_in_words(),
+    })?;
     Ok(Reload {
         policy: config.rules(),
         devices,

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use silentmon_certs::{
-    AuthorityOptions, CertificateAuthority, CertificateSummary, CertsError, Identity, Password, RequestOptions,
-    RequestSummary, SignOptions, SubjectHost, SubjectName, create_request, inspect,
+    AuthorityOptions, CertificateAuthority, CertificateSummary, CertsError, Identity, Password, RenewedKey,
+    RequestOptions, RequestSummary, SignOptions, SubjectHost, SubjectName, create_renewal, create_request, inspect,
 };
 use time::OffsetDateTime;
 
@@ -30,6 +30,8 @@ enum Action {
     InitCa(InitCaArgs),
     /// Makes a key and a request for its certificate, where the certificate will be used.
     Request(RequestArgs),
+    /// Makes a request for a certificate like one that is in use, to be signed before that expires.
+    Renew(RenewArgs),
     /// Signs a request: the certificate with its chain.
     Sign(SignArgs),
     /// Takes a certificate back: writes the authority's crl.pem.
@@ -74,6 +76,19 @@ struct RequestArgs {
     #[arg(long = "san", value_name = "HOST_OR_IP", value_delimiter = ',')]
     hosts: Vec<SubjectHost>,
     /// Directory of NAME.key and NAME.csr.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RenewArgs {
+    /// The certificate in use, its key in the same file or beside it.
+    #[arg(value_name = "FILE")]
+    identity: PathBuf,
+    /// Makes a new key, too: NAME.key. Without it the key stays, and only the certificate's file has to be replaced.
+    #[arg(long)]
+    new_key: bool,
+    /// Directory of NAME.csr; with --new-key another one than that of the key in use.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -139,6 +154,7 @@ pub fn run(args: CertsArgs) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::InitCa(args) => init_ca(args),
         Action::Request(args) => request(args),
+        Action::Renew(args) => renew(&args),
         Action::Sign(args) => sign(&args),
         Action::Revoke(args) => revoke(&args),
         Action::List(args) => list(&args),
@@ -183,6 +199,20 @@ fn request(args: RequestArgs) -> anyhow::Result<ExitCode> {
     };
     let (key, csr) = create_request(&args.out, &options).map_err(|error| failure(&error))?;
     output::line(&format!("{}  private key: stays on this machine", key.display()));
+    output::line(&format!("{}  request: to be signed by the authority", csr.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn renew(args: &RenewArgs) -> anyhow::Result<ExitCode> {
+    let key = if args.new_key {
+        RenewedKey::New
+    } else {
+        RenewedKey::Same
+    };
+    let (key, csr) = create_renewal(&args.identity, key, &args.out).map_err(|error| failure(&error))?;
+    if let Some(key) = key {
+        output::line(&format!("{}  new private key: stays on this machine", key.display()));
+    }
     output::line(&format!("{}  request: to be signed by the authority", csr.display()));
     Ok(ExitCode::SUCCESS)
 }

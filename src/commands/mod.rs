@@ -3,6 +3,8 @@
 #[cfg(feature = "playback")]
 pub mod agents;
 #[cfg(feature = "capture")]
+pub mod audit;
+#[cfg(feature = "capture")]
 pub mod capture;
 pub mod certs;
 pub mod config;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -200,6 +201,8 @@ pub struct PolicySection {
 pub struct AuditSection {
     /// The journal.
     pub path: PathBuf,
+    /// A file that would grow beyond so many MiB is put aside under the numbers of its records.
+    pub rotate_mib: NonZeroU32,
 }
 
 /// `[metrics]`
@@ -301,6 +304,11 @@ impl CaptureConfig {
             supervisors: self.supervisors.clone(),
         }
     }
+
+    /// The same as the file says it, for the audit.
+    pub fn rules_in_words(&self) -> serde_json::Value {
+        serde_json::json!({"policy": self.policy, "teams": self.teams, "supervisors": self.supervisors})
+    }
 }
 
 impl Default for ServiceSection {
@@ -352,6 +360,7 @@ impl Default for AuditSection {
     fn default() -> Self {
         Self {
             path: "audit.jsonl".into(),
+            rotate_mib: const { NonZeroU32::new(64).expect("64 is not 0") },
         }
     }
 }

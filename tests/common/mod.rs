@@ -8,6 +8,8 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod punctual;
+
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -52,6 +54,16 @@ pub fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// Asks a program to end (SIGINT), as Ctrl-C does, so that it closes its files.
+pub fn interrupt(child: &Child) {
+    signal(child, "-INT");
+}
+
+fn signal(child: &Child, signal: &str) {
+    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success(), "{signal}");
 }
 
 /// A port that is free for TCP and UDP just now.
@@ -213,14 +225,7 @@ impl Service {
     /// Sends SIGTERM and waits for the end: exit code and how long it took.
     pub fn terminate(mut self) -> (Option<i32>, Duration) {
         let begun = std::time::Instant::now();
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .expect("kill runs")
-                .success()
-        );
+        signal(&self.child, "-TERM");
         let status = self.child.wait().expect("it ends");
         (status.code(), begun.elapsed())
     }

@@ -22,12 +22,16 @@ mod lab;
 mod media;
 mod stage;
 
+use common::punctual::{BEARABLE, on_a_machine_that_keeps_time};
+
 /// Plays that take their time, beside each other; the name of one that fails stands in its message.
 fn together(plays: [(&str, fn()); 3]) {
-    std::thread::scope(|scope| {
-        for (name, play) in plays {
-            let thread = std::thread::Builder::new().name(name.to_owned());
-            thread.spawn_scoped(scope, play).expect("a thread starts");
-        }
+    on_a_machine_that_keeps_time(BEARABLE, || {
+        std::thread::scope(|scope| {
+            for (name, play) in plays {
+                let thread = std::thread::Builder::new().name(name.to_owned());
+                thread.spawn_scoped(scope, play).expect("a thread starts");
+            }
+        });
     });
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::common::{House, Service, silentmon};
+use crate::common::{House, Service, interrupt, silentmon};
 
 /// Name of the interface at which the capture server sees the mirror.
 pub const INTERFACE: &str = "span0";
@@ -139,14 +139,7 @@ impl Running {
 
     /// Asks it to end (SIGINT, so that it closes its files) and waits until it did.
     pub fn interrupt(mut self) {
-        let pid = self.0.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &pid])
-                .status()
-                .expect("kill runs")
-                .success()
-        );
+        interrupt(&self.0);
         self.0.wait().expect("it ends");
     }
 }

@@ -9,12 +9,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod keeping_time;
 mod lab;
+mod least_privilege;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use common::{House, common_run, said, wav_channels};
+use common::punctual::on_a_machine_that_keeps_time;
+use common::{House, common_run, interrupt, said, wav_channels};
 use lab::{Lab, Running};
 
 const RATE: usize = 8000;
@@ -32,7 +36,8 @@ fn exact(house: &House, capture: &Path, ssrc: &str) -> Vec<i16> {
     wav_channels(wav.as_ref()).remove(0)
 }
 
-/// A supervisor that listens in the background, into a WAV file.
+/// A supervisor that listens in the background, into a WAV file, until he has heard enough: on a slow machine everything
+/// takes longer, and what has to be heard doesn't change.
 struct Listener {
     child: Child,
     wav: String,
@@ -49,25 +54,48 @@ impl Listener {
         Self { child, wav }
     }
 
-    /// Waits for the end: both channels and the JSON summary.
-    fn finish(self) -> (Vec<Vec<i16>>, serde_json::Value) {
+    /// Seconds of sound in the file so far.
+    fn heard(&self) -> f64 {
+        let samples = if Path::new(&self.wav).exists() {
+            wav_channels(self.wav.as_ref())[0].len()
+        } else {
+            0
+        };
+        samples as f64 / RATE as f64
+    }
+
+    /// Listens until the file holds so many seconds of sound: both channels and the JSON summary.
+    fn finish_at(mut self, seconds: f64) -> (Vec<Vec<i16>>, serde_json::Value) {
+        while self.heard() < seconds && self.child.try_wait().expect("it can be asked").is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        interrupt(&self.child);
         let output = self.child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "{}", said(&output));
         let summary = serde_json::from_slice(&output.stdout).expect("a JSON summary");
         (wav_channels(self.wav.as_ref()), summary)
+    }
+
+    /// Listens until everything that was sent until now has been heard.
+    fn finish(self) -> (Vec<Vec<i16>>, serde_json::Value) {
+        let seconds = self.heard() + f64::from(PATIENCE_MS) / 1000.0 + 1.5;
+        self.finish_at(seconds)
     }
 }
 
 /// How long the listeners' packets wait. It is the longest there is, so that a machine that stands still for a while, as
 /// a busy one with a few other guests does, delays what is heard and takes nothing from it.
 const PATIENCE_MS: u32 = 2000;
+/// A standstill that these tests bear.
+const BEARS: Duration = Duration::from_millis(500);
 
-/// Listens until `seconds` of sound can have been heard.
-fn listen(lab: &Lab, house: &House, who: &str, agent: &str, server: std::net::SocketAddr, seconds: u32) -> Listener {
+/// Listens, at the longest for as long as a test may take.
+fn listen(lab: &Lab, house: &House, who: &str, agent: &str, server: std::net::SocketAddr) -> Listener {
     let wav = house.text(&format!("{who}.wav"));
+    // What an earlier session left would be taken for this one's.
+    let _ = std::fs::remove_file(&wav);
     let (output, delay) = (format!("wav:{wav}"), PATIENCE_MS.to_string());
-    let seconds = (seconds + PATIENCE_MS / 1000).to_string();
-    let more = ["--output", &output, "--min-delay-ms", &delay, "--for", &seconds];
+    let more = ["--output", &output, "--min-delay-ms", &delay, "--for", "120"];
     let command = house.listen(who, agent, server, &more);
     Listener::start(lab, &command, wav)
 }
@@ -110,16 +138,20 @@ fn assert_nothing_lost(summary: &serde_json::Value) {
 
 /// Plays a variant of the call past a listening supervisor. From the first packet on, for as long as he listens, each leg
 /// must be the exact decode without a break.
-fn hears_the_exact_decode_through(name: &str, seconds: u32) {
+fn hears_the_exact_decode_through(name: &str) {
+    on_a_machine_that_keeps_time(BEARS, || hears_the_exact_decode(name));
+}
+
+fn hears_the_exact_decode(name: &str) {
     let Some(lab) = Lab::build() else { return };
     let house = House::build();
     let capture = lab::media(&house, name, "81");
     let server = lab::configure(&house, "recording = \"allowed\"");
     let _service = lab.serve(&house);
-    let listener = listen(&lab, &house, "anna", "4711", server, seconds);
+    let listener = listen(&lab, &house, "anna", "4711", server);
     lab::wait_for_sessions(&house, 1);
     let mirror = lab.play(&capture);
-    let (heard, summary) = listener.finish();
+    let (heard, summary) = listener.finish_at(12.0);
     drop(mirror);
 
     assert_eq!(heard.len(), 2, "agent left, customer right");
@@ -147,12 +179,16 @@ fn hears_the_exact_decode_through(name: &str, seconds: u32) {
 
 #[test]
 fn every_sample_of_a_whole_tagged_call_is_heard() {
+    on_a_machine_that_keeps_time(BEARS, hears_every_sample);
+}
+
+fn hears_every_sample() {
     let Some(lab) = Lab::build() else { return };
     let house = House::build();
     let capture = lab::media(&house, "vlan", "81");
     let server = lab::configure(&house, "recording = \"allowed\"");
     let _service = lab.serve(&house);
-    let listener = listen(&lab, &house, "anna", "4711", server, 28);
+    let listener = listen(&lab, &house, "anna", "4711", server);
     lab::wait_for_sessions(&house, 1);
     lab.play(&capture).finish();
     let (heard, summary) = listener.finish();
@@ -169,41 +205,46 @@ fn every_sample_of_a_whole_tagged_call_is_heard() {
 
 #[test]
 fn a_call_with_two_tags_is_heard_exactly() {
-    hears_the_exact_decode_through("qinq", 14);
+    hears_the_exact_decode_through("qinq");
 }
 
 #[test]
 fn a_call_with_a_priority_tag_is_heard_exactly() {
-    hears_the_exact_decode_through("vid0", 14);
+    hears_the_exact_decode_through("vid0");
 }
 
 #[test]
 fn a_call_without_tag_is_heard_exactly() {
-    hears_the_exact_decode_through("untagged", 14);
+    hears_the_exact_decode_through("untagged");
 }
 
 #[test]
 fn a_call_in_an_erspan_tunnel_is_heard_exactly() {
-    hears_the_exact_decode_through("erspan2", 14);
+    hears_the_exact_decode_through("erspan2");
 }
 
 #[test]
 fn supervisors_who_come_and_go_cost_the_first_one_no_packet() {
+    on_a_machine_that_keeps_time(BEARS, others_come_and_go);
+}
+
+fn others_come_and_go() {
     let Some(lab) = Lab::build() else { return };
     let house = House::build();
     let [capture, other] = ["81", "82"].map(|call| lab::media(&house, "two-calls", call));
     let server = lab::configure(&house, "recording = \"allowed\"");
     let _service = lab.serve(&house);
-    let first = listen(&lab, &house, "anna", "4711", server, 28);
+    let first = listen(&lab, &house, "anna", "4711", server);
     lab::wait_for_sessions(&house, 1);
     let mirror = lab.play(&capture);
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    let other_mirror = lab.play(&other);
+    std::thread::sleep(Duration::from_secs(2));
     // The second agent's phone joins and leaves the kernel filter three times while the first call runs.
     for round in 0..3 {
-        let second = listen(&lab, &house, "bert", "4712", server, 5);
+        let other_mirror = lab.play(&other);
+        let second = listen(&lab, &house, "bert", "4712", server);
         lab::wait_for_sessions(&house, 2 + round);
-        let (heard, summary) = second.finish();
+        let (heard, summary) = second.finish_at(5.5);
+        drop(other_mirror);
         for (heard, ssrc) in heard.iter().zip([SECOND_AGENT, SECOND_CUSTOMER]) {
             let Some((begin, length)) = voice_run(heard, &exact(&house, &other, ssrc)) else {
                 continue;
@@ -216,7 +257,6 @@ fn supervisors_who_come_and_go_cost_the_first_one_no_packet() {
             );
         }
     }
-    other_mirror.finish();
     mirror.finish();
     let (heard, summary) = first.finish();
     for (heard, ssrc) in heard.iter().zip([AGENT, CUSTOMER]) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use silentmon_proto::cti::CtiEvent;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Writer;
@@ -22,6 +22,8 @@ use crate::{CloseHow, Common, Fault, SeenRequest, Side, Start};
 const QUEUE: usize = 1024;
 /// How many requests are kept for tests to read.
 const REQUESTS_KEPT: usize = 100_000;
+/// How long clients may take to be sent what was said before the end.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes that begin no message: as a length they are absurd, and they are no XML.
 const GARBAGE: [u8; 24] = [0xa5; 24];
 
@@ -120,6 +122,19 @@ impl<M: Machine> Hub<M> {
         }
         for connection in self.connections.values() {
             connection.writer.close(Instant::now(), CloseHow::Fin);
+        }
+        // A client that doesn't read keeps nobody.
+        let _ = timeout(FAREWELL, self.farewell(&mut inputs)).await;
+    }
+
+    /// Until every connection has sent what it still had to send.
+    async fn farewell(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        while !self.connections.is_empty() {
+            match inputs.recv().await {
+                Some(Input::Closed(id)) => drop(self.connections.remove(&id)),
+                Some(Input::Connected(..) | Input::Bytes(..)) => {}
+                None => return,
+            }
         }
     }
 

@@ -1,0 +1,127 @@
+//! What is written down, and in which words.
+
+use serde::Serialize;
+use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
+use silentmon_proto::relay::SuperviseAction;
+
+use super::chain::Link;
+
+/// What a record says; `event` names it.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event")]
+pub enum Event<'a> {
+    /// A supervisor listens from now on.
+    #[serde(rename = "session_started")]
+    Started {
+        session: String,
+        supervisor: &'a str,
+        agent: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        purpose: Option<&'a str>,
+    },
+    /// He listens no more.
+    #[serde(rename = "session_stopped")]
+    Stopped {
+        session: String,
+        supervisor: &'a str,
+        agent: &'a str,
+        audible_s: u64,
+        reason: String,
+    },
+    /// He was not allowed to.
+    #[serde(rename = "session_refused")]
+    Refused {
+        supervisor: &'a str,
+        agent: &'a str,
+        reason: String,
+    },
+    /// He wanted to be in the call.
+    #[serde(rename = "supervise_requested")]
+    Supervise {
+        session: String,
+        supervisor: &'a str,
+        agent: &'a str,
+        action: SuperviseAction,
+        device: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused: Option<&'a str>,
+    },
+    /// The capture service runs, under these rules.
+    #[serde(rename = "service_started")]
+    ServiceStarted {
+        server: &'a str,
+        version: &'a str,
+        policy: serde_json::Value,
+    },
+    /// It ended as it should.
+    #[serde(rename = "service_stopped")]
+    ServiceStopped { server: &'a str },
+    /// Other rules hold from now on.
+    #[serde(rename = "policy_changed")]
+    PolicyChanged { policy: serde_json::Value },
+    /// A crash had left the begin of a record, which was taken away.
+    #[serde(rename = "journal_mended")]
+    Mended { bytes: u64 },
+    /// The journal didn't end as its head said.
+    #[serde(rename = "journal_damaged")]
+    Damaged { expected: Link, found: Link },
+}
+
+impl<'a> Event<'a> {
+    /// What there is to write about an event of the engine; `None` where it concerns nobody's listening.
+    pub fn of(event: &'a EngineEvent) -> Option<Self> {
+        match event {
+            EngineEvent::FilterChanged
+            | EngineEvent::DemandChanged { .. }
+            | EngineEvent::Command { .. }
+            | EngineEvent::Resynchronised(_)
+            | EngineEvent::Released(_)
+            | EngineEvent::CallEnded { .. } => None,
+            EngineEvent::SuperviseRequested(record) => Some(Self::Supervise {
+                session: record.session.to_string(),
+                supervisor: record.supervisor.as_str(),
+                agent: record.agent.as_str(),
+                action: record.action,
+                device: record.device.as_str(),
+                refused: record.refused.as_deref(),
+            }),
+            EngineEvent::SessionStarted(SessionRecord {
+                session,
+                supervisor,
+                agent,
+                purpose,
+                ..
+            }) => Some(Self::Started {
+                session: session.to_string(),
+                supervisor: supervisor.as_str(),
+                agent: agent.as_str(),
+                purpose: purpose.as_deref(),
+            }),
+            EngineEvent::SessionStopped(
+                SessionRecord {
+                    session,
+                    supervisor,
+                    agent,
+                    audible,
+                    ..
+                },
+                reason,
+            ) => Some(Self::Stopped {
+                session: session.to_string(),
+                supervisor: supervisor.as_str(),
+                agent: agent.as_str(),
+                audible_s: audible.as_secs(),
+                reason: reason.to_string(),
+            }),
+            EngineEvent::SessionRefused {
+                supervisor,
+                agent,
+                reason,
+            } => Some(Self::Refused {
+                supervisor: supervisor.as_str(),
+                agent: agent.as_str(),
+                reason: reason.to_string(),
+            }),
+        }
+    }
+}

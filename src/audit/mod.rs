@@ -1,0 +1,13 @@
+//! The audit journal: one JSON object a line, appended and synced before sound flows. Each record has a number and the
+//! hash of the line before it, so that a removed, changed or moved one shows; the head beside the journal shows what is
+//! missing at its end.
+
+pub mod chain;
+mod entry;
+pub mod export;
+mod journal;
+mod tail;
+pub mod verify;
+
+pub use entry::Event;
+pub use journal::Journal;
