@@ -1,4 +1,5 @@
 //! A network namespace of its own with a pair of interfaces, and the program run in it.
+#![allow(clippy::unused_self, reason = "who has a lab knows that its interfaces are there")]
 
 use std::process::{Child, Command, Output, Stdio};
 

@@ -7,7 +7,7 @@ use crate::plan::VOICE_TAG;
 
 /// Frames of the sample.
 pub const FRAMES: u8 = 5;
-/// An address set apart for documentation (RFC 9542 section 2.1.4).
+/// An address set apart for documentation (RFC 9542).
 const SOURCE: MacAddress = MacAddress([0x00, 0x00, 0x5e, 0x00, 0x53, 0x01]);
 const GAP_US: u32 = 10_000;
 const SNAP_LENGTH: u32 = 65_535;

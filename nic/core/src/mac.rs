@@ -13,7 +13,7 @@ pub struct MacAddress(pub [u8; 6]);
 impl MacAddress {
     /// Everyone on the wire.
     pub const BROADCAST: Self = Self([0xff; 6]);
-    /// Somebody else's unicast address: one of those set apart for documentation (RFC 9542 section 2.1.4).
+    /// Somebody else's unicast address: one of those set apart for documentation (RFC 9542).
     pub const FOREIGN: Self = Self([0x00, 0x00, 0x5e, 0x00, 0x53, 0x55]);
 
     /// Whether it stands for one interface, not for a group of them.

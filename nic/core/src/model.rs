@@ -212,7 +212,7 @@ pub struct Trial {
     pub to: String,
     /// Checks that failed or had a note before and passed with it.
     pub helped: Vec<CheckId>,
-    /// Whether it was put back, or why not.
+    /// Whether it was put back.
     pub put_back: bool,
     /// Why it couldn't be tried.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -307,7 +307,7 @@ fn evidence(check: &CheckReport) -> String {
 }
 
 fn tried(trial: &Trial) -> String {
-    let helped: Vec<_> = trial.helped.iter().map(|check| check.to_string()).collect();
+    let helped: Vec<_> = trial.helped.iter().map(ToString::to_string).collect();
     let result = match (&trial.refused, helped.is_empty()) {
         (Some(reason), _) => format!("refused: {reason}"),
         (None, true) => "didn't help".to_owned(),
