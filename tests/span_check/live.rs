@@ -4,7 +4,8 @@
 #[allow(dead_code, reason = "the laboratory of tests/live, of which this uses a part")]
 mod lab;
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use lab::{INTERFACE, Lab, Running};
 use serde_json::{Value, json};
@@ -12,13 +13,14 @@ use serde_json::{Value, json};
 use crate::codes;
 use crate::common::{House, said, silentmon};
 
-/// What `span-check` says while a variant is played, and its exit code; `None` where there can be no laboratory.
+/// What `span-check` says that is interrupted (SIGINT) four seconds into a variant, and its exit code; `None` where there
+/// can be no laboratory.
 fn check(variant: &str) -> Option<(Option<i32>, Value, String)> {
     let lab = Lab::build()?;
     let house = House::empty();
     let capture = lab::media(&house, variant, "81");
     let mut command = silentmon();
-    command.args(["span-check", INTERFACE, "--for", "4", "--json"]);
+    command.args(["span-check", INTERFACE, "--for", "60", "--json"]);
     let running = lab
         .inside(&command)
         .stdout(Stdio::piped())
@@ -26,6 +28,9 @@ fn check(variant: &str) -> Option<(Option<i32>, Value, String)> {
         .spawn()
         .expect("it starts");
     let player: Running = lab.play(&capture);
+    std::thread::sleep(Duration::from_secs(4));
+    let interrupted = Command::new("kill").args(["-INT", &running.id().to_string()]).status();
+    assert!(interrupted.expect("kill runs").success());
     let output = running.wait_with_output().expect("it ends");
     drop(player);
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));

@@ -126,11 +126,6 @@ impl Survey {
         self.frames.total()
     }
 
-    /// The streams that count, in the order of their first packets.
-    pub fn streams(&self) -> Vec<(StreamId, &Stream)> {
-        self.table.listed()
-    }
-
     /// What was seen so far, and what is to be said of it.
     pub fn report(&self) -> Report {
         let streams = self.table.listed();
