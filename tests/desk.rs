@@ -110,6 +110,22 @@ fn wait_for_value(ask: impl Fn() -> (u16, String), name: &str, wanted: impl Fn(f
     }
 }
 
+/// The session is the service's, so it is the service that knows what arrives.
+fn the_doctor_finds_nothing_wrong(house: &House, session: &str) {
+    let config = house.text("playback.toml");
+    let output = common::run(&["doctor", "--json", "--config", &config, "--session", session]);
+    let hops: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("an array of hops");
+    let result = |name: &str| {
+        hops.iter()
+            .find(|hop| hop["hop"] == name)
+            .map(|hop| hop["result"].clone())
+    };
+    for name in ["agent", "mirror", "relay", "sound", "all good"] {
+        assert_eq!(result(name), Some("ok".into()), "{name}: {}", common::said(&output));
+    }
+    assert!(output.status.success());
+}
+
 #[test]
 fn a_local_program_says_whom_to_hear_and_when_to_stop() {
     let house = House::build();
@@ -132,6 +148,7 @@ fn a_local_program_says_whom_to_hear_and_when_to_stop() {
     );
     let (_, agents) = desk.ask("GET", "/v1/agents", &desk.token, "");
     assert!(agents.contains("Marko Kern"), "{agents}");
+    the_doctor_finds_nothing_wrong(&house, heard["session"].as_str().expect("a session"));
 
     let (code, _) = desk.ask("DELETE", "/v1/listen", &desk.token, "");
     assert_eq!(code, 202);

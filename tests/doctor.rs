@@ -168,8 +168,7 @@ fn the_doctor_names_the_ill_of_each_agent_first() {
         scope.spawn(|| doctor.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-0000"));
         scope.spawn(|| {
             let thinned = Doctor::of(&house, path.address);
-            let blocked = thinned.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-3001");
-            assert_eq!(blocked["evidence"]["received"], "0", "{blocked}");
+            thinned.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-3001");
         });
         scope.spawn(|| certificates_and_servers(&house, server));
     });
@@ -319,8 +318,9 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
     assert!(said(&refused).contains("SM-5002"), "{}", said(&refused));
     Doctor::of(&house, unwritable).finds(&agent, "SM-5002");
     for (server, _service, code, words) in &patients {
-        // No frame, no time in which the script of a file would run: nobody is signed in there.
-        let asked = if *code == "SM-2101" { &SILENT[..] } else { &agent[..] };
+        // A file's script runs by its datagrams: where there are none, nobody is signed in.
+        let nobody = ["SM-2101", "SM-2104"].contains(code);
+        let asked = if nobody { &SILENT[..] } else { &agent[..] };
         let found = Doctor::of(&house, *server).finds(asked, code);
         assert!(
             found["sentence"].as_str().is_some_and(|text| text.contains(words)),
@@ -350,15 +350,17 @@ fn answer_in_plain(listener: &TcpListener) {
     }
 }
 
-/// A way to the server on which packets of the length of audio are lost, and no others: a firewall that lets control
+/// A way to the server on which most packets of the length of audio are lost, and no others: a policer that lets control
 /// through.
 struct Thinning {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
-/// Lengths of QUIC packets that carry 20 ms of G.711: header, RTP header and 160 octets behind ours of 16.
-const AUDIO: std::ops::RangeInclusive<usize> = 200..=250;
+/// Lengths of QUIC packets that carry one to three times 20 ms of G.711. Control shares some of them, so a few pass.
+const AUDIO: std::ops::RangeInclusive<usize> = 150..=700;
+/// One in so many of them passes.
+const PASSES: u32 = 15;
 
 impl Thinning {
     fn start(server: SocketAddr) -> Self {
@@ -390,12 +392,14 @@ impl Thinning {
         });
         let over = Arc::clone(&stop);
         std::thread::spawn(move || {
+            let mut thinned = 0_u32;
             let mut bytes = [0; 2048];
             while !over.load(Ordering::Relaxed) {
                 let (Ok(length), Some(to)) = (back.recv(&mut bytes), *client.lock().expect("whole")) else {
                     continue;
                 };
-                if !AUDIO.contains(&length) {
+                thinned += u32::from(AUDIO.contains(&length));
+                if !AUDIO.contains(&length) || thinned.is_multiple_of(PASSES) {
                     let _ = front.send_to(&bytes[..length], to);
                 }
             }

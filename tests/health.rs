@@ -74,14 +74,14 @@ fn healthy_phones(file: &Path) -> Vec<Phone> {
             return None;
         };
         let both = [out, back];
-        let good = |stream: &&&Stream| {
+        let good = |stream: &&Stream| {
             let quiet = stream.longest_gap() < Duration::from_secs(2);
             let whole = stream.sequence().lost() == 0 && stream.sequence().duplicates() == 0;
             quiet && whole && stream.codec().is_built_in() && stream.encryption() != Encryption::Encrypted
         };
         let from = out.first_captured().max(back.first_captured());
         let until = out.last_captured().min(back.last_captured());
-        (both.iter().all(|stream| good(&stream)) && until - from >= LONG).then_some(Phone { address, from, until })
+        (both.iter().all(|stream| good(stream)) && until - from >= LONG).then_some(Phone { address, from, until })
     };
     at.into_iter().filter_map(phone).collect()
 }
@@ -120,8 +120,9 @@ fn alarms(file: &Path, phones: &[Phone]) -> (usize, Vec<String>) {
         engine.handle_datagram(datagram, |_| None);
         for phone in phones.iter().filter(|phone| phone.from <= now) {
             if begun.insert(phone.address) {
-                let events = begin(phone.address);
-                events.iter().for_each(|event| engine.handle_cti(event, now));
+                for event in begin(phone.address) {
+                    engine.handle_cti(&event, now);
+                }
             }
         }
         if now < *next {

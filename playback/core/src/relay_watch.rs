@@ -12,6 +12,8 @@ use silentmon_proto::time::Instant;
 const WINDOW: Duration = Duration::from_secs(2);
 /// Packets sent below which nothing is said.
 const FEW: u64 = 25;
+/// Below this share of packets that arrive the way counts as blocked, in percent: what slips through is no sound.
+const BLOCKED: u64 = 20;
 /// From this share of late packets on the path is too slow, in percent.
 const SLOW: u64 = 20;
 
@@ -67,9 +69,13 @@ fn judge(before: RelayCounts, after: RelayCounts, over: Duration) -> Option<Reas
         .with("sent", sent)
         .with("received", received)
         .with("late", late);
-    let reason = if received == 0 {
+    let reason = if received * 100 < sent * BLOCKED {
         let rate = sent as f64 / seconds;
-        let text = format!("The server sends {rate:.0} packets/s to you but none arrive.");
+        let arrive = match received * 100 / sent {
+            _ if received == 0 => "none arrive".to_owned(),
+            share => format!("only {share} % of them arrive"),
+        };
+        let text = format!("The server sends {rate:.0} packets/s to you but {arrive}.");
         Reason::new(Code::RelayBlocked, text)
     } else if late * 100 >= received * SLOW {
         let share = late * 100 / received;
@@ -96,6 +102,11 @@ mod tests {
     #[test]
     fn a_path_that_lets_nothing_through_is_told_from_a_silent_mirror_and_a_slow_path() {
         assert_eq!(code([200, 90, 0]), Some(Code::RelayBlocked));
+        assert_eq!(
+            code([200, 99, 0]),
+            Some(Code::RelayBlocked),
+            "what slips through is no sound"
+        );
         assert_eq!(code([100, 90, 0]), None, "the server sends nothing either");
         assert_eq!(code([200, 188, 0]), None);
         assert_eq!(code([200, 188, 40]), Some(Code::RelayLate));

@@ -86,13 +86,6 @@ impl Hop {
         }
     }
 
-    /// What is wrong here, if anything is.
-    pub fn reason(&self) -> Option<Reason> {
-        let evidence = self.evidence.clone();
-        let reason = |code| Reason::new(code, self.sentence.clone()).with_evidence(evidence);
-        self.code.map(reason)
-    }
-
     fn new(hop: &str, result: Outcome, evidence: Evidence) -> Self {
         Self {
             hop: hop.to_owned(),

@@ -62,7 +62,7 @@ pub(super) fn evidence(identity: &Identity) -> Evidence {
         .with("valid from", day(identity.not_before))
         .with("until", day(identity.not_after))
         .with("issuer", &identity.issuer)
-        .with("fingerprint", &identity.fingerprint)
+        .with("fingerprint", identity.fingerprint)
 }
 
 fn unreadable(patient: &Patient, error: &CertsError) -> Hop {

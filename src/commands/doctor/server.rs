@@ -61,14 +61,14 @@ fn members(failures: &[(ServerAddress, Reason)], answered: bool, patient: &Patie
         };
         return failures.iter().map(warn).collect();
     }
-    let reason = match refused {
-        Some((_, reason)) => Reason::new(reason.code, format!("{}.", reason.text)),
-        None => {
-            let tried: Vec<_> = failures.iter().map(|(server, _)| server.to_string()).collect();
-            let text = format!("No capture server answers (tried {}).", tried.join(", "));
-            Reason::new(Code::NoCaptureServer, text)
-        }
+    let tried: Vec<_> = failures.iter().map(|(server, _)| server.to_string()).collect();
+    let silent = || {
+        let text = format!("No capture server answers (tried {}).", tried.join(", "));
+        Reason::new(Code::NoCaptureServer, text)
     };
+    let reason = refused.map_or_else(silent, |(_, reason)| {
+        Reason::new(reason.code, format!("{}.", reason.text))
+    });
     let evidence = match refused {
         Some(_) => evidence.and(own(patient)),
         None => evidence,
@@ -125,7 +125,7 @@ async fn converse(server: ServerAddress, mut channel: Channel, patient: &Patient
             format!("{:.1} ms", connection.statistics().round_trip.as_secs_f64() * 1000.0),
         )
         .with("certificate until", peer.not_after.date())
-        .with("fingerprint", &peer.fingerprint);
+        .with("fingerprint", peer.fingerprint);
     connection.close(CloseCode::Done, "goodbye");
     let unknown = || {
         let why = "The server doesn't answer questions; it is older than this program.";

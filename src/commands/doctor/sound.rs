@@ -7,7 +7,7 @@ use silentmon_certs::ClientTls;
 use silentmon_playback_core::player::{Player, PlayoutSettings};
 use silentmon_playback_core::relay_watch::{RelayCounts, RelayWatch};
 use silentmon_playback_io::clock;
-use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent, RequestId};
+use silentmon_playback_io::receiver::{MonitorRequest, Persistence, ReceiverEvent};
 use silentmon_playback_io::sink::{Output, Sink};
 use silentmon_proto::ids::AgentId;
 use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
@@ -50,7 +50,7 @@ async fn listen(patient: &Patient, agent: &AgentId, tls: ClientTls) -> anyhow::R
         output: OutputKind::Play,
     });
     let mut told = Told::default();
-    let found = tokio::time::timeout(LISTEN, told.follow(&mut listener, request)).await;
+    let found = tokio::time::timeout(LISTEN, told.follow(&mut listener)).await;
     let counts = relay_counts(&told.legs, &listener.reports());
     if let Some(sink) = sink {
         sink.close();
@@ -70,7 +70,7 @@ struct Told {
 
 impl Told {
     /// Waits until it is clear whether packets arrive.
-    async fn follow(&mut self, listener: &mut Listener, request: RequestId) -> Hop {
+    async fn follow(&mut self, listener: &mut Listener) -> Hop {
         while let Some(event) = listener.next_event().await {
             match event {
                 ReceiverEvent::Status { status, .. } => {
@@ -80,17 +80,13 @@ impl Told {
                     if let Some(complaint) = self.watch.handle(counts, clock::now()) {
                         return Hop::amiss(complaint.code.hop(), complaint.clone());
                     }
-                    if counts.received >= ENOUGH {
+                    if counts.received >= ENOUGH && counts.received * 2 >= counts.sent {
                         return Hop::ok(Code::RelayBlocked.hop(), evidence(counts));
                     }
                 }
-                ReceiverEvent::MonitorRefused { reason, .. } => return Hop::amiss(reason.code.hop(), reason),
-                ReceiverEvent::MonitorStopped {
-                    request: over, reason, ..
-                } if over == request => {
-                    return Hop::amiss(reason.code.hop(), reason);
-                }
-                ReceiverEvent::GaveUp { reason } => return Hop::amiss(reason.code.hop(), reason),
+                ReceiverEvent::MonitorRefused { reason, .. }
+                | ReceiverEvent::MonitorStopped { reason, .. }
+                | ReceiverEvent::GaveUp { reason } => return Hop::amiss(reason.code.hop(), reason),
                 _ => {}
             }
         }

@@ -5,8 +5,8 @@ use crate::reason::Code;
 
 pub(super) const RELAY_BLOCKED: Page = Page {
     meaning: "The server captures the call and sends it to you; the connection stands, but its audio doesn't arrive.",
-    recognised: "Over at least 2 s the server counted 25 or more packets sent, and not one was received here. The counts go \
-        over the same connection's control stream.",
+    recognised: "Over at least 2 s the server counted 25 or more packets sent, and less than 20 % of them were \
+        received here. The server's counts come over the control stream of the same connection.",
     evidence: "Packets sent, received and late, and over which time.",
     causes: &[
         "A firewall or an intrusion prevention system that thins out or drops small UDP packets, or packets marked DSCP EF.",
