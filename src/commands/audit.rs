@@ -61,7 +61,7 @@ struct ExportArgs {
     /// A table with a heading.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// The records as they are in the journal, one a line [default].
+    /// The records as they are in the journal, one a line; this is the default.
     #[arg(long)]
     json: bool,
 }
