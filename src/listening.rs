@@ -22,6 +22,7 @@ use silentmon_transport::{ServerAddress, Settings};
 use tokio::sync::mpsc;
 
 use crate::exit::{ExitKind, Failure};
+use crate::sound::Sound;
 
 /// Program and version, for the server's log.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
@@ -151,12 +152,12 @@ pub fn relay_counts(told: &[LegStatus; 2], reports: &[LegReport; 2]) -> RelayCou
     }
 }
 
-/// What a supervisor is told of a session: the relay's complaint, where the server thinks that sound flows.
-pub fn heard_reason(told: &Reason, complaint: Option<&Reason>) -> Reason {
-    match complaint {
-        Some(complaint) if matches!(told.code, Code::AudioFlowing | Code::OneSideOnly) => complaint.clone(),
-        _ => told.clone(),
-    }
+/// What a supervisor is told of a session: the relay's complaint where the server thinks that sound flows, and that he hears
+/// nothing of it himself where it arrives.
+pub fn heard_reason(told: &Reason, complaint: Option<&Reason>, sound: &Sound) -> Reason {
+    let flows = matches!(told.code, Code::AudioFlowing | Code::OneSideOnly);
+    let here = || complaint.cloned().or_else(|| sound.muted());
+    flows.then(here).flatten().unwrap_or_else(|| told.clone())
 }
 
 /// The next event of an output; never, where there is none or it is closed.

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use silentmon_playback_core::mix::{Levels, MixSettings, VOLUME_DB};
 use silentmon_proto::ids::Leg;
+use silentmon_proto::reason::{Code, Evidence, Reason};
 
 /// One press of + or -.
 const VOLUME_STEP_DB: f32 = 2.0;
@@ -141,6 +142,24 @@ impl Sound {
         take(&mut self.suppress_dtmf, change.suppress_dtmf);
     }
 
+    /// Why nothing is heard of what arrives, where these settings are the cause.
+    pub fn muted(&self) -> Option<Reason> {
+        let text = if Leg::BOTH.iter().all(|leg| self.mute.contains(leg)) {
+            "Your output is muted: both sides are."
+        } else if self.volume_db.0 <= *VOLUME_DB.start() {
+            "Your output is muted: the volume is at its lowest."
+        } else {
+            return None;
+        };
+        let evidence = Evidence::new()
+            .with(
+                "muted",
+                self.mute.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            )
+            .with("volume", format!("{} dB", self.volume_db.0));
+        Some(Reason::new(Code::OutputMuted, text).with_evidence(evidence))
+    }
+
     /// What a key changes; `None` where it isn't one of these.
     ///
     /// `1` and `2` mute the agent's and the customer's side or bring it back, `m` both; `+` and `-` volume; `[` and `]`
@@ -261,6 +280,19 @@ mod tests {
         assert_eq!(pressed("mm").mute, []);
         assert_eq!(pressed(&"-".repeat(50)).volume_db, Volume(-60.0));
         assert_eq!(pressed(&"[".repeat(50)).balance, Balance(-100));
+    }
+
+    #[test]
+    fn settings_by_which_nothing_is_heard_are_a_reason() {
+        for (keys, muted) in [("m", true), ("12", true), ("1", false), ("mm", false)] {
+            assert_eq!(pressed(keys).muted().is_some(), muted, "{keys}");
+        }
+        let quiet = pressed(&"-".repeat(50)).muted().expect("nothing is heard");
+        assert_eq!(quiet.code, Code::OutputMuted);
+        assert_eq!(
+            quiet.to_string(),
+            "SM-4002 Your output is muted: the volume is at its lowest."
+        );
     }
 
     #[test]

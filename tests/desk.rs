@@ -5,6 +5,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use common::{House, Service, fixture, silentmon};
@@ -110,11 +111,16 @@ fn wait_for_value(ask: impl Fn() -> (u16, String), name: &str, wanted: impl Fn(f
     }
 }
 
-/// The session is the service's, so it is the service that knows what arrives.
-fn the_doctor_finds_nothing_wrong(house: &House, session: &str) {
+/// What the doctor says of a session, hop by hop: it is the service's, so it is the service that knows what arrives.
+fn doctor(house: &House, session: &str) -> (Output, Vec<serde_json::Value>) {
     let config = house.text("playback.toml");
     let output = common::run(&["doctor", "--json", "--config", &config, "--session", session]);
-    let hops: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("an array of hops");
+    let hops = serde_json::from_slice(&output.stdout).expect("an array of hops");
+    (output, hops)
+}
+
+fn the_doctor_finds_nothing_wrong(house: &House, session: &str) {
+    let (output, hops) = doctor(house, session);
     let result = |name: &str| {
         hops.iter()
             .find(|hop| hop["hop"] == name)
@@ -291,6 +297,22 @@ fn the_sound_is_changed_while_it_is_heard() {
         assert_eq!(code, 422, "{answer}");
         assert!(answer.to_string().contains(expected), "{answer}");
     }
+    // Who mutes both sides is told why nothing is heard, until he unmutes them.
+    sound("PATCH", "{\"mute\":[\"agent\",\"customer\"]}");
+    let muted = desk.wait(|status| status["reason"]["code"] == "SM-4002");
+    assert_eq!(muted["reason"]["evidence"]["muted"], "agent, customer", "{muted}");
+    let (output, hops) = doctor(&house, muted["session"].as_str().expect("a session"));
+    let first = hops.iter().find(|hop| !hop["code"].is_null());
+    assert_eq!(
+        first.expect("something is amiss")["code"],
+        "SM-4002",
+        "{}",
+        common::said(&output)
+    );
+    assert_eq!(output.status.code(), Some(1));
+    sound("PATCH", "{\"mute\":[\"customer\"]}");
+    let heard = desk.wait(|status| status["reason"]["code"] == "SM-0000");
+    assert_eq!(heard["reason"]["code"], "SM-0000", "{heard}");
     // The settings last for the next session.
     desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
     assert_eq!(sound("GET", "").1["mute"], serde_json::json!(["customer"]));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -80,6 +80,7 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         None => None,
     };
     let capture = open_source(&config, &filter)?;
+    journal.begin(&config).map_err(|error| unusable(&error))?;
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
     let server = config.cluster.name.clone();
@@ -104,9 +105,12 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     };
     telemetry::ready();
     let outcome = Service::run(parts, reloads, shutdown).await;
-    journal.write(&Event::ServiceStopped {
+    let stopped = Event::ServiceStopped {
         server: server.as_str(),
-    })?;
+    };
+    if let Err(error) = journal.write(&stopped) {
+        tracing::error!("{error:#}");
+    }
     outcome.map_err(|error| match error.downcast::<CaptureError>() {
         Ok(broken) => source_failure(&broken),
         Err(other) => other,
@@ -179,18 +183,26 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
 struct AuditWriter(Arc<Mutex<Journal>>);
 
 impl AuditWriter {
-    /// Opens the journal and writes down under which rules the service runs.
     fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
         let rotate_after = u64::from(config.audit.rotate_mib.get()) << 20;
         let journal = Journal::open(&config.audit.path, Some(rotate_after))?;
-        tracing::info!(head = %journal.head(), path = %config.audit.path.display(), "audit journal");
-        let writer = Self(Arc::new(Mutex::new(journal)));
-        writer.write(&Event::ServiceStarted {
+        Ok(Self(Arc::new(Mutex::new(journal))))
+    }
+
+    /// Writes down under which rules the service runs, once nothing keeps it from running.
+    fn begin(&self, config: &CaptureConfig) -> anyhow::Result<()> {
+        self.write(&Event::ServiceStarted {
             server: config.cluster.name.as_str(),
             version: env!("CARGO_PKG_VERSION"),
             policy: config.rules_in_words(),
         })?;
-        Ok(writer)
+        tracing::info!(head = %self.lock()?.head(), path = %config.audit.path.display(), "audit journal");
+        Ok(())
+    }
+
+    fn lock(&self) -> anyhow::Result<MutexGuard<'_, Journal>> {
+        let broken = |_| anyhow::anyhow!("a thread broke down while it wrote the audit journal");
+        self.0.lock().map_err(broken)
     }
 
     fn write(&self, event: &Event<'_>) -> anyhow::Result<()> {
@@ -198,11 +210,7 @@ impl AuditWriter {
     }
 
     fn write_at(&self, event: &Event<'_>, at: OffsetDateTime) -> anyhow::Result<()> {
-        let mut journal = self
-            .0
-            .lock()
-            .map_err(|_| anyhow::anyhow!("a thread broke down while it wrote the audit journal"))?;
-        journal.record(event, at)
+        self.lock()?.record(event, at)
     }
 }
 

@@ -199,6 +199,7 @@ struct Session {
     status: [LegStatus; 2],
     reason: Reason,
     relay: RelayWatch,
+    sound: Sound,
     /// Whether the supervisor's phone is known and he can be brought into calls.
     joins: bool,
     controls: Vec<SuperviseAction>,
@@ -220,10 +221,10 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
         purpose: args.reason.clone(),
         output: destination.kind(),
     };
-    let mut session = Session::new(agent, listener.start(wish), args.supervisor_device.is_some());
+    let sound = args.sound.sound();
+    let mut session = Session::new(agent, listener.start(wish), sound, args.supervisor_device.is_some());
     let mut end = End::NotYetKnown;
     let mut keyboard = keyboard::lines(args.supervisor_device.is_some() || keyboard::is_attended());
-    let mut sound = args.sound.sound();
     let mut wishes = 0;
     while !session.over {
         let event = tokio::select! {
@@ -232,9 +233,9 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
                 let device = args.supervisor_device.as_deref().unwrap_or_default();
                 if let Some(wish) = session.wish(&line, device, wishes) {
                     listener.supervise(session.request, wish);
-                } else if press(&mut sound, &line) {
-                    listener.set_mix(sound.mix());
-                    output::status(&format!("Agent {}: {sound}", session.agent));
+                } else if press(&mut session.sound, &line) {
+                    listener.set_mix(session.sound.mix());
+                    output::status(&format!("Agent {}: {}", session.agent, session.sound));
                 }
                 continue;
             }
@@ -323,7 +324,7 @@ fn show_output(event: &SinkEvent) {
 }
 
 impl Session {
-    fn new(agent: AgentId, request: RequestId, joins: bool) -> Self {
+    fn new(agent: AgentId, request: RequestId, sound: Sound, joins: bool) -> Self {
         Self {
             agent,
             request,
@@ -333,6 +334,7 @@ impl Session {
             status: Default::default(),
             reason: Code::NoCaptureServer.into(),
             relay: RelayWatch::default(),
+            sound,
             joins,
             controls: Vec::new(),
             started: false,
@@ -411,7 +413,7 @@ impl Session {
         }
         self.controls = if self.joins { status.controls } else { Vec::new() };
         let complaint = self.relay.handle(relay_counts(&status.legs, reports), clock::now());
-        let reason = heard_reason(&status.reason, complaint);
+        let reason = heard_reason(&status.reason, complaint, &self.sound);
         let [agent, customer] = LegQuality::of_legs(reports, &status.legs);
         let parts = [reason.to_string(), agent.worse(customer).words(), self.keys()];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();

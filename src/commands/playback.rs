@@ -293,7 +293,7 @@ impl Desk {
             ReceiverEvent::Status { request, status } if self.session == Some(request) => {
                 self.legs.clone_from(&status.legs);
                 let counts = relay_counts(&self.legs, &self.listener.reports());
-                let reason = heard_reason(&status.reason, self.relay.handle(counts, clock::now()));
+                let reason = heard_reason(&status.reason, self.relay.handle(counts, clock::now()), &self.sound);
                 self.status.send_modify(|shown| {
                     shown.reason = Some(reason);
                     shown.session = Some(status.session.to_string());

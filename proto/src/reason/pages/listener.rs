@@ -60,10 +60,18 @@ pub(super) const NO_SOUND_CARD: Page = Page {
 };
 
 pub(super) const OUTPUT_MUTED: Page = Page {
-    meaning: "The sound is played, and the mixer of the operating system mutes it.",
-    recognised: "Not told by this version: the system's mixer isn't looked at. The program's own mute is shown by its meters.",
-    evidence: "",
-    causes: &["The headset's mute key, or the system's volume at zero."],
-    remedies: &["Look at the system's mixer.\n$ alsamixer\n$ pactl list sinks | grep -i mute"],
+    meaning: "Sound arrives and is decoded, and your own settings keep it from being heard.",
+    recognised: "Both sides are muted in the program, or its volume is at its lowest (-60 dB). The mixer of the operating system isn't \
+        looked at: the meters move while it mutes.",
+    evidence: "Which sides are muted, and the volume.",
+    causes: &[
+        "The mute of both sides was pressed on the terminal of `listen`, or set over the local interface.",
+        "The volume was turned down to the end.",
+        "Not told: the headset's mute key, or the system's volume at zero.",
+    ],
+    remedies: &[
+        "Unmute: m on the terminal of `listen`; PATCH /v1/sound with {\"mute\":[]} over the local interface.",
+        "Look at the system's mixer.\n$ alsamixer\n$ pactl list sinks | grep -i mute",
+    ],
     related: &[Code::NoSoundCard],
 };
