@@ -316,6 +316,9 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
     admit(&voice, "", &only(cti(common::free_address(), "")), "SM-1201", "");
     let tls = "tls = { ca = \"ca.pem\" }\n";
     admit(&voice, "", &only(cti(plain_port, tls)), "SM-1203", "");
+    let picky = common::free_address();
+    let _simulator = asks_for_another_password(&house, picky);
+    admit(&voice, "", &only(cti(picky, "")), "SM-1202", "password");
     let own_team = |text: String| text.replace("who = \"any-supervisor\"", "who = \"team\"");
     admit(&voice, &call, &own_team, "SM-1001", "(team \"claims\")");
 
@@ -338,6 +341,17 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
             "{found}"
         );
     }
+}
+
+/// A CTI Server that knows the client and another password of his.
+fn asks_for_another_password(house: &House, listen: SocketAddr) -> Service {
+    std::fs::write(house.path("nothing.jsonl"), "").expect("writes");
+    std::fs::write(house.path("secret"), "z").expect("writes");
+    let mut command = silentmon();
+    command.args(["simulate", "cti-server", "--script", &house.text("nothing.jsonl")]);
+    command.args(["--listen", &listen.to_string(), "--client-id", "x"]);
+    command.args(["--client-password-file", &house.text("secret")]);
+    Service::start(command)
 }
 
 /// The capture service with a disk that takes no byte more: it gets an error, not a signal.
