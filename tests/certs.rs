@@ -90,7 +90,7 @@ fn a_renewed_certificate_is_for_the_same_holder_with_the_same_key_or_a_new_one()
     let key = std::fs::read(dir.join("gw1.key")).expect("a key");
     for arguments in [
         "renew DIR/gw1.pem --out DIR/renewed",
-        "sign --ca DIR/ca --csr DIR/renewed/gw1.csr --out DIR/gw1.pem --days 30 --password-file DIR/password",
+        "sign --ca DIR/ca --csr DIR/renewed/gw1.csr --out DIR/gw1.pem --days 60 --password-file DIR/password",
     ] {
         assert_eq!(
             complaint(&certs(dir, arguments)),
