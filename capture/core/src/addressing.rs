@@ -1,5 +1,7 @@
 //! Whom frames are addressed to: what tells a mirror from an interface that sees only its own traffic.
 
+use silentmon_proto::frame::MacAddress;
+
 /// Frames by their addresses (IEEE 802.3 section 3.2.3); sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AddressCounts {
@@ -13,26 +15,19 @@ pub struct AddressCounts {
     pub multicast: u64,
 }
 
-/// Length of a MAC address.
-const MAC: usize = 6;
-/// The address of all stations.
-const BROADCAST: [u8; MAC] = [0xff; MAC];
-/// The bit of the first octet that tells a group from a station.
-const GROUP: u8 = 0x01;
-
 impl AddressCounts {
     /// Counts an Ethernet frame. `own` is the interface's address; without it every station counts as foreign.
     #[inline]
-    pub fn count(&mut self, frame: &[u8], own: Option<[u8; MAC]>) {
-        let Some((destination, rest)) = frame.split_first_chunk::<MAC>() else {
+    pub fn count(&mut self, frame: &[u8], own: Option<MacAddress>) {
+        let Some((destination, rest)) = frame.split_first_chunk() else {
             return;
         };
-        let source = rest.first_chunk::<MAC>();
-        let counter = if *destination == BROADCAST {
+        let (destination, source) = (MacAddress(*destination), rest.first_chunk().copied().map(MacAddress));
+        let counter = if destination == MacAddress::BROADCAST {
             &mut self.broadcast
-        } else if destination[0] & GROUP != 0 {
+        } else if destination.is_group() {
             &mut self.multicast
-        } else if own.is_some_and(|own| *destination == own || source == Some(&own)) {
+        } else if own.is_some_and(|own| destination == own || source == Some(own)) {
             &mut self.own
         } else {
             &mut self.foreign
@@ -66,12 +61,13 @@ mod tests {
         let (own, phone) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 9]);
         let frame = |destination: [u8; 6], source: [u8; 6]| [destination, source].concat();
         let mut counts = AddressCounts::default();
-        counts.count(&frame(own, phone), Some(own));
-        counts.count(&frame(phone, own), Some(own));
-        counts.count(&frame([0xff; 6], phone), Some(own));
-        counts.count(&frame([0x01, 0, 0x5e, 0, 0, 1], phone), Some(own));
-        counts.count(&frame(phone, [2, 0, 0, 0, 0, 8]), Some(own));
-        counts.count(&[1, 2], Some(own));
+        let interface = Some(MacAddress(own));
+        counts.count(&frame(own, phone), interface);
+        counts.count(&frame(phone, own), interface);
+        counts.count(&frame([0xff; 6], phone), interface);
+        counts.count(&frame([0x01, 0, 0x5e, 0, 0, 1], phone), interface);
+        counts.count(&frame(phone, [2, 0, 0, 0, 0, 8]), interface);
+        counts.count(&[1, 2], interface);
         let wanted = AddressCounts {
             foreign: 1,
             own: 2,

@@ -40,16 +40,13 @@ impl LinkFacts {
 
     fn read(interfaces: &Path, interface: &str) -> Self {
         let folder = interfaces.join(interface);
-        let text = |name: &str| {
-            let read = std::fs::read_to_string(folder.join(name)).ok()?;
-            Some(read.trim().to_owned()).filter(|text| !text.is_empty())
-        };
+        let text = |name: &str| told(&folder, name);
         let number = |name: &str| text(name)?.parse().ok();
         let flags = text("flags").and_then(|flags| u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok());
         let driver = std::fs::read_link(folder.join("device/driver")).ok();
         Self {
             interface: interface.to_owned(),
-            carrier: text("carrier").map(|carrier| carrier == "1"),
+            carrier: carrier_in(&folder),
             speed_mbps: number("speed"),
             duplex: text("duplex").filter(|duplex| duplex != "unknown"),
             driver: driver.and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned())),
@@ -68,6 +65,21 @@ impl LinkFacts {
         }
         parts.next().is_none().then_some(MacAddress(octets))
     }
+}
+
+/// Whether an interface has a carrier, which may be asked often; absent where the system doesn't tell it.
+pub fn carrier(interface: &str) -> Option<bool> {
+    carrier_in(&Path::new(INTERFACES).join(interface))
+}
+
+fn carrier_in(folder: &Path) -> Option<bool> {
+    told(folder, "carrier").map(|carrier| carrier == "1")
+}
+
+/// What Linux tells of an interface in a file (Documentation/ABI/testing/sysfs-class-net).
+fn told(folder: &Path, name: &str) -> Option<String> {
+    let read = std::fs::read_to_string(folder.join(name)).ok()?;
+    Some(read.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

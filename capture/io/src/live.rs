@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pcap::{Active, BreakLoop, Capture, Device, Precision};
-use silentmon_proto::frame::{Frame, LinkType};
+use silentmon_proto::frame::{Frame, LinkType, MacAddress};
 use silentmon_proto::time::Instant;
 
 use crate::kernel_filter::{KernelFilter, KernelFilterError};
+use crate::link::LinkFacts;
 
 /// How to capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,14 +205,8 @@ impl LiveCapture {
     }
 
     /// The interface's own MAC address, where it has one and the system tells it.
-    pub fn own_address(&self) -> Option<[u8; 6]> {
-        let text = told_by_system(&self.interface, "address")?;
-        let mut octets = text.split(':').map(|octet| u8::from_str_radix(octet, 16).ok());
-        let mut own = [0; 6];
-        for octet in &mut own {
-            *octet = octets.next()??;
-        }
-        octets.next().is_none().then_some(own)
+    pub fn own_address(&self) -> Option<MacAddress> {
+        LinkFacts::of(&self.interface).own()
     }
 
     /// What ends this capture.
@@ -293,21 +288,6 @@ impl Counters {
             *last = now;
         }
     }
-}
-
-/// Whether an interface has a link; nothing where the system doesn't tell.
-pub fn carrier(interface: &str) -> Option<bool> {
-    match told_by_system(interface, "carrier")?.as_str() {
-        "1" => Some(true),
-        "0" => Some(false),
-        _ => None,
-    }
-}
-
-/// What Linux tells of an interface in a file (Documentation/ABI/testing/sysfs-class-net); other systems have none.
-fn told_by_system(interface: &str, what: &str) -> Option<String> {
-    let path = std::path::Path::new("/sys/class/net").join(interface).join(what);
-    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
 fn activate(interface: &str, options: &LiveOptions) -> Result<Capture<Active>, pcap::Error> {

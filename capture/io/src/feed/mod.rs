@@ -25,7 +25,8 @@ pub use stats::{CaptureStats, RejectedFrames};
 use crate::file::FileError;
 use crate::file::paced::{FileOrigin, Pace, PacedFile, Repeat};
 use crate::kernel_filter::{Interest, KernelFilter};
-use crate::live::{self, LiveCapture, LiveError, LiveOptions};
+use crate::link;
+use crate::live::{LiveCapture, LiveError, LiveOptions};
 use outlet::{Outlet, Overflow};
 use thread::Stop;
 
@@ -278,7 +279,7 @@ impl CaptureHandle {
     /// What was seen so far, and what became of it.
     pub fn stats(&self) -> CaptureStats {
         let mut stats = *lock(&self.stats);
-        stats.carrier = self.interface.as_deref().and_then(live::carrier);
+        stats.carrier = self.interface.as_deref().and_then(link::carrier);
         if let Some(addressed) = self.kernel.as_ref().and_then(|kernel| kernel.addressed().ok()) {
             stats.addressed = addressed;
         }

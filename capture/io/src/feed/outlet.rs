@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use silentmon_capture_core::filter::{Carrier, MediaFilter};
 use silentmon_capture_core::resolver::Signalling;
-use silentmon_proto::frame::{Carried, Datagram, Frame, FrameReader, Rejected, Segment};
+use silentmon_proto::frame::{Carried, Datagram, Frame, FrameReader, MacAddress, Rejected, Segment};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -28,7 +28,7 @@ pub(super) struct Outlet {
     stats: CaptureStats,
     overflow: Overflow,
     /// The interface's address.
-    own: Option<[u8; 6]>,
+    own: Option<MacAddress>,
     round: u32,
     batches: Sender<Batch>,
     /// Batches that come back empty.
@@ -80,7 +80,7 @@ impl Outlet {
     }
 
     /// Frames from and to this address are the machine's own.
-    pub(super) const fn set_own(&mut self, own: Option<[u8; 6]>) {
+    pub(super) const fn set_own(&mut self, own: Option<MacAddress>) {
         self.own = own;
     }
 

@@ -2,7 +2,7 @@
 
 use silentmon_capture_core::addressing::AddressCounts;
 use silentmon_capture_core::diagnosis::CaptureHealth;
-use silentmon_proto::frame::{Frame, LinkType, Rejected};
+use silentmon_proto::frame::{Frame, LinkType, MacAddress, Rejected};
 use silentmon_proto::time::Instant;
 
 use crate::live::LiveCounters;
@@ -91,7 +91,7 @@ impl CaptureStats {
 
     /// Counts a frame that was taken. `own` is the interface's address, where there is an interface.
     #[inline]
-    pub(super) fn count(&mut self, frame: &Frame<'_>, own: Option<[u8; 6]>) {
+    pub(super) fn count(&mut self, frame: &Frame<'_>, own: Option<MacAddress>) {
         self.frames += 1;
         self.bytes += u64::from(frame.wire_length);
         self.last_frame = Some(frame.captured);
