@@ -14,34 +14,6 @@ pub const TARGET: &str = "smtest";
 /// A burst that is over soon, at a rate that a busy computer keeps up with.
 pub const SHORT_BURST: &[&str] = &["--burst-seconds", "0.3", "--burst-rate", "5000"];
 
-const INSIDE: &str = "SILENTMON_TEST_NAMESPACE";
-
-/// Runs the calling test again in a process with a network namespace of its own, which ends with it. Answers whether this
-/// is that process; where namespaces can't be made, says so and answers `false`.
-pub fn in_namespace(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let possible = Command::new("unshare").args(["--net", "ip", "link"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: network namespaces can't be made here (needs root, unshare and ip)");
-        return false;
-    }
-    let output = Command::new("unshare")
-        .arg("--net")
-        .arg(std::env::current_exe().expect("the test's own path"))
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("the test in its namespace");
-    assert!(
-        output.status.success() && said(&output).contains("1 passed"),
-        "in its namespace:\n{}",
-        said(&output)
-    );
-    false
-}
-
 /// The pair of interfaces, with room for two tags.
 pub struct Lab;
 

@@ -12,12 +12,15 @@ mod common;
 mod faults;
 mod lab;
 mod matrix;
+#[path = "../common/namespace.rs"]
+mod namespace;
 
 use std::process::Command;
 use std::time::Duration;
 
 use common::said;
-use lab::{GENERATOR, Lab, TARGET, in_namespace};
+use lab::{GENERATOR, Lab, TARGET};
+use namespace::in_namespace;
 use serde_json::json;
 
 #[test]

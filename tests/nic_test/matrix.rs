@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::faults::Fault::{self, Cuts, Damages, DropsAll, DropsTagged, LosesTwoPercent, OnlyOwn, StripsTag};
-use crate::lab::{self, GENERATOR, Lab, TARGET, in_namespace};
+use crate::lab::{self, GENERATOR, Lab, TARGET};
+use crate::namespace::in_namespace;
 
 /// A fault; the verdict, its code and the exit code; then the results of SMNIC-1 to SMNIC-13: passed, a note, failed, not
 /// run. Where nothing is heard there are no results.

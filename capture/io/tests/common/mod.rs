@@ -1,6 +1,9 @@
 //! What the tests with a kernel share: a network namespace of their own with a pair of interfaces, and a sender.
 #![allow(dead_code)]
 
+#[path = "../../../../tests/common/namespace.rs"]
+mod namespace;
+
 use std::io::Write;
 use std::process::Command;
 
@@ -11,39 +14,18 @@ pub const SENDING: &str = "smsend";
 /// The interface at its other end, to capture on.
 pub const CAPTURING: &str = "smcapture";
 
-const INSIDE: &str = "SILENTMON_TEST_NAMESPACE";
-
 /// Says on standard error why a test isn't run.
 pub fn skip(reason: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 
-/// Runs the calling test again in a process with a network namespace of its own, which ends with it. Answers whether
-/// this is that process; where namespaces can't be made, says so and answers `false`.
+/// Runs the calling test again in a namespace of its own, with the pair of interfaces; see [`namespace::in_namespace`].
 pub fn in_namespace(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
+    let inside = namespace::in_namespace(test);
+    if inside {
         pair();
-        return true;
     }
-    let possible = Command::new("unshare").args(["--net", "ip", "link"]).output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        skip("network namespaces can't be made here (needs root, unshare and ip)");
-        return false;
-    }
-    let output = Command::new("unshare")
-        .arg("--net")
-        .arg(std::env::current_exe().expect("the test's own path"))
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("the test in its namespace");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "in its namespace:\n{said}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    false
+    inside
 }
 
 /// Runs `ip` in the namespace.
