@@ -11,29 +11,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use common::{fixture, run, said, shared, silentmon};
-
-/// The rows of a table of the reference data, by column name.
-fn rows(path: &Path) -> Vec<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).expect("a table");
-    let mut lines = text.lines().map(|line| line.split('\t').map(str::to_owned));
-    let names: Vec<String> = lines.next().expect("a header").collect();
-    lines.map(|cells| names.iter().cloned().zip(cells).collect()).collect()
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(files_below(&path));
-        } else {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
+use common::{files_below, fixture, rows, run, said, shared, silentmon};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a UTF-8 path")

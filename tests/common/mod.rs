@@ -10,6 +10,7 @@
 
 pub mod punctual;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,32 @@ pub fn shared() -> Option<PathBuf> {
         return None;
     }
     Some(folder)
+}
+
+/// A row of a table, by column name.
+pub type Row = BTreeMap<String, String>;
+
+/// The rows of a table of the reference data.
+pub fn rows(path: &Path) -> Vec<Row> {
+    let text = std::fs::read_to_string(path).expect("a table");
+    let mut lines = text.lines().map(|line| line.split('\t').map(str::to_owned));
+    let names: Vec<String> = lines.next().expect("a header").collect();
+    lines.map(|cells| names.iter().cloned().zip(cells).collect()).collect()
+}
+
+/// All files of a folder and the folders in it, in order.
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
 }
 
 /// Runs the program and gives back how it ended and what it said.

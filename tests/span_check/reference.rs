@@ -1,23 +1,14 @@
 //! A survey of every reference capture: no panic, figures as the reference has them, and no finding where nothing is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use silentmon_capture_core::survey::{Report, Survey, SurveyOptions};
 use silentmon_capture_io::file::CaptureFile;
 use silentmon_capture_io::survey::read_file;
 use silentmon_proto::reason::Code;
 
-use crate::common::shared;
-
-type Row = BTreeMap<String, String>;
-
-fn rows(path: &Path) -> Vec<Row> {
-    let text = std::fs::read_to_string(path).expect("a table");
-    let mut lines = text.lines().map(|line| line.split('\t').map(str::to_owned));
-    let names: Vec<String> = lines.next().expect("a header").collect();
-    lines.map(|cells| names.iter().cloned().zip(cells).collect()).collect()
-}
+use crate::common::{Row, files_below, rows, shared};
 
 /// What the reference says of each capture, by its name below `captures`.
 struct Gold {
@@ -80,20 +71,6 @@ impl Gold {
         let built_in = |row: &Row| row["pts"].split(',').all(|types| !types.starts_with("18:"));
         plain && streams.iter().all(|row| answered(row) && whole(row) && built_in(row))
     }
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            files.extend(files_below(&path));
-        } else {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
 }
 
 /// The report, and whether the file was read to its end; `None` where nothing of it could be read.
