@@ -54,10 +54,32 @@ pub(super) struct Record {
     ended: bool,
 }
 
+impl Record {
+    /// Former ids of the call.
+    pub fn aliases(&self) -> &[CallId] {
+        &self.aliases
+    }
+
+    /// Who left the call and how, whoever is still on it.
+    pub fn left(&self) -> &[(Party, Leaving)] {
+        &self.left
+    }
+
+    /// Whether the call ended for everyone.
+    pub const fn has_ended(&self) -> bool {
+        self.ended
+    }
+}
+
 impl Calls {
     /// The id under which a call goes on.
     pub fn root(&self, id: &CallId) -> CallId {
         self.roots.get(id).unwrap_or(id).clone()
+    }
+
+    /// All calls, those remembered among them.
+    pub fn records(&self) -> impl Iterator<Item = (&CallId, &Record)> {
+        self.records.iter()
     }
 
     pub fn record(&self, root: &CallId) -> Option<&Record> {

@@ -88,6 +88,14 @@ impl Directions {
         }
     }
 
+    pub(super) const fn receives(self) -> bool {
+        self.receive
+    }
+
+    pub(super) const fn sends(self) -> bool {
+        self.send
+    }
+
     const fn and(self, other: Self) -> Self {
         Self {
             receive: self.receive || other.receive,

@@ -6,7 +6,7 @@
 //!
 //! `mod` holds the state and answers questions; `events` and `snapshot` take events up, `party` finds out whom they are
 //! about. `line` is one party's calls and media, `calls`
-//! the calls of the house, `seats` who sits where, `resolvers` what others than the CTI source say of phones.
+//! the calls of the house, `seats` who sits where, `resolvers` what others than the CTI source say of phones; `retell` tells it all again.
 
 mod calls;
 mod events;
@@ -14,6 +14,7 @@ mod line;
 mod party;
 mod release;
 mod resolvers;
+mod retell;
 mod seats;
 mod snapshot;
 mod teams;

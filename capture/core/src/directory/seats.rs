@@ -108,6 +108,11 @@ impl Seats {
         phones
     }
 
+    /// Guests, and the hosts at whose phones they work.
+    pub fn associations(&self) -> impl Iterator<Item = (&Extension, &Extension)> {
+        self.host_of.iter()
+    }
+
     /// The device that stands for another in events: guest and host mean one phone while the association lasts.
     pub fn twin(&self, device: &Extension) -> Option<&Extension> {
         self.host_of.get(device).or_else(|| self.guest_of.get(device))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashMap;
-use silentmon_proto::cti::{TeamOperation, TeamUpdate};
+use silentmon_proto::cti::{TeamMember, TeamOperation, TeamUpdate};
 use silentmon_proto::ids::{AgentId, TeamName};
 
 /// Most teams kept.
@@ -49,6 +49,21 @@ impl Teams {
             }
         }
         changed
+    }
+
+    /// Every team, as an event that replaces it.
+    pub fn retell(&self) -> impl Iterator<Item = TeamUpdate> {
+        self.members.iter().map(|(team, members)| TeamUpdate {
+            team: team.clone(),
+            operation: TeamOperation::Replace,
+            members: members
+                .iter()
+                .map(|(agent, role)| TeamMember {
+                    agent: agent.clone(),
+                    supervisor: *role == Role::Supervisor,
+                })
+                .collect(),
+        })
     }
 
     /// The teams an agent belongs to or supervises, by name.

@@ -329,6 +329,32 @@ fn histories() -> impl Strategy<Value = Vec<(History, usize)>> {
     (0..6_usize).map(history).collect::<Vec<_>>()
 }
 
+/// What another directory knows to whom this one told everything again.
+fn retold(directory: &AgentDirectory) -> AgentDirectory {
+    let mut other = AgentDirectory::default();
+    other.handle_retelling(&directory.retell(), true, NOW);
+    for (id, agent) in directory.agents() {
+        let calls = |agent: &Agent| -> BTreeSet<_> {
+            let told = |call: &Call| (call.id.clone(), format!("{:?}", call.state), call.counts_as_acd());
+            agent.calls().iter().map(told).collect()
+        };
+        let media = |directory: &AgentDirectory| -> Vec<_> {
+            let mut media = directory.media(id);
+            media.sort_by_key(|leg| leg.address);
+            media
+                .into_iter()
+                .map(|leg| (leg.call, leg.address, leg.remote, leg.codec))
+                .collect()
+        };
+        let again = other.agent(id).expect("told again");
+        assert_eq!(calls(again), calls(agent), "{id}");
+        assert_eq!(media(&other), media(directory), "{id}");
+        assert_eq!(other.devices(id), directory.devices(id), "{id}");
+        assert_eq!((again.state, &again.team), (agent.state, &agent.team), "{id}");
+    }
+    other
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -336,6 +362,7 @@ proptest! {
     fn agents_have_their_own_calls_and_media_however_their_histories_interleave(
         histories in histories(),
         picks in prop::collection::vec(any::<prop::sample::Index>(), 400),
+        moved_at in 0..200_usize,
     ) {
         let mut directory = AgentDirectory::default();
         let mut queues: Vec<std::collections::VecDeque<CtiEvent>> = histories
@@ -343,11 +370,16 @@ proptest! {
             .map(|(history, cut)| history.moments[..*cut].iter().flat_map(|(events, _)| events.clone()).collect())
             .collect();
         let mut picks = picks.iter().cycle();
+        let mut told = 0;
         while queues.iter().any(|queue| !queue.is_empty()) {
             let waiting: Vec<usize> = (0..queues.len()).filter(|&at| !queues[at].is_empty()).collect();
             let at = *picks.next().expect("a cycle").get(&waiting);
             let event = queues[at].pop_front().expect("one waits");
             directory.handle_event(&event, NOW);
+            told += 1;
+            if told == moved_at {
+                directory = retold(&directory);
+            }
             nobody_has_anothers_media(&directory, &histories)?;
         }
         for (history, cut) in &histories {
