@@ -124,6 +124,10 @@ text_id!(
     SupervisorName
 );
 text_id!(
+    /// A cluster of capture servers.
+    ClusterName
+);
+text_id!(
     /// A capture server, by its name in the cluster.
     ServerName
 );

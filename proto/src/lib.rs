@@ -6,6 +6,7 @@ pub mod codec;
 pub mod cti;
 pub mod frame;
 pub mod ids;
+pub mod peer;
 pub mod quality;
 pub mod reason;
 pub mod relay;

@@ -110,6 +110,8 @@ codes! {
     RelayLate = 3002, "relay", "Packets arrive too late to play.", "Give the audio its class of service (DSCP EF).";
     /// Members with different service ports.
     ServicePortMismatch = 3104, "cluster", "All members of a cluster must use one service port.", "Correct service.listen.";
+    /// A server that can't be a member.
+    ForeignMember = 3105, "cluster", "A server can't be a member of this cluster.", "Correct cluster.cluster, its name and certificate, or upgrade the older member.";
     /// No sound card.
     NoSoundCard = 4001, "sound", "No sound card can be opened.", "Choose another output device.";
     /// Output is muted.

@@ -47,6 +47,7 @@ pub const fn page(code: Code) -> &'static Page {
         Code::NoCaptureServer => &servers::NO_CAPTURE_SERVER,
         Code::CertificateRefused => &servers::CERTIFICATE_REFUSED,
         Code::ServicePortMismatch => &servers::SERVICE_PORT_MISMATCH,
+        Code::ForeignMember => &servers::FOREIGN_MEMBER,
         Code::NoFrames => &mirror::NO_FRAMES,
         Code::OnlyOwnTraffic => &mirror::ONLY_OWN_TRAFFIC,
         Code::TagsLost => &mirror::TAGS_LOST,

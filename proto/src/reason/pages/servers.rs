@@ -53,9 +53,30 @@ pub(super) const CERTIFICATE_REFUSED: Page = Page {
 pub(super) const SERVICE_PORT_MISMATCH: Page = Page {
     meaning: "The members of a cluster listen on different service ports. Desktops are told one list of servers, so all must use \
         one port.",
-    recognised: "Not told by this version: servers don't form clusters yet.",
-    evidence: "",
-    causes: &[],
-    remedies: &["Give service.listen the same port on all members."],
-    related: &[Code::NoCaptureServer],
+    recognised: "Members tell each other their port when they connect. Where the ports differ, both sides refuse.",
+    evidence: "Both servers' names and ports.",
+    causes: &["service.listen was changed on some members only."],
+    remedies: &[
+        "Give service.listen the same port on all members.",
+        "See who is connected to whom.\n$ silentmon cluster status",
+    ],
+    related: &[Code::ForeignMember, Code::NoCaptureServer],
+};
+
+pub(super) const FOREIGN_MEMBER: Page = Page {
+    meaning: "A server that connected to the peers' port, or was dialled there, can't be a member of this cluster.",
+    recognised: "Its greeting names another cluster or another server than its certificate does, or versions of the peers' \
+        messages that this server doesn't speak.",
+    evidence: "What it said, and what was expected.",
+    causes: &[
+        "cluster.peers leads to a server of another cluster.",
+        "A certificate was copied from one member to another.",
+        "The members' versions are too far apart: a cluster is upgraded by one version at a time.",
+    ],
+    remedies: &[
+        "Compare cluster.cluster and cluster.name of both servers.",
+        "Give each member a certificate of its own.\n$ silentmon certs request --role capture --name NAME",
+        "Upgrade the older member.",
+    ],
+    related: &[Code::ServicePortMismatch, Code::CertificateRefused],
 };

@@ -1,0 +1,598 @@
+//! A capture server among others (requirements section 4): who is there, what they know, who of them sees an agent's
+//! streams, and who holds the sessions with the CTI sources.
+//!
+//! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
+//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions.
+//!
+//! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
+
+mod duty;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use silentmon_proto::ids::{AgentId, ClusterName, ServerName};
+use silentmon_proto::peer::{FACTS_IN_A_PAGE, Fact, Hello, OLDEST_VERSION, PeerMessage, VERSION};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::time::Instant;
+
+use self::duty::Duty;
+pub use self::link::ClockDifference;
+use self::link::{Link, Numbering};
+
+/// How long a connection may be open without a greeting.
+const GREETED_WITHIN: Duration = Duration::from_secs(5);
+/// Facts of one snapshot that are taken; more can't be a directory.
+const MOST_FACTS: usize = 4_000_000;
+
+/// A connection to another member, numbered by the event loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerLink(pub u64);
+
+/// Who dialled a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialled {
+    /// This member.
+    ByUs,
+    /// The other one.
+    ByThem,
+}
+
+/// What a member needs to know at its start.
+#[derive(Debug, Clone)]
+pub struct ClusterSettings {
+    /// Its name.
+    pub server: ServerName,
+    /// The cluster's name.
+    pub cluster: ClusterName,
+    /// A random number of this run.
+    pub run: u64,
+    /// The port of the supervisors' door.
+    pub service_port: u16,
+    /// Program and version.
+    pub software: String,
+    /// The other members, as configured.
+    pub peers: Vec<ServerName>,
+    /// Whether CTI sources are configured.
+    pub has_cti: bool,
+    /// Between two heartbeats (requirements section 3: 5 s).
+    pub heartbeat: Duration,
+    /// Heartbeats that may stay unanswered (requirements section 3: 3).
+    pub retries: u32,
+}
+
+/// Something to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PeerTransmit {
+    /// A message.
+    Message {
+        /// Over which connection.
+        link: PeerLink,
+        /// What.
+        message: Box<PeerMessage>,
+    },
+    /// The connection is to be closed once what was sent has gone.
+    Close {
+        /// Which.
+        link: PeerLink,
+    },
+}
+
+/// Something the engine or the shell should know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClusterEvent {
+    /// A member is there.
+    Joined(ServerName),
+    /// A member is gone, and why.
+    Left(ServerName, Reason),
+    /// A server was not taken for a member, and why.
+    Refused(ServerName, Reason),
+    /// A member wants to know everything: to be answered by [`Cluster::give_snapshot`].
+    SnapshotWanted(PeerLink),
+    /// A member told something about agents or calls.
+    Told(ServerName, Fact),
+    /// A member told everything it knows of agents and calls. With `instead`, what it doesn't tell is over.
+    ToldAll {
+        /// Who.
+        from: ServerName,
+        /// What.
+        facts: Vec<Fact>,
+        /// Whether it holds the CTI sessions, so that nobody knows better.
+        instead: bool,
+    },
+    /// Other members see an agent's streams than before.
+    SeenElsewhere(AgentId),
+    /// This member holds the CTI sessions from now on, or no longer does.
+    Cti(HoldsCti),
+}
+
+/// Whether this member holds the CTI sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldsCti {
+    /// It does.
+    Yes,
+    /// It doesn't.
+    No,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Cluster {
+    settings: ClusterSettings,
+    links: BTreeMap<PeerLink, Link>,
+    /// Members that are there, and over which connection.
+    members: BTreeMap<ServerName, PeerLink>,
+    duty: Duty,
+    /// Whom the CTI sessions' holder was last seen to be.
+    followed: Option<ServerName>,
+    /// Number of the newest of our own facts.
+    number: u64,
+    /// Agents whose streams we see.
+    sees: BTreeMap<AgentId, [bool; 2]>,
+    /// Agents whose streams others see.
+    seen: BTreeMap<AgentId, BTreeMap<ServerName, [bool; 2]>>,
+    transmits: VecDeque<PeerTransmit>,
+    events: VecDeque<ClusterEvent>,
+}
+
+impl Cluster {
+    /// A member that has met nobody yet.
+    pub fn new(settings: ClusterSettings, now: Instant) -> Self {
+        let awaits_until = now + settings.heartbeat;
+        Self {
+            duty: Duty::new(settings.has_cti, awaits_until),
+            settings,
+            links: BTreeMap::new(),
+            members: BTreeMap::new(),
+            followed: None,
+            number: 0,
+            sees: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// A connection is there; `peer` is the name in the other side's certificate.
+    pub fn handle_connected(&mut self, link: PeerLink, dialled: Dialled, peer: ServerName, now: Instant) {
+        self.links
+            .insert(link, Link::new(peer, dialled, now, self.settings.heartbeat));
+        let hello = Hello {
+            version: VERSION,
+            oldest: OLDEST_VERSION,
+            cluster: self.settings.cluster.clone(),
+            server: self.settings.server.clone(),
+            run: self.settings.run,
+            service_port: self.settings.service_port,
+            software: self.settings.software.clone(),
+        };
+        self.send(link, PeerMessage::Hello(hello));
+    }
+
+    /// A connection is gone.
+    pub fn handle_disconnected(&mut self, link: PeerLink, why: &str, now: Instant) {
+        let Some(gone) = self.links.remove(&link) else { return };
+        let text = format!("The connection to {} broke: {why}.", gone.peer);
+        self.forget_member(link, &gone.peer, Reason::new(Code::NoCaptureServer, text), now);
+    }
+
+    /// A member said something.
+    pub fn handle_message(&mut self, from: PeerLink, message: PeerMessage, now: Instant) {
+        let Some(link) = self.links.get_mut(&from) else { return };
+        link.heard();
+        let peer = link.peer.clone();
+        let known = self.members.get(&peer) == Some(&from);
+        match message {
+            PeerMessage::Hello(hello) => self.greet(from, &hello, now),
+            PeerMessage::Goodbye { reason } => {
+                self.events
+                    .push_back(ClusterEvent::Refused(peer.clone(), reason.clone()));
+                self.close(from, reason, now);
+            }
+            // Whoever hasn't greeted has nothing to say.
+            _ if !known => {}
+            PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
+            PeerMessage::Snapshot { number, facts, more } => self.take_snapshot(from, &peer, number, facts, more),
+            PeerMessage::News { number, fact } => self.take_news(from, peer, number, fact),
+            PeerMessage::Heartbeat { sent, number, cti } => {
+                self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
+                self.check_number(from, number);
+                self.duty.handle_told(&peer, cti);
+                self.decide_duty(now);
+            }
+            PeerMessage::HeartbeatAnswer { sent, answered } => {
+                if let Some(link) = self.links.get_mut(&from) {
+                    link.measure_clock(sent, answered, now);
+                }
+            }
+            PeerMessage::HandOver { to, term } => {
+                if to == self.settings.server && self.duty.claim(term) {
+                    self.take_duty(now);
+                }
+            }
+        }
+    }
+
+    /// Heartbeats that are due, connections that are silent, and the CTI sessions' holder.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let retries = self.settings.retries;
+        let due: Vec<PeerLink> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.due <= now)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in due {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            let greeted = self.members.get(&link.peer) == Some(&id);
+            if !greeted || link.unanswered >= retries {
+                let silent = now - link.last_heard(now);
+                let text = format!("{} has said nothing for {} s.", link.peer, silent.as_secs());
+                self.close(id, Reason::new(Code::NoCaptureServer, text), now);
+                continue;
+            }
+            link.unanswered += 1;
+            link.due = now + self.settings.heartbeat;
+            self.send_heartbeat(id, now);
+        }
+        self.decide_duty(now);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let links = self.links.values().map(|link| link.due);
+        links.chain(self.duty.poll_timeout()).min()
+    }
+
+    /// The next thing to be sent.
+    pub fn poll_transmit(&mut self) -> Option<PeerTransmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing the engine or the shell should know.
+    pub fn poll_event(&mut self) -> Option<ClusterEvent> {
+        self.events.pop_front()
+    }
+
+    /// Tells all members something that this one learnt itself.
+    pub fn tell(&mut self, fact: &Fact) {
+        self.number += 1;
+        for link in self.members.values().copied().collect::<Vec<_>>() {
+            self.send(
+                link,
+                PeerMessage::News {
+                    number: self.number,
+                    fact: fact.clone(),
+                },
+            );
+        }
+    }
+
+    /// Whether this member sees an agent's streams: his side's, the customer's.
+    pub fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
+        let former = self.sees.get(agent).copied().unwrap_or_default();
+        if former == legs {
+            return;
+        }
+        if legs == [false; 2] {
+            self.sees.remove(agent);
+        } else {
+            self.sees.insert(agent.clone(), legs);
+        }
+        self.tell(&Fact::Sees {
+            agent: agent.clone(),
+            legs,
+        });
+    }
+
+    /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
+    pub fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
+        let own = self.sees.iter().map(|(agent, &legs)| Fact::Sees {
+            agent: agent.clone(),
+            legs,
+        });
+        let facts: Vec<Fact> = known.into_iter().chain(own).collect();
+        let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
+        let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
+        for page in 1..=pages {
+            let message = PeerMessage::Snapshot {
+                number: self.number,
+                facts: chunks.next().unwrap_or_default().to_vec(),
+                more: page < pages,
+            };
+            self.send(link, message);
+        }
+    }
+
+    /// Whether this member is to tell what it knows of agents and calls: it holds the CTI sessions, or nobody does.
+    pub fn tells_cti(&self) -> bool {
+        let holder = self.holder();
+        holder.is_none_or(|holder| *holder == self.settings.server)
+    }
+
+    /// Who holds the CTI sessions, as far as known here.
+    pub fn holder(&self) -> Option<&ServerName> {
+        self.duty.holder(&self.settings.server)
+    }
+
+    /// The CTI sessions can't be had from here: another member is to hold them, if one can.
+    pub fn handle_cti_failed(&mut self, now: Instant) {
+        if self.duty.give_up(now) {
+            self.events.push_back(ClusterEvent::Cti(HoldsCti::No));
+            self.send_heartbeats(now);
+            self.decide_duty(now);
+        }
+    }
+
+    /// Lets another member hold the CTI sessions, or this one.
+    ///
+    /// # Errors
+    /// Why it can't, in words.
+    pub fn hand_over(&mut self, to: &ServerName, now: Instant) -> Result<(), String> {
+        let own = *to == self.settings.server;
+        let link = self.members.get(to).copied();
+        if !own && link.is_none() {
+            return Err(format!("expected a member that is there, found {to}"));
+        }
+        if !self.duty.is_able(to, own) {
+            return Err(format!("{to} has no CTI source configured"));
+        }
+        let term = self.duty.next_term();
+        match link {
+            Some(link) => self.send(link, PeerMessage::HandOver { to: to.clone(), term }),
+            None if self.duty.claim(term) => self.take_duty(now),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Says goodbye to all members.
+    pub fn stop(&mut self) {
+        let reason = Reason::new(Code::NoCaptureServer, format!("{} stops.", self.settings.server));
+        for link in std::mem::take(&mut self.links).into_keys() {
+            self.send(link, PeerMessage::Goodbye { reason: reason.clone() });
+            self.transmits.push_back(PeerTransmit::Close { link });
+        }
+        self.members.clear();
+    }
+
+    /// Members that are there, with how their clocks differ from ours.
+    pub fn members(&self) -> impl Iterator<Item = (&ServerName, Option<ClockDifference>)> {
+        let clock = |link: &PeerLink| self.links.get(link).and_then(Link::clock);
+        self.members.iter().map(move |(name, link)| (name, clock(link)))
+    }
+
+    /// Other members that see an agent's streams.
+    pub fn seen_by(&self, agent: &AgentId) -> impl Iterator<Item = (&ServerName, [bool; 2])> {
+        let members = self.seen.get(agent).into_iter().flatten();
+        members.map(|(name, legs)| (name, *legs))
+    }
+
+    fn greet(&mut self, from: PeerLink, hello: &Hello, now: Instant) {
+        let Some(link) = self.links.get_mut(&from) else { return };
+        let peer = link.peer.clone();
+        link.run = hello.run;
+        let dialled = link.dialled;
+        if let Err(reason) = self.settings.admit(&peer, hello) {
+            self.send(from, PeerMessage::Goodbye { reason: reason.clone() });
+            self.events.push_back(ClusterEvent::Refused(peer, reason.clone()));
+            self.close(from, reason, now);
+            return;
+        }
+        if let Some(former) = self.members.get(&peer).copied().filter(|former| *former != from) {
+            let known = self.links.get(&former);
+            let same_run = known.is_some_and(|link| link.run == hello.run);
+            let both_dialled = known.is_some_and(|link| link.dialled != dialled);
+            let by_the_smaller = (dialled == Dialled::ByUs) == (self.settings.server < peer);
+            if same_run && both_dialled && !by_the_smaller {
+                self.links.remove(&from);
+                self.transmits.push_back(PeerTransmit::Close { link: from });
+                return;
+            }
+            self.replace_link(former, same_run, &peer, now);
+        }
+        let joined = self.members.insert(peer.clone(), from).is_none();
+        if joined {
+            self.duty.handle_joined(&peer);
+            self.events.push_back(ClusterEvent::Joined(peer));
+        }
+        self.send_heartbeat(from, now);
+        self.send(from, PeerMessage::WantSnapshot);
+    }
+
+    /// A member's connection gives way to another one. Of a former run nothing counts on.
+    fn replace_link(&mut self, former: PeerLink, same_run: bool, peer: &ServerName, now: Instant) {
+        self.links.remove(&former);
+        self.transmits.push_back(PeerTransmit::Close { link: former });
+        if !same_run {
+            let reason = Reason::new(Code::NoCaptureServer, format!("{peer} was started again."));
+            self.forget_member(former, peer, reason, now);
+        }
+    }
+
+    fn take_snapshot(&mut self, from: PeerLink, peer: &ServerName, number: u64, facts: Vec<Fact>, more: bool) {
+        let Some(link) = self.links.get_mut(&from) else { return };
+        if link.snapshot.len() + facts.len() > MOST_FACTS {
+            link.snapshot = Vec::new();
+            return;
+        }
+        link.snapshot.extend(facts);
+        if more {
+            return;
+        }
+        link.news = Numbering::After(number);
+        let (sees, facts): (Vec<Fact>, Vec<Fact>) = std::mem::take(&mut link.snapshot)
+            .into_iter()
+            .partition(|fact| matches!(fact, Fact::Sees { .. }));
+        self.forget_seen_by(peer);
+        for fact in sees {
+            if let Fact::Sees { agent, legs } = fact {
+                self.note_seen(peer, agent, legs);
+            }
+        }
+        let holder = self.holder();
+        let instead = holder == Some(peer);
+        // Others know nothing that the holder doesn't know better.
+        if instead || (holder.is_none() && !facts.is_empty()) {
+            self.events.push_back(ClusterEvent::ToldAll {
+                from: peer.clone(),
+                facts,
+                instead,
+            });
+        }
+    }
+
+    fn take_news(&mut self, from: PeerLink, peer: ServerName, number: u64, fact: Fact) {
+        let Some(link) = self.links.get_mut(&from) else { return };
+        if !link.news.takes(number) {
+            self.send(from, PeerMessage::WantSnapshot);
+        }
+        match fact {
+            Fact::Sees { agent, legs } => self.note_seen(&peer, agent, legs),
+            Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(peer, fact)),
+        }
+    }
+
+    /// Facts come in order with the heartbeats: one that is behind has lost some.
+    fn check_number(&mut self, from: PeerLink, number: u64) {
+        if let Some(link) = self.links.get_mut(&from)
+            && !link.news.has(number)
+        {
+            self.send(from, PeerMessage::WantSnapshot);
+        }
+    }
+
+    fn note_seen(&mut self, by: &ServerName, agent: AgentId, legs: [bool; 2]) {
+        let seen = self.seen.entry(agent.clone()).or_default();
+        let former = if legs == [false; 2] {
+            seen.remove(by)
+        } else {
+            seen.insert(by.clone(), legs)
+        };
+        if seen.is_empty() {
+            self.seen.remove(&agent);
+        }
+        if former.unwrap_or_default() != legs {
+            self.events.push_back(ClusterEvent::SeenElsewhere(agent));
+        }
+    }
+
+    fn forget_seen_by(&mut self, peer: &ServerName) {
+        let agents: Vec<AgentId> = self
+            .seen
+            .iter()
+            .filter(|(_, by)| by.contains_key(peer))
+            .map(|(agent, _)| agent.clone())
+            .collect();
+        for agent in agents {
+            self.note_seen(peer, agent, [false; 2]);
+        }
+    }
+
+    fn close(&mut self, id: PeerLink, reason: Reason, now: Instant) {
+        let Some(link) = self.links.remove(&id) else { return };
+        self.transmits.push_back(PeerTransmit::Close { link: id });
+        self.forget_member(id, &link.peer, reason, now);
+    }
+
+    /// Where the member was heard over just this connection, it is gone.
+    fn forget_member(&mut self, link: PeerLink, peer: &ServerName, reason: Reason, now: Instant) {
+        if self.members.get(peer) != Some(&link) {
+            return;
+        }
+        self.members.remove(peer);
+        self.duty.handle_left(peer);
+        self.forget_seen_by(peer);
+        self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
+        self.decide_duty(now);
+    }
+
+    fn decide_duty(&mut self, now: Instant) {
+        let complete = self.settings.peers.iter().all(|peer| self.members.contains_key(peer));
+        match self.duty.decide(&self.settings.server, complete, now) {
+            Some(HoldsCti::Yes) => self.take_duty(now),
+            Some(HoldsCti::No) => {
+                self.events.push_back(ClusterEvent::Cti(HoldsCti::No));
+                self.send_heartbeats(now);
+            }
+            None => {}
+        }
+        self.follow_holder();
+    }
+
+    /// Whoever holds the CTI sessions now knows best: everything is asked of him.
+    fn follow_holder(&mut self) {
+        let holder = self.holder().cloned();
+        if holder == self.followed {
+            return;
+        }
+        let link = holder.as_ref().and_then(|holder| self.members.get(holder)).copied();
+        // One that is still on its way was made after the heartbeat that tells of the holder.
+        let told = |link: &PeerLink| self.links.get(link).is_some_and(|link| link.news != Numbering::Unknown);
+        if let Some(link) = link.filter(told) {
+            self.send(link, PeerMessage::WantSnapshot);
+        }
+        self.followed = holder;
+    }
+
+    fn take_duty(&mut self, now: Instant) {
+        self.events.push_back(ClusterEvent::Cti(HoldsCti::Yes));
+        self.send_heartbeats(now);
+    }
+
+    fn send_heartbeats(&mut self, now: Instant) {
+        for link in self.members.values().copied().collect::<Vec<_>>() {
+            self.send_heartbeat(link, now);
+        }
+    }
+
+    fn send_heartbeat(&mut self, link: PeerLink, now: Instant) {
+        let cti = self.duty.own();
+        let number = self.number;
+        self.send(link, PeerMessage::Heartbeat { sent: now, number, cti });
+    }
+
+    fn send(&mut self, link: PeerLink, message: PeerMessage) {
+        let message = Box::new(message);
+        self.transmits.push_back(PeerTransmit::Message { link, message });
+    }
+}
+
+impl ClusterSettings {
+    /// Whether a server may be a member.
+    fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
+        let refuse = |code, text: String| Err(Reason::new(code, text));
+        if hello.server != *certificate || hello.server == self.server {
+            let text = format!(
+                "A server says that its name is {}; its certificate says {certificate}, and this server is {}.",
+                hello.server, self.server
+            );
+            return refuse(Code::CertificateRefused, text);
+        }
+        if hello.cluster != self.cluster {
+            let text = format!(
+                "{} is of cluster {}, {} of {}.",
+                hello.server, hello.cluster, self.server, self.cluster
+            );
+            return refuse(Code::ForeignMember, text);
+        }
+        if hello.version < OLDEST_VERSION || hello.oldest > VERSION {
+            let text = format!(
+                "{} speaks versions {} to {} of the peers' messages, {} speaks {OLDEST_VERSION} to {VERSION}.",
+                hello.server, hello.oldest, hello.version, self.server
+            );
+            return refuse(Code::ForeignMember, text);
+        }
+        if hello.service_port != self.service_port {
+            let text = format!(
+                "{} listens on {}, {} on {}: all members must use one service port.",
+                hello.server, hello.service_port, self.server, self.service_port
+            );
+            return refuse(Code::ServicePortMismatch, text);
+        }
+        Ok(())
+    }
+}

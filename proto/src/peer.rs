@@ -1,0 +1,133 @@
+//! What the members of a cluster say to each other (port 42029, ALPN `silentmon-peer/1`; requirements section 4).
+//!
+//! JSON messages in one bidirectional QUIC stream, framed as those of supervisors. Each member tells what it knows itself
+//! as numbered [`Fact`]s: a snapshot first, then what changes. Who misses a number asks for a snapshot again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cti::CtiEvent;
+use crate::ids::{AgentId, ClusterName, LinkName, ServerName};
+use crate::reason::Reason;
+use crate::time::Instant;
+
+/// Port on which a member answers the others (requirements section 3).
+pub const PEER_PORT: u16 = 42029;
+/// TLS application protocol of this conversation (RFC 7301).
+pub const ALPN: &[u8] = b"silentmon-peer/1";
+/// Version of the messages.
+pub const VERSION: u16 = 1;
+/// Oldest version that is still spoken: a cluster is upgraded member by member.
+pub const OLDEST_VERSION: u16 = 1;
+/// Facts in one message of a snapshot, so that it stays well below [`crate::relay::MAX_MESSAGE`].
+pub const FACTS_IN_A_PAGE: usize = 500;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PeerMessage {
+    /// First message each way.
+    Hello(Hello),
+    /// Asks for everything the other member knows.
+    WantSnapshot,
+    /// Some of what the member knows.
+    Snapshot {
+        /// Number of the newest fact that it holds.
+        number: u64,
+        /// What the member knows.
+        facts: Vec<Fact>,
+        /// Whether another page of the same snapshot follows.
+        more: bool,
+    },
+    /// Something changed.
+    News {
+        /// Its number: one more than that of the news before it, or of the snapshot.
+        number: u64,
+        /// What.
+        fact: Fact,
+    },
+    /// Sent every heartbeat interval.
+    Heartbeat {
+        /// Sender's time, echoed in the answer.
+        sent: Instant,
+        /// Number of the newest of its facts: who hasn't got that one missed some.
+        number: u64,
+        /// How the sender stands to the CTI sources.
+        cti: CtiDuty,
+    },
+    /// Answer to a heartbeat.
+    HeartbeatAnswer {
+        /// When the heartbeat was sent, by its sender's clock.
+        sent: Instant,
+        /// When it was answered, by the answering member's clock.
+        answered: Instant,
+    },
+    /// An administrator wants a member to hold the CTI session.
+    HandOver {
+        /// Which.
+        to: ServerName,
+        /// The term in which it shall hold it.
+        term: u64,
+    },
+    /// The member stops, or can't be in a cluster with the other.
+    Goodbye {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Who a member is; see [`PeerMessage::Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Highest version of the messages that it speaks.
+    pub version: u16,
+    /// Lowest.
+    pub oldest: u16,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Its name, which is that of its certificate.
+    pub server: ServerName,
+    /// A random number of this run of the program: facts of a former run don't count on.
+    pub run: u64,
+    /// The port of its supervisors' door: the same in the whole cluster.
+    pub service_port: u16,
+    /// Program and version, for the log.
+    pub software: String,
+}
+
+/// How a member stands to the CTI sources: one member of a cluster holds the sessions with them (requirements T10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "duty", rename_all = "snake_case")]
+pub enum CtiDuty {
+    /// It has none configured.
+    None,
+    /// It could hold them.
+    Ready,
+    /// It had to give them up and won't take them for a while.
+    Unfit,
+    /// It holds them.
+    Holds {
+        /// Since the so-manieth change of the holder: the highest term holds.
+        term: u64,
+    },
+}
+
+/// Something a member knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "snake_case")]
+pub enum Fact {
+    /// What a CTI source told, or what is known from what it told.
+    Cti {
+        /// The source; none in a snapshot, which comes from all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<LinkName>,
+        /// What.
+        event: CtiEvent,
+    },
+    /// Whether the member sees an agent's streams: his own side's, the customer's.
+    Sees {
+        /// The agent.
+        agent: AgentId,
+        /// Agent, customer.
+        legs: [bool; 2],
+    },
+}
