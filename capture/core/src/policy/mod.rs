@@ -1,5 +1,7 @@
 //! Who may hear whom, and what may become of the sound.
 
+pub mod numbers;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
