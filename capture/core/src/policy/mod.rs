@@ -1,6 +1,8 @@
 //! Who may hear whom, and what may become of the sound.
 
+mod mute;
 mod numbers;
+mod pause;
 mod principal;
 
 use std::collections::BTreeMap;
@@ -11,9 +13,14 @@ use silentmon_proto::ids::{AgentId, SupervisorName, TeamName};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::OutputKind;
 
-use crate::directory::{Agent, AgentDirectory, Call, MediaLeg};
+use crate::directory::{Agent, AgentDirectory};
 
+pub use self::mute::{Mute, PrivateCalls, Undisclosed, UnknownNumbers, VariableRule};
 pub use self::numbers::{BadPattern, NumberList, NumberPattern, NumberRule, PhoneNumber};
+pub use self::pause::{
+    Begun, DigitBurst, KeyedDigits, Pause, PauseEnd, PauseKind, PauseOf, PauseSource, Pauses, PaymentPauses,
+    TooManyPauses,
+};
 pub use self::principal::{Means, Principal, Role};
 
 /// The operator's rules.
@@ -21,10 +28,16 @@ pub use self::principal::{Means, Principal, Role};
 pub struct Policy {
     /// Whether agents are told that someone listens.
     pub disclosure: Disclosure,
+    /// What becomes of calls of agents who can't be told.
+    pub undisclosed: Undisclosed,
     /// Which supervisors may hear an agent.
     pub who: Who,
     /// Which calls may be heard.
     pub calls: HeardCalls,
+    /// Which calls are private.
+    pub private_calls: PrivateCalls,
+    /// When payment pauses begin and end.
+    pub payment_pauses: PaymentPauses,
     /// Whether a supervisor's program may write what it hears to a file.
     pub recording: Recording,
     /// Whether a supervisor's program may have packets sent twice.
@@ -97,8 +110,11 @@ impl Policy {
     pub fn new(disclosure: Disclosure) -> Self {
         Self {
             disclosure,
+            undisclosed: Undisclosed::default(),
             who: Who::default(),
             calls: HeardCalls::default(),
+            private_calls: PrivateCalls::default(),
+            payment_pauses: PaymentPauses::default(),
             recording: Recording::default(),
             copies: Copies::default(),
             rtp_receivers: Vec::new(),
@@ -156,14 +172,6 @@ impl Policy {
         Err(Reason::new(Code::ExcludedByPolicy, text))
     }
 
-    /// Those of an agent's media that may be heard.
-    pub fn admit_media(&self, agent: &Agent, media: Vec<MediaLeg>) -> Vec<MediaLeg> {
-        match self.calls {
-            HeardCalls::All => media,
-            HeardCalls::AcdOnly => media.into_iter().filter(|leg| is_acd(agent, leg)).collect(),
-        }
-    }
-
     /// By `[teams]`, or because the CTI source flags him as supervisor of a team of the agent's.
     fn leads_team_of(
         &self,
@@ -180,11 +188,6 @@ impl Policy {
             .unwrap_or_else(|| AgentId::new(supervisor.as_str()));
         directory.teams(agent, known).any(listed) || directory.supervises(&as_agent, agent, known)
     }
-}
-
-/// Media of a nailed-up line belong to no call of their own: they count as the call they carry.
-fn is_acd(agent: &Agent, leg: &MediaLeg) -> bool {
-    agent.call_on(leg).is_some_and(Call::counts_as_acd)
 }
 
 #[cfg(test)]
