@@ -30,7 +30,7 @@ use crate::{shutdown, sources, telemetry, tls};
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 
-/// Questions of the HTTPS interface that may wait.
+/// Questions and orders of the HTTPS interface that may wait, of each.
 const QUESTIONS: usize = 16;
 
 /// Arguments of `capture`.
@@ -71,7 +71,8 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
-    let api = ServerApi::bind(&config, &cti, question_sender).await?;
+    let (order_sender, orders) = mpsc::channel(QUESTIONS);
+    let api = ServerApi::bind(&config, &cti, (question_sender, order_sender)).await?;
     sources::start(&config, &mut cti)?;
     sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
@@ -101,6 +102,7 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         sources: cti,
         journal: Box::new(journal.clone()),
         questions,
+        orders,
         figures,
     };
     telemetry::ready();
@@ -172,7 +174,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         server: config.cluster.name.clone(),
         software: SOFTWARE.to_owned(),
         source: config.capture.source.name(),
-        policy: config.rules(),
+        policy: config.rules()?,
         devices: config.all_devices()?,
         resolvers: config.media.resolvers.clone(),
     })
@@ -250,7 +252,7 @@ fn reload_on_hangup(
 /// New rules are on disk before they hold.
 fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> anyhow::Result<Reload> {
     let config = config::load::<CaptureConfig>(path)?;
-    let devices = config.all_devices()?;
+    let (policy, devices) = (config.rules()?, config.all_devices()?);
     let stale = running.needing_restart(&config);
     if !stale.is_empty() {
         tracing::warn!("changed, but read only at a start: {}", stale.join(", "));
@@ -258,8 +260,5 @@ fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> an
     journal.write(&Event::PolicyChanged {
         policy: config.rules_in_words(),
     })?;
-    Ok(Reload {
-        policy: config.rules(),
-        devices,
-    })
+    Ok(Reload { policy, devices })
 }

@@ -7,6 +7,8 @@
 pub mod capture;
 #[cfg(feature = "capture")]
 pub mod cti;
+#[cfg(feature = "capture")]
+mod heard;
 #[cfg(feature = "playback")]
 pub mod playback;
 #[cfg(feature = "capture")]

@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::serve::IncomingStream;
 use serde_json::json;
 use silentmon_capture_io::cti::Pushed;
-use silentmon_capture_io::service::{Answer, Question};
-use silentmon_certs::{Role, peer_identity};
+use silentmon_capture_io::service::{Answer, Order, Question};
+use silentmon_certs::{Identity, Role, peer_identity};
 use silentmon_proto::ids::AgentId;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +27,7 @@ pub(super) struct Door {
     pub(super) roles: Arc<[Role]>,
     pub(super) pushed: Pushed,
     pub(super) questions: mpsc::Sender<Question>,
+    pub(super) orders: mpsc::Sender<Order>,
 }
 
 /// Lets a request through, or answers it with what it lacks.
@@ -54,8 +55,9 @@ impl Door {
     }
 
     /// Why a request is not answered, if so.
-    fn refusal(&self, guest: &Guest, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
-        if guest.role.is_some_and(|role| self.roles.contains(&role)) {
+    pub(super) fn refusal(&self, guest: &Guest, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        let role = guest.identity.as_ref().map(|identity| identity.role);
+        if role.is_some_and(|role| self.roles.contains(&role)) {
             return None;
         }
         let shown = headers
@@ -64,7 +66,7 @@ impl Door {
         match (shown, &self.token) {
             (Some(shown), Some(token)) if token.is(shown) => None,
             (Some(_), _) => Some((StatusCode::FORBIDDEN, "another token")),
-            (None, _) if guest.role.is_some() => Some((
+            (None, _) if role.is_some() => Some((
                 StatusCode::FORBIDDEN,
                 "a certificate of a role that `roles` names, or the token",
             )),
@@ -79,9 +81,9 @@ impl Door {
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Guest {
-    remote: SocketAddr,
-    /// The role in his certificate, which an authority of ours vouches for.
-    role: Option<Role>,
+    pub(super) remote: SocketAddr,
+    /// Who he is by his certificate, which an authority of ours vouches for.
+    pub(super) identity: Option<Identity>,
 }
 
 impl Connected<IncomingStream<'_, SecureListener>> for Guest {
@@ -90,7 +92,7 @@ impl Connected<IncomingStream<'_, SecureListener>> for Guest {
         let identity = session.peer_certificates().map(peer_identity);
         Self {
             remote: *stream.remote_addr(),
-            role: identity.and_then(Result::ok).map(|identity| identity.role),
+            identity: identity.and_then(Result::ok),
         }
     }
 }

@@ -2,8 +2,9 @@
 //! stand for anything that wants to show it.
 //!
 //! TLS 1.3 with the server's identity (`listener`). A request proves itself at the `door`; a batch of the `routes` is
-//! taken as a whole or not at all.
+//! taken as a whole or not at all. `desk` is for the programs at agents' desks.
 
+mod desk;
 mod door;
 mod listener;
 mod routes;
@@ -11,7 +12,7 @@ mod routes;
 use std::sync::Arc;
 
 use silentmon_capture_io::cti::CtiSources;
-use silentmon_capture_io::service::Question;
+use silentmon_capture_io::service::{Order, Question};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::rustls::ServerConfig;
@@ -41,7 +42,7 @@ impl ServerApi {
     pub async fn bind(
         config: &CaptureConfig,
         sources: &CtiSources,
-        questions: mpsc::Sender<Question>,
+        (questions, orders): (mpsc::Sender<Question>, mpsc::Sender<Order>),
     ) -> anyhow::Result<Option<Self>> {
         let named = cti::names(&config.cti).into_iter().zip(&config.cti);
         let found = named.into_iter().find_map(|(name, section)| match section {
@@ -62,6 +63,7 @@ impl ServerApi {
             roles: section.roles.as_slice().into(),
             pushed: sources.pushed(name),
             questions,
+            orders,
         };
         Ok(Some(Self { listener, tls, door }))
     }

@@ -13,6 +13,7 @@ use silentmon_capture_io::service::Answer;
 use silentmon_proto::cti::{CtiEvent, script};
 use silentmon_proto::ids::AgentId;
 
+use super::desk;
 use super::door::{Door, admit};
 
 /// Most bytes of one request.
@@ -25,6 +26,7 @@ pub(super) fn routes(door: Door) -> Router {
         .route("/v1/diagnosis", get(diagnose_house))
         .route("/v1/diagnosis/{agent}", get(diagnose_agent))
         .layer(middleware::from_fn_with_state(door.clone(), admit))
+        .merge(desk::routes(door.clone()))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(door)
 }
@@ -88,7 +90,8 @@ async fn diagnose_house(State(door): State<Door>) -> Response {
     )
 }
 
-fn stopping() -> Response {
+/// The service ends.
+pub(super) fn stopping() -> Response {
     let expected = "a service that goes on; it stops";
     answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "expected": expected }))
 }

@@ -63,8 +63,8 @@ pub struct MonitorSession {
     pub audible: Duration,
     /// Why nothing of the agent is heard by rule, and since when.
     pub muted: Option<(Mute, Instant)>,
-    /// When a desktop of the agent was told that somebody listens.
-    pub disclosed: Option<Instant>,
+    /// Whether the agent was told that somebody listens.
+    pub disclosed: Disclosed,
     /// How many audio streams' worth its connection must carry: two, and one for each leg that is sent twice.
     pub streams: usize,
     legs: [LegRelay; 2],
@@ -94,6 +94,17 @@ pub enum Admission {
     },
     /// It may be heard.
     Admitted,
+}
+
+/// Whether an agent was told that somebody listens to him.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disclosed {
+    /// Policy doesn't want it.
+    NotRequired,
+    /// No desktop of his took the notice.
+    NotShown,
+    /// One did, at this time.
+    Shown(Instant),
 }
 
 /// The connection a session is heard over.
@@ -218,7 +229,7 @@ impl MonitorSession {
             next_status: now,
             audible: Duration::ZERO,
             muted: None,
-            disclosed: None,
+            disclosed: Disclosed::NotRequired,
             streams: 2,
             legs: [LegRelay::default(), LegRelay::default()],
             budget: Budget::default(),

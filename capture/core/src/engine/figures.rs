@@ -1,11 +1,14 @@
 //! Figures of the whole server for its metrics: nothing in them names a person.
 
+use std::collections::BTreeMap;
+
 use silentmon_proto::ids::{Leg, LinkName};
 use silentmon_proto::quality::{Histogram, MOS_BOUNDS};
 use silentmon_proto::reason::Code;
 use silentmon_proto::relay::LegStatus;
 
 use super::Engine;
+use crate::policy::PauseKind;
 use crate::session::MonitorSession;
 
 /// How the server stands, and what it did since its start.
@@ -17,6 +20,8 @@ pub struct EngineFigures {
     pub sessions_started: u64,
     /// Sessions refused since the server's start.
     pub sessions_refused: u64,
+    /// Pauses that run, by what they are for.
+    pub pauses: BTreeMap<PauseKind, usize>,
     /// Supervisors' connections.
     pub connections: usize,
     /// Agents known.
@@ -88,6 +93,10 @@ impl Past {
 impl Engine {
     /// Figures for metrics.
     pub fn figures(&self) -> EngineFigures {
+        let mut pauses = BTreeMap::from([(PauseKind::Payment, 0), (PauseKind::Private, 0)]);
+        for pause in self.pauses.iter() {
+            *pauses.entry(pause.kind).or_default() += 1;
+        }
         let mut legs = self.past.legs.clone();
         for session in self.sessions.values() {
             let status = session.leg_status();
@@ -99,6 +108,7 @@ impl Engine {
             sessions: self.sessions.len(),
             sessions_started: self.past.started,
             sessions_refused: self.past.refused,
+            pauses,
             connections: self.connections.len(),
             agents: self.directory.agents().count(),
             streams: self.streams.len(),

@@ -35,7 +35,7 @@ use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchroni
 use crate::filter::{MediaFilter, MediaPath};
 use crate::link::LinkCommand;
 use crate::policy::{KeyedDigits, Mute, PauseEnd, Pauses, Policy, Principal};
-use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
+use crate::session::{Attachment, Disclosed, MonitorSession, RESUME_WITHIN};
 use crate::stream::StreamTable;
 
 pub use self::diagnosis::ReasonCounts;
@@ -279,8 +279,8 @@ pub struct SessionRecord {
     pub started: Instant,
     /// How long at least one leg was audible.
     pub audible: Duration,
-    /// When a desktop of the agent was told that somebody listens.
-    pub disclosed: Option<Instant>,
+    /// Whether the agent was told that somebody listens.
+    pub disclosed: Disclosed,
 }
 
 impl Engine {

@@ -1,10 +1,10 @@
 //! What keeps calls from being heard by rule, as it begins and ends: pauses, mutes of sessions, and desktops of agents that
 //! are told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use silentmon_proto::cti::{CallVariables, CtiEvent};
+use silentmon_proto::cti::{AgentState, CallVariables, CtiEvent};
 use silentmon_proto::ids::{AgentId, CallId, Extension, SessionId};
 use silentmon_proto::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{Engine, EngineEvent, SessionRecord};
 use crate::policy::{
     Begun, Disclosure, Mute, Pause, PauseEnd, PauseKind, PauseOf, PauseSource, TooManyPauses, Undisclosed,
 };
-use crate::session::{Admission, MonitorSession};
+use crate::session::{Admission, Disclosed, MonitorSession};
 
 /// Longest value of a call variable that is kept, in bytes (GED-188 NAMEDVAR: 210).
 const MOST_VALUE: usize = 210;
@@ -128,8 +128,7 @@ impl Engine {
             .variables
             .iter()
             .filter(|(name, value)| rules.names_variable(name) && value.len() <= MOST_VALUE);
-        let variables: std::collections::BTreeMap<_, _> =
-            kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let variables: BTreeMap<_, _> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
         let call = told.call.clone();
         (!variables.is_empty()).then(|| CallVariables { call, variables }.into())
     }
@@ -173,7 +172,7 @@ impl Engine {
             return Some(pause.into());
         }
         let agent = self.directory.agent(id)?;
-        let talks = agent.state == silentmon_proto::cti::AgentState::Talking;
+        let talks = agent.state == AgentState::Talking;
         let media = self.directory.media(id);
         // A nailed-up line without a call waits for one.
         let sounding = media
@@ -396,7 +395,7 @@ impl Engine {
         }
     }
 
-    /// A program at an agent's desk takes notices from now on, or no longer. Answers what it is to be told.
+    /// A program at an agent's desk takes notices from now on, or no longer.
     pub fn handle_desk(&mut self, agent: &AgentId, desk: Desk, now: Instant) {
         match desk {
             Desk::Opened => *self.desks.entry(agent.clone()).or_default() += 1,
@@ -429,17 +428,23 @@ impl Engine {
     pub(super) fn disclose(&mut self, agent: &AgentId, now: Instant) {
         self.events
             .push_back(EngineEvent::ListeningChanged { agent: agent.clone() });
-        if self.disclosure() == Disclosure::Never || !self.desks.contains_key(agent) {
+        if self.disclosure() == Disclosure::Never {
             return;
         }
+        let told = self.desks.contains_key(agent);
         for id in self.sessions_on(agent) {
-            let Some(session) = self.sessions.get_mut(&id) else {
+            let admitted = |session: &&mut MonitorSession| session.admission == Admission::Admitted;
+            let Some(session) = self.sessions.get_mut(&id).filter(admitted) else {
                 continue;
             };
-            if session.admission == Admission::Admitted && session.disclosed.is_none() {
-                session.disclosed = Some(now);
-                let session = record(session);
-                self.events.push_back(EngineEvent::Disclosed(session));
+            match session.disclosed {
+                Disclosed::Shown(_) => {}
+                Disclosed::NotRequired | Disclosed::NotShown if told => {
+                    session.disclosed = Disclosed::Shown(now);
+                    let session = record(session);
+                    self.events.push_back(EngineEvent::Disclosed(session));
+                }
+                Disclosed::NotRequired | Disclosed::NotShown => session.disclosed = Disclosed::NotShown,
             }
         }
     }

@@ -124,14 +124,22 @@ pub enum PauseEnd {
 }
 
 impl PauseEnd {
+    /// The end in words that name nobody.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Requested { .. } => "asked for",
+            Self::CallOver => "the call is over",
+            Self::Limit => "limit reached",
+            Self::VariableChanged => "call variable changed",
+            Self::ServerStops => "the server stops",
+        }
+    }
+
     /// The end in words.
     pub fn words(&self) -> String {
         match self {
-            Self::Requested { by } => format!("asked for by {by}"),
-            Self::CallOver => "the call is over".to_owned(),
-            Self::Limit => "limit reached".to_owned(),
-            Self::VariableChanged => "call variable changed".to_owned(),
-            Self::ServerStops => "the server stops".to_owned(),
+            Self::Requested { by } => format!("{} by {by}", self.reason()),
+            Self::CallOver | Self::Limit | Self::VariableChanged | Self::ServerStops => self.reason().to_owned(),
         }
     }
 }

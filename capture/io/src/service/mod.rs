@@ -3,6 +3,7 @@
 
 mod connection;
 mod journal;
+mod orders;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::diagnosis::Diagnosis;
 use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, PauseRecord, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
@@ -32,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
 use self::journal::{JournalThread, Written};
+use self::orders::Desks;
+pub use self::orders::{Notice, Notices, Order};
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
 use crate::cti::{CtiSources, Told};
@@ -71,6 +74,8 @@ pub struct ServiceParts {
     pub journal: Box<dyn Journal>,
     /// Questions of the HTTPS interface.
     pub questions: mpsc::Receiver<Question>,
+    /// What it has done.
+    pub orders: mpsc::Receiver<Order>,
     /// Where figures go once a second, for metrics.
     pub figures: watch::Sender<Option<ServiceFigures>>,
 }
@@ -131,6 +136,7 @@ pub struct Service {
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
+    desks: Desks,
     figures: watch::Sender<Option<ServiceFigures>>,
 }
 
@@ -150,6 +156,8 @@ impl Service {
         let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
+        let mut orders = parts.orders;
+        let (desk_closed, mut closed_desks) = mpsc::unbounded_channel();
         let mut service = Self {
             engine: Engine::new(parts.engine, clock.now()),
             script: ScriptCursor::new(parts.script, parts.capture.is_file(), clock.now()),
@@ -163,6 +171,7 @@ impl Service {
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
+            desks: Desks::new(desk_closed),
             figures: parts.figures,
         };
         for (link, controls) in service.sources.links() {
@@ -185,6 +194,10 @@ impl Service {
                 Some(told) = service.sources.next() => service.handle_told(told),
                 Some(written) = written.recv() => service.handle_written(written),
                 Some(question) = questions.recv() => service.answer(question),
+                Some(order) = orders.recv() => service.handle_order(order),
+                Some(agent) = closed_desks.recv() => {
+                    service.desks.close(&agent, &mut service.engine, service.clock.now());
+                }
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
                 () = tokio::time::sleep_until(wake) => service.handle_wake(),
@@ -297,6 +310,7 @@ impl Service {
     fn handle_reload(&mut self, reload: Reload) {
         self.engine
             .handle_policy(reload.policy, reload.devices, self.clock.now());
+        self.desks.tell_all(&self.engine);
         tracing::info!("configuration reloaded: policy, teams and devices");
     }
 
@@ -334,7 +348,26 @@ impl Service {
         let _ = question.answer.send(Answer { hops, agents, sessions });
     }
 
-    /// 7. Time.
+    /// 7. What the HTTPS interface has done. Whoever asked has gone away where the answer can't be given.
+    fn handle_order(&mut self, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Pause { request, answer } => {
+                let _ = answer.send(self.engine.handle_pause(request, now));
+            }
+            Order::Resume { kind, of, by, answer } => {
+                let _ = answer.send(self.engine.handle_resume(kind, &of, by, now));
+            }
+            Order::ListPauses { answer } => {
+                let _ = answer.send((now, self.engine.pauses().collect()));
+            }
+            Order::OpenDesk { agent, answer } => {
+                let _ = answer.send(self.desks.open(agent, &mut self.engine, now));
+            }
+        }
+    }
+
+    /// 8. Time.
     fn handle_wake(&mut self) {
         let now = self.clock.now();
         self.run_script(now);
@@ -359,6 +392,7 @@ impl Service {
             match event {
                 EngineEvent::Command { link, command } => self.command(&link, command, now),
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
+                EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),
                 audited if audited.is_audited() => self.journal.record(audited, now),
                 _ => {}
             }
@@ -522,6 +556,21 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
         EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
+        EngineEvent::SessionMuted { session, rule } => {
+            tracing::info!(session = %session.session, reason = %rule.reason().code, "a session is muted by rule");
+        }
+        EngineEvent::SessionUnmuted { session, lasted, .. } => {
+            tracing::info!(session = %session.session, muted_s = lasted.as_secs(), "a session is no longer muted by rule");
+        }
+        EngineEvent::PauseStarted(PauseRecord { pause, .. }) => {
+            tracing::info!(kind = pause.kind.words(), source = ?pause.source, "a pause began");
+        }
+        EngineEvent::PauseEnded { record, end, lasted } => {
+            let kind = record.pause.kind.words();
+            tracing::info!(kind, lasted_s = lasted.as_secs(), "a pause ended: {}", end.reason());
+        }
+        EngineEvent::Disclosed(session) => tracing::info!(session = %session.session, "the agent was told"),
+        EngineEvent::ListeningChanged { .. } => tracing::trace!("somebody listens to an agent, or nobody any longer"),
         EngineEvent::SuperviseRequested(record) => {
             let refused = record.refused.as_deref();
             tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");
