@@ -8,6 +8,8 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[cfg(feature = "capture")]
+pub mod https;
 pub mod punctual;
 
 use std::collections::BTreeMap;
