@@ -111,6 +111,11 @@ impl Listener {
         self.receiver.supervise(request, wish);
     }
 
+    /// Says that the supervisor still listens.
+    pub fn confirm(&self, request: RequestId) {
+        self.receiver.confirm(request);
+    }
+
     /// Asks for all agents and every change.
     pub fn watch_agents(&self) {
         self.receiver.watch_agents();

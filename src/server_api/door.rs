@@ -49,7 +49,12 @@ impl Door {
     /// Asks the service how things stand; nothing where it stops.
     pub(super) async fn ask(&self, agent: Option<AgentId>) -> Option<Answer> {
         let (answer, told) = oneshot::channel();
-        self.questions.send(Question { agent, answer }).await.ok()?;
+        let question = Question::Diagnosis {
+            asks: None,
+            agent,
+            answer,
+        };
+        self.questions.send(question).await.ok()?;
         told.await.ok()
     }
 
