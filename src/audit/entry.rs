@@ -1,10 +1,48 @@
 //! What is written down, and in which words.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
+use silentmon_capture_core::policy::{Means, Principal, Role};
 use silentmon_proto::relay::SuperviseAction;
 
 use super::chain::Link;
+
+/// Who asked, as every record says it that is about somebody.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Who<'a> {
+    /// His name.
+    pub supervisor: &'a str,
+    /// In which role.
+    pub role: Role,
+    /// From where.
+    pub from: IpAddr,
+    /// How he proved it.
+    pub by: Means,
+}
+
+impl Who<'static> {
+    /// Anna, a supervisor.
+    #[cfg(test)]
+    pub const ANNA: Self = Self {
+        supervisor: "anna",
+        role: Role::Supervisor,
+        from: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        by: Means::Certificate,
+    };
+}
+
+impl<'a> Who<'a> {
+    fn of(principal: &'a Principal) -> Self {
+        Self {
+            supervisor: principal.name.as_str(),
+            role: principal.role,
+            from: principal.from,
+            by: principal.means,
+        }
+    }
+}
 
 /// What a record says; `event` names it.
 #[derive(Debug, Serialize)]
@@ -14,7 +52,8 @@ pub enum Event<'a> {
     #[serde(rename = "session_started")]
     Started {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<&'a str>,
@@ -23,7 +62,8 @@ pub enum Event<'a> {
     #[serde(rename = "session_stopped")]
     Stopped {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         audible_s: u64,
         reason: String,
@@ -31,7 +71,8 @@ pub enum Event<'a> {
     /// He was not allowed to.
     #[serde(rename = "session_refused")]
     Refused {
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         reason: String,
     },
@@ -39,7 +80,8 @@ pub enum Event<'a> {
     #[serde(rename = "supervise_requested")]
     Supervise {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         action: SuperviseAction,
         device: &'a str,
@@ -79,7 +121,7 @@ impl<'a> Event<'a> {
             | EngineEvent::CallEnded { .. } => None,
             EngineEvent::SuperviseRequested(record) => Some(Self::Supervise {
                 session: record.session.to_string(),
-                supervisor: record.supervisor.as_str(),
+                who: Who::of(&record.principal),
                 agent: record.agent.as_str(),
                 action: record.action,
                 device: record.device.as_str(),
@@ -87,20 +129,20 @@ impl<'a> Event<'a> {
             }),
             EngineEvent::SessionStarted(SessionRecord {
                 session,
-                supervisor,
+                principal,
                 agent,
                 purpose,
                 ..
             }) => Some(Self::Started {
                 session: session.to_string(),
-                supervisor: supervisor.as_str(),
+                who: Who::of(principal),
                 agent: agent.as_str(),
                 purpose: purpose.as_deref(),
             }),
             EngineEvent::SessionStopped(
                 SessionRecord {
                     session,
-                    supervisor,
+                    principal,
                     agent,
                     audible,
                     ..
@@ -108,17 +150,17 @@ impl<'a> Event<'a> {
                 reason,
             ) => Some(Self::Stopped {
                 session: session.to_string(),
-                supervisor: supervisor.as_str(),
+                who: Who::of(principal),
                 agent: agent.as_str(),
                 audible_s: audible.as_secs(),
                 reason: reason.to_string(),
             }),
             EngineEvent::SessionRefused {
-                supervisor,
+                principal,
                 agent,
                 reason,
             } => Some(Self::Refused {
-                supervisor: supervisor.as_str(),
+                who: Who::of(principal),
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),

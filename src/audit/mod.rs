@@ -10,4 +10,6 @@ mod tail;
 pub mod verify;
 
 pub use entry::Event;
+#[cfg(test)]
+pub use entry::Who;
 pub use journal::Journal;

@@ -1,7 +1,7 @@
 //! Supervisors: connections that come and go, and what they ask for.
 
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, SessionId};
 use silentmon_proto::reason::{Code, Hop, Reason};
 use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
@@ -9,15 +9,16 @@ use silentmon_proto::time::Instant;
 use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
 use crate::diagnosis::Diagnosis;
 use crate::directory::MediaLeg;
+use crate::policy::Principal;
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
 impl Engine {
-    /// A supervisor, known by his certificate, connected.
-    pub fn handle_connected(&mut self, connection: ConnectionId, name: SupervisorName) {
+    /// A supervisor, who proved who he is, connected.
+    pub fn handle_connected(&mut self, connection: ConnectionId, principal: Principal) {
         self.connections.insert(
             connection,
             Supervisor {
-                name,
+                principal,
                 watches_agents: false,
             },
         );
@@ -120,10 +121,13 @@ impl Engine {
         session: Option<SessionId>,
         now: Instant,
     ) {
-        let asks = self.connections.get(&from).map(|connection| connection.name.clone());
+        let asks = self
+            .connections
+            .get(&from)
+            .map(|connection| connection.principal.clone());
         let own = session
             .and_then(|id| self.sessions.get(&id))
-            .filter(|session| Some(&session.supervisor) == asks.as_ref());
+            .filter(|session| asks.as_ref().is_some_and(|asks| asks.is_same(&session.principal)));
         let agent = own.map(|session| session.agent.clone()).or(agent);
         let mut hops = self.examine(agent.as_ref(), asks.as_ref(), now);
         if session.is_some() && own.is_none() {
@@ -155,23 +159,23 @@ impl Engine {
         let Some(connection) = self.connections.get(&from) else {
             return;
         };
-        let (supervisor, request) = (connection.name.clone(), wanted.number);
+        let (principal, request) = (connection.principal.clone(), wanted.number);
         let rules = &self.settings.policy;
-        let admitted = rules.authorise(&supervisor, &wanted.agent, &self.directory);
+        let admitted = rules.authorise(&principal.name, &wanted.agent, &self.directory);
         if let Err(reason) = admitted.and_then(|()| rules.admit_output(wanted.output)) {
             let agent = wanted.agent;
             self.past.refused += 1;
             self.events.push_back(EngineEvent::SessionRefused {
-                supervisor,
+                principal,
                 agent,
                 reason: reason.clone(),
             });
             self.send(from, ServerMessage::MonitorRefused { request, reason });
             return;
         }
-        let id = match self.session_to_take_up(from, &supervisor, &wanted, resume) {
+        let id = match self.session_to_take_up(from, &principal, &wanted, resume) {
             Some(id) => self.attach(id, from),
-            None => self.open_session(from, supervisor, wanted, fresh_id, now),
+            None => self.open_session(from, principal, wanted, fresh_id, now),
         };
         self.answer_start(id, request, now);
     }
@@ -204,12 +208,12 @@ impl Engine {
     fn session_to_take_up(
         &self,
         from: ConnectionId,
-        supervisor: &SupervisorName,
+        principal: &Principal,
         wanted: &SessionRequest,
         resume: Option<SessionId>,
     ) -> Option<SessionId> {
         let same = |session: &&MonitorSession| {
-            session.supervisor == *supervisor && session.agent == wanted.agent && session.output == wanted.output
+            session.principal.is_same(principal) && session.agent == wanted.agent && session.output == wanted.output
         };
         if let Some(session) = resume.and_then(|id| self.sessions.get(&id)).filter(same) {
             return Some(session.id);
@@ -233,14 +237,14 @@ impl Engine {
     fn open_session(
         &mut self,
         from: ConnectionId,
-        supervisor: SupervisorName,
+        principal: Principal,
         wanted: SessionRequest,
         id: SessionId,
         now: Instant,
     ) -> SessionId {
         let channel = self.free_channel();
         self.channels.insert(channel, id);
-        let session = MonitorSession::new(id, channel, supervisor, from, wanted, now);
+        let session = MonitorSession::new(id, channel, principal, from, wanted, now);
         self.past.started += 1;
         self.events.push_back(EngineEvent::SessionStarted(record(&session)));
         self.sessions_on.entry(session.agent.clone()).or_default().push(id);
@@ -375,7 +379,7 @@ impl Engine {
 fn record(session: &MonitorSession) -> SessionRecord {
     SessionRecord {
         session: session.id,
-        supervisor: session.supervisor.clone(),
+        principal: session.principal.clone(),
         agent: session.agent.clone(),
         purpose: session.purpose.clone(),
         started: session.started,

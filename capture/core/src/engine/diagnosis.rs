@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
 use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
 use silentmon_proto::time::Instant;
 
 use super::{Engine, SEEN_WITHIN};
 use crate::diagnosis::{self, Case, Diagnosis, LegCase, LegCounts, Subject};
 use crate::directory::MediaLeg;
+use crate::policy::Principal;
 use crate::session::MonitorSession;
 use crate::stream::{Encryption, Stream, Validity};
 
@@ -30,9 +31,9 @@ impl Engine {
     }
 
     /// Every hop from authority to media: of one agent, as whoever asks may hear him, or of the house.
-    pub fn examine(&self, agent: Option<&AgentId>, asks: Option<&SupervisorName>, now: Instant) -> Vec<Hop> {
+    pub fn examine(&self, agent: Option<&AgentId>, asks: Option<&Principal>, now: Instant) -> Vec<Hop> {
         let refusal = agent.zip(asks).and_then(|(agent, asks)| {
-            let refusal = self.settings.policy.authorise(asks, agent, &self.directory).err();
+            let refusal = self.settings.policy.authorise(&asks.name, agent, &self.directory).err();
             // Of an agent nobody knows the hop of the agent speaks.
             refusal.filter(|reason| reason.code != Code::AgentNotSignedIn)
         });

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 use silentmon_proto::cti::CtiEvent;
-use silentmon_proto::ids::{AgentId, CallId, Extension, LinkName, MediaAddress, ServerName, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, CallId, Extension, LinkName, MediaAddress, ServerName, SessionId};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
@@ -33,7 +33,7 @@ use crate::diagnosis::SpanWatch;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
 use crate::filter::{MediaFilter, MediaPath};
 use crate::link::LinkCommand;
-use crate::policy::Policy;
+use crate::policy::{Policy, Principal};
 use crate::session::{Attachment, MonitorSession, RESUME_WITHIN};
 use crate::stream::StreamTable;
 
@@ -108,7 +108,7 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Supervisor {
-    name: SupervisorName,
+    principal: Principal,
     watches_agents: bool,
 }
 
@@ -169,7 +169,7 @@ pub enum EngineEvent {
     /// A session was refused, and why.
     SessionRefused {
         /// Who asked.
-        supervisor: SupervisorName,
+        principal: Principal,
         /// For whom.
         agent: AgentId,
         /// Why not.
@@ -221,7 +221,7 @@ pub struct SessionRecord {
     /// The session.
     pub session: SessionId,
     /// Who listened.
-    pub supervisor: SupervisorName,
+    pub principal: Principal,
     /// To whom.
     pub agent: AgentId,
     /// Why, in his own words.
@@ -469,7 +469,7 @@ impl Engine {
     fn objection(&self, id: SessionId) -> Option<Reason> {
         let session = self.sessions.get(&id)?;
         let rules = &self.settings.policy;
-        let admitted = rules.authorise(&session.supervisor, &session.agent, &self.directory);
+        let admitted = rules.authorise(&session.principal.name, &session.agent, &self.directory);
         admitted.and_then(|()| rules.admit_output(session.output)).err()
     }
 

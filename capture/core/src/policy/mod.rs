@@ -1,5 +1,7 @@
 //! Who may hear whom, and what may become of the sound.
 
+mod principal;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -9,6 +11,8 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::OutputKind;
 
 use crate::directory::{Agent, AgentDirectory, Call, MediaLeg};
+
+pub use self::principal::{Means, Principal, Role};
 
 /// The operator's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +91,20 @@ pub enum Copies {
 }
 
 impl Policy {
+    /// The strictest rules there are, with the one that has no default.
+    pub fn new(disclosure: Disclosure) -> Self {
+        Self {
+            disclosure,
+            who: Who::default(),
+            calls: HeardCalls::default(),
+            recording: Recording::default(),
+            copies: Copies::default(),
+            rtp_receivers: Vec::new(),
+            teams: BTreeMap::new(),
+            supervisors: BTreeMap::new(),
+        }
+    }
+
     /// Whether `supervisor` may have a session on `agent`.
     ///
     /// # Errors
@@ -179,14 +197,9 @@ mod tests {
 
     fn policy() -> Policy {
         Policy {
-            disclosure: Disclosure::Never,
-            who: Who::Team,
-            calls: HeardCalls::AcdOnly,
-            recording: Recording::Refused,
-            copies: Copies::Allowed,
             rtp_receivers: vec![IpAddr::from([127, 0, 0, 1])],
             teams: [("claims".into(), vec!["anna".into()])].into(),
-            supervisors: BTreeMap::new(),
+            ..Policy::new(Disclosure::Never)
         }
     }
 

@@ -1,9 +1,12 @@
 //! One supervisor's connection: a task that reads his messages, a task that writes the answers, datagrams straight out.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use silentmon_capture_core::engine::ConnectionId;
+use silentmon_capture_core::policy::{Means, Principal, Role};
+use silentmon_certs::{Identity, Role as CertificateRole};
 use silentmon_proto::ids::SupervisorName;
 use silentmon_proto::relay::{ClientMessage, RepairRequest, ServerMessage};
 use silentmon_transport::{
@@ -28,8 +31,8 @@ pub(super) enum ConnectionInput {
     Opened {
         /// Number of the connection.
         id: ConnectionId,
-        /// The name in his certificate.
-        name: SupervisorName,
+        /// Who he is, by his certificate.
+        principal: Principal,
         /// Where to send.
         output: ConnectionOutput,
     },
@@ -132,7 +135,9 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
         receiver,
     } = channel;
     let remote = connection.remote_address();
-    let name = SupervisorName::new(connection.peer().name.as_str());
+    let Some(principal) = principal(connection.peer(), remote.ip()) else {
+        return connection.close(CloseCode::Denied, "a capture server is no supervisor");
+    };
     let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
     let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
     let output = ConnectionOutput {
@@ -141,7 +146,11 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
         finished,
     };
     tracing::info!(connection = id.0, %remote, "a supervisor connected");
-    if inputs.send(ConnectionInput::Opened { id, name, output }).await.is_err() {
+    if inputs
+        .send(ConnectionInput::Opened { id, principal, output })
+        .await
+        .is_err()
+    {
         return;
     }
     let (code, why) = tokio::select! {
@@ -152,6 +161,21 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
     tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
     // The event loop is gone only when the service stops.
     let _ = inputs.send(ConnectionInput::Closed { id }).await;
+}
+
+/// Who a certificate says that somebody is; nobody, where it is another server's.
+fn principal(peer: &Identity, from: IpAddr) -> Option<Principal> {
+    let role = match peer.role {
+        CertificateRole::Capture => return None,
+        CertificateRole::Supervisor => Role::Supervisor,
+        CertificateRole::Admin => Role::Administrator,
+    };
+    Some(Principal {
+        name: SupervisorName::new(peer.name.as_str()),
+        role,
+        from: from.to_canonical(),
+        means: Means::Certificate,
+    })
 }
 
 /// Reads until the connection ends, and says why it did.

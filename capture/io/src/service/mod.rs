@@ -253,9 +253,9 @@ impl Service {
     fn handle_input(&mut self, input: ConnectionInput) {
         let now = self.clock.now();
         match input {
-            ConnectionInput::Opened { id, name, output } => {
+            ConnectionInput::Opened { id, principal, output } => {
                 self.connections.insert(id, output);
-                self.engine.handle_connected(id, name);
+                self.engine.handle_connected(id, principal);
             }
             ConnectionInput::Message { id, message } => {
                 self.engine.handle_message(id, message, SessionId(fresh_id()), now);

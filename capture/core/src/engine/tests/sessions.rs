@@ -37,7 +37,7 @@ fn a_reconnect_keeps_the_session_and_its_count() {
     house.engine.handle_disconnected(ANNA, house.now);
     house.stream(PHONE, GATEWAY, 10..15, speech);
     let again = ConnectionId(9);
-    house.engine.handle_connected(again, "anna".into());
+    house.engine.handle_connected(again, supervisor("anna"));
     house.start(again, "4711", Some(session));
     house.stream(PHONE, GATEWAY, 15..20, speech);
     assert_eq!(house.session(), session);

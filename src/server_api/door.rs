@@ -1,0 +1,96 @@
+//! Who may come in: by the bearer token, or by a certificate of an accepted role.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::serve::IncomingStream;
+use serde_json::json;
+use silentmon_capture_io::cti::Pushed;
+use silentmon_capture_io::service::{Answer, Question};
+use silentmon_certs::{Role, peer_identity};
+use silentmon_proto::ids::AgentId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::listener::SecureListener;
+use super::routes::answer;
+use crate::config::secret::Secret;
+
+/// What a request needs: who may come in, and what lies behind.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) token: Option<Arc<Secret>>,
+    pub(super) roles: Arc<[Role]>,
+    pub(super) pushed: Pushed,
+    pub(super) questions: mpsc::Sender<Question>,
+}
+
+/// Lets a request through, or answers it with what it lacks.
+pub(super) async fn admit(
+    State(door): State<Door>,
+    ConnectInfo(guest): ConnectInfo<Guest>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match door.refusal(&guest, request.headers()) {
+        Some((status, expected)) => {
+            tracing::info!(status = status.as_u16(), remote = %guest.remote, "pushed events were refused");
+            answer(status, json!({ "expected": expected }))
+        }
+        None => next.run(request).await,
+    }
+}
+
+impl Door {
+    /// Asks the service how things stand; nothing where it stops.
+    pub(super) async fn ask(&self, agent: Option<AgentId>) -> Option<Answer> {
+        let (answer, told) = oneshot::channel();
+        self.questions.send(Question { agent, answer }).await.ok()?;
+        told.await.ok()
+    }
+
+    /// Why a request is not answered, if so.
+    fn refusal(&self, guest: &Guest, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
+        if guest.role.is_some_and(|role| self.roles.contains(&role)) {
+            return None;
+        }
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        match (shown, &self.token) {
+            (Some(shown), Some(token)) if token.is(shown) => None,
+            (Some(_), _) => Some((StatusCode::FORBIDDEN, "another token")),
+            (None, _) if guest.role.is_some() => Some((
+                StatusCode::FORBIDDEN,
+                "a certificate of a role that `roles` names, or the token",
+            )),
+            (None, _) => Some((
+                StatusCode::UNAUTHORIZED,
+                "Authorization: Bearer with the token, or a client certificate",
+            )),
+        }
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Guest {
+    remote: SocketAddr,
+    /// The role in his certificate, which an authority of ours vouches for.
+    role: Option<Role>,
+}
+
+impl Connected<IncomingStream<'_, SecureListener>> for Guest {
+    fn connect_info(stream: IncomingStream<'_, SecureListener>) -> Self {
+        let (_, session) = stream.io().get_ref();
+        let identity = session.peer_certificates().map(peer_identity);
+        Self {
+            remote: *stream.remote_addr(),
+            role: identity.and_then(Result::ok).map(|identity| identity.role),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! HTTPS on the TCP side of the service port: events pushed by anything that knows of agents and calls, and how things
+//! stand for anything that wants to show it.
+//!
+//! TLS 1.3 with the server's identity (`listener`). A request proves itself at the `door`; a batch of the `routes` is
+//! taken as a whole or not at all.
+
+mod door;
+mod listener;
+mod routes;
+
+use std::sync::Arc;
+
+use silentmon_capture_io::cti::CtiSources;
+use silentmon_capture_io::service::Question;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_util::sync::CancellationToken;
+
+use self::door::{Door, Guest};
+use self::listener::SecureListener;
+use self::routes::routes;
+use crate::config::capture::CaptureConfig;
+use crate::config::cti::{self, CtiSection};
+use crate::config::secret;
+use crate::exit::{ExitKind, Failure};
+use crate::tls;
+
+/// The interface, bound but not yet served.
+pub struct ServerApi {
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    door: Door,
+}
+
+impl ServerApi {
+    /// Binds the service port where the configuration has a source of kind `http`; otherwise there is no interface.
+    ///
+    /// # Errors
+    /// `BadConfig` where the token or the identity can't be read, `Unavailable` where the port is taken.
+    pub async fn bind(
+        config: &CaptureConfig,
+        sources: &CtiSources,
+        questions: mpsc::Sender<Question>,
+    ) -> anyhow::Result<Option<Self>> {
+        let named = cti::names(&config.cti).into_iter().zip(&config.cti);
+        let found = named.into_iter().find_map(|(name, section)| match section {
+            CtiSection::Http(section) => Some((name, section)),
+            _ => None,
+        });
+        let Some((name, section)) = found else {
+            return Ok(None);
+        };
+        let token = secret::of_source(&name, "token", section.token_file.as_deref(), None)?;
+        let service = &config.service;
+        let tls = tls::web_server(&service.identity, &service.ca, service.crl.as_deref())?;
+        let listener = TcpListener::bind(service.listen)
+            .await
+            .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen (TCP): {error}")))?;
+        let door = Door {
+            token: token.map(Arc::new),
+            roles: section.roles.as_slice().into(),
+            pushed: sources.pushed(name),
+            questions,
+        };
+        Ok(Some(Self { listener, tls, door }))
+    }
+
+    /// Serves until `shutdown`.
+    pub async fn serve(self, shutdown: CancellationToken) {
+        let routes = routes(self.door).into_make_service_with_connect_info::<Guest>();
+        let listener = SecureListener::start(self.listener, self.tls, shutdown.clone());
+        let served = axum::serve(listener, routes)
+            .with_graceful_shutdown(shutdown.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the HTTPS interface ended");
+        }
+    }
+}
