@@ -118,6 +118,7 @@ impl CertificateAuthority {
     pub fn open(directory: &Path, password: &Password) -> Result<Self, CertsError> {
         let (certificate_path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
         let certificates = Sections::read(&certificate_path)?.certificates;
+        files::check_secret(&key_path)?;
         let no_key = || content(&key_path, "the authority's private key", "found none".to_owned());
         let section = Sections::read(&key_path)?.keys.pop().ok_or_else(no_key)?;
         let key = KeyPair::try_from(&section.open(&key_path, Some(password))?)

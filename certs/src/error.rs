@@ -59,6 +59,18 @@ pub enum CertsError {
         /// How many certificates it holds.
         certificates: usize,
     },
+    /// Others than its owner may read a private key.
+    #[error("the private key in {path} can be read by other users: it is not used until `chmod 600 {path}`", path = path.display())]
+    Exposed {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// Everybody may change what must be relied on.
+    #[error("{path} can be changed by every user of this machine: it is not relied on until `chmod o-w {path}`", path = path.display())]
+    Changeable {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// The key is encrypted and no password was given.
     #[error("the private key in {path} is encrypted: its password is needed", path = path.display())]
     PasswordNeeded {

@@ -9,6 +9,7 @@ mod credentials;
 mod csr;
 mod cti;
 mod error;
+mod expiry;
 mod files;
 mod identity;
 mod inspect;
@@ -26,13 +27,14 @@ pub use credentials::Credentials;
 pub use csr::SigningRequest;
 pub use cti::cti_client_tls;
 pub use error::CertsError;
+pub use expiry::{Expiry, Nearness};
 pub use identity::{Fingerprint, Identity, Serial, peer_identity};
 pub use inspect::{CertificateSummary, Inspection, RequestSummary, inspect};
-pub use problem::{CertificateProblem, PeerRefusal};
+pub use problem::{CertificateProblem, PeerRefusal, TlsProblem};
 pub use request::{RenewedKey, RequestOptions, SubjectHost, create_renewal, create_request};
 pub use revocation::RevokedEntry;
 pub use role::{BadSubjectName, Role, SubjectName, UnknownRole};
-pub use tls::{ClientTls, ServerTls, Verdict, web_server_tls};
+pub use tls::{ClientTls, ServerTls, Verdict};
 pub use trust::Trust;
 
 /// The password that protects a private key; wiped from memory when dropped.

@@ -1,7 +1,9 @@
 //! Why a certificate was refused, ours or the other side's, each reason with its own sentence.
 
+use std::io;
+
 use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error as TlsError};
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use thiserror::Error;
 use time::{Date, OffsetDateTime};
 
@@ -118,6 +120,30 @@ impl PeerRefusal {
 }
 
 impl CertificateProblem {
+    /// One word for it, the same in every version: for labels and records.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::RevocationListExpired { .. } => "revocation_list_expired",
+            Self::WrongRole { .. } => "wrong_role",
+            Self::NoRole(_) => "no_role",
+            Self::WrongName { .. } => "wrong_name",
+            Self::WrongPurpose => "wrong_purpose",
+            Self::Missing => "missing",
+            Self::Unverifiable(_) => "unverifiable",
+            Self::RefusedByPeer(_) => "refused_by_peer",
+        }
+    }
+
+    /// The sentence, said to the certificate's holder.
+    pub fn to_holder(&self) -> String {
+        self.to_string().replacen("its certificate", "your certificate", 1)
+    }
+
     /// What a TLS library's error says about the other side's certificate; `None` where it is about something else.
     pub(crate) fn from_tls(error: &TlsError) -> Option<Self> {
         match error {
@@ -150,6 +176,57 @@ impl CertificateProblem {
             },
             E::InvalidPurpose | E::InvalidPurposeContext { .. } => Self::WrongPurpose,
             other => Self::Unverifiable(other.to_string()),
+        }
+    }
+}
+
+/// Why a TLS handshake over TCP failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// A certificate was refused, by us or by the other side.
+    #[error("{0}")]
+    Certificate(CertificateProblem),
+    /// No version of TLS that both sides speak.
+    #[error("it doesn't speak TLS 1.3, and nothing older is spoken here")]
+    OldVersion,
+    /// What came is no TLS.
+    #[error("what it sent isn't TLS; plain text isn't answered")]
+    NotTls,
+    /// Something else went wrong.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl TlsProblem {
+    /// One word for it, as [`CertificateProblem::word`].
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Certificate(problem) => problem.word(),
+            Self::OldVersion => "old_version",
+            Self::NotTls => "not_tls",
+            Self::Other(_) => "other",
+        }
+    }
+
+    /// What the error of a TLS stream means, where our own check of the other side's certificate found nothing.
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
+            return Self::Other(error.to_string());
+        };
+        if let Some(problem) = CertificateProblem::from_tls(tls) {
+            return Self::Certificate(problem);
+        }
+        match tls {
+            TlsError::PeerIncompatible(_) | TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
+                Self::OldVersion
+            }
+            TlsError::InvalidMessage(_) => Self::NotTls,
+            TlsError::AlertReceived(alert) => match PeerRefusal::from_alert(u8::from(*alert)) {
+                Some(refusal) => Self::Certificate(CertificateProblem::RefusedByPeer(refusal)),
+                None => Self::Other(tls.to_string()),
+            },
+            other => Self::Other(other.to_string()),
         }
     }
 }

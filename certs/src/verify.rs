@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme};
 
-use crate::identity::role_of;
+use crate::identity::{peer_identity, role_of};
 use crate::problem::CertificateProblem;
 use crate::role::Role;
 
@@ -32,11 +32,24 @@ impl Finding {
 #[derive(Debug)]
 pub(crate) struct DiallerVerifier {
     pub(crate) webpki: Arc<dyn ClientCertVerifier>,
-    pub(crate) accepted: Arc<[Role]>,
+    pub(crate) accepted: Accepted,
     pub(crate) finding: Finding,
 }
 
+/// Whose certificate is good for a door.
+#[derive(Debug, Clone)]
+pub(crate) enum Accepted {
+    /// Who has one of these roles, and a name.
+    Roles(Arc<[Role]>),
+    /// Everybody for whom an authority vouches: what each may do is judged later.
+    Anybody,
+}
+
 impl ClientCertVerifier for DiallerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.webpki.client_auth_mandatory()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.webpki.root_hint_subjects()
     }
@@ -47,9 +60,15 @@ impl ClientCertVerifier for DiallerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, TlsError> {
+        let accepted: &[Role] = match &self.accepted {
+            Accepted::Roles(roles) => roles,
+            Accepted::Anybody => &Role::ALL,
+        };
         let chain = self.webpki.verify_client_cert(end_entity, intermediates, now);
-        let verified = chain.map_err(|error| explain(error, end_entity, &self.accepted, &self.finding))?;
-        require_role(end_entity, &self.accepted, &self.finding)?;
+        let verified = chain.map_err(|error| explain(error, end_entity, accepted, &self.finding))?;
+        if let Accepted::Roles(roles) = &self.accepted {
+            require_role(end_entity, roles, &self.finding)?;
+        }
         Ok(verified)
     }
 
@@ -125,9 +144,9 @@ impl ServerCertVerifier for DialledVerifier {
 }
 
 fn require_role(leaf: &CertificateDer<'_>, accepted: &[Role], finding: &Finding) -> Result<(), TlsError> {
-    let problem = match role_of(leaf) {
-        Ok(found) if accepted.contains(&found) => return Ok(()),
-        Ok(found) => wrong_role(found, accepted),
+    let problem = match peer_identity(std::slice::from_ref(leaf)) {
+        Ok(found) if accepted.contains(&found.role) => return Ok(()),
+        Ok(found) => wrong_role(found.role, accepted),
         Err(problem) => problem,
     };
     finding.note(problem);
