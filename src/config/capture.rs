@@ -14,6 +14,7 @@ use silentmon_proto::relay::MediaOrigin;
 use super::cti::{self, CtiSection};
 use super::secret::Secret;
 use super::{Complaint, Schema, absolute, read_table};
+use crate::tls::IdentityFiles;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -229,6 +230,17 @@ pub struct MetricsSection {
 
 const fn default_buffer() -> u32 {
     32
+}
+
+impl ServiceSection {
+    /// The files of the server's identity.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
 }
 
 impl CaptureConfig {

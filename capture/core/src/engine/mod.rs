@@ -15,6 +15,7 @@ mod repairs;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod withdrawal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -175,6 +176,13 @@ pub enum EngineEvent {
         /// Why not.
         reason: Reason,
     },
+    /// A supervisor's certificate is good no longer; he was told why, and his connection ends.
+    ConnectionWithdrawn {
+        /// Whose.
+        principal: Principal,
+        /// Why.
+        reason: Reason,
+    },
     /// A supervisor asked to be brought into a call.
     SuperviseRequested(SuperviseRecord),
     /// A link is to do something.
@@ -204,6 +212,7 @@ impl EngineEvent {
             Self::SessionStarted(_)
             | Self::SessionStopped(..)
             | Self::SessionRefused { .. }
+            | Self::ConnectionWithdrawn { .. }
             | Self::SuperviseRequested(_) => true,
             Self::FilterChanged
             | Self::DemandChanged { .. }
