@@ -116,6 +116,11 @@ impl Listener {
         self.receiver.confirm(request);
     }
 
+    /// Dials with other certificates from now on.
+    pub fn use_tls(&self, tls: ClientTls) {
+        self.receiver.use_tls(tls);
+    }
+
     /// Asks for all agents and every change.
     pub fn watch_agents(&self) {
         self.receiver.watch_agents();

@@ -55,7 +55,11 @@ impl Expiry {
             Nearness::Over => format!("{what} expired on {day}"),
             Nearness::Month | Nearness::Fortnight | Nearness::Days => {
                 let days = (self.end - now).whole_days();
-                let left = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+                let left = if days == 1 {
+                    "1 day".to_owned()
+                } else {
+                    format!("{days} days")
+                };
                 format!("{what} expires on {day}, in {left}")
             }
         })
@@ -75,9 +79,21 @@ mod tests {
         };
         for (left, nearness, sentence) in [
             (Duration::days(30), None, None),
-            (Duration::hours(719), Some(Nearness::Month), Some("expires on 1970-01-01, in 29 days")),
-            (Duration::hours(335), Some(Nearness::Fortnight), Some("expires on 1970-01-01, in 13 days")),
-            (Duration::hours(36), Some(Nearness::Days), Some("expires on 1970-01-01, in 1 day")),
+            (
+                Duration::hours(719),
+                Some(Nearness::Month),
+                Some("expires on 1970-01-01, in 29 days"),
+            ),
+            (
+                Duration::hours(335),
+                Some(Nearness::Fortnight),
+                Some("expires on 1970-01-01, in 13 days"),
+            ),
+            (
+                Duration::hours(36),
+                Some(Nearness::Days),
+                Some("expires on 1970-01-01, in 1 day"),
+            ),
             (Duration::hours(-1), Some(Nearness::Over), Some("expired on 1970-01-01")),
         ] {
             let now = expiry.end - left;

@@ -28,7 +28,7 @@ pub use csr::SigningRequest;
 pub use cti::cti_client_tls;
 pub use error::CertsError;
 pub use expiry::{Expiry, Nearness};
-pub use identity::{Fingerprint, Identity, Serial, peer_identity};
+pub use identity::{Fingerprint, Identity, Serial, chain_end, peer_identity};
 pub use inspect::{CertificateSummary, Inspection, RequestSummary, inspect};
 pub use problem::{CertificateProblem, PeerRefusal, TlsProblem};
 pub use request::{RenewedKey, RequestOptions, SubjectHost, create_renewal, create_request};

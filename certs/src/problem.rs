@@ -28,6 +28,12 @@ pub enum CertificateProblem {
     /// No trusted authority issued it.
     #[error("its certificate was issued by an authority that isn't trusted here")]
     UnknownAuthority,
+    /// Its own key signed it, and no authority.
+    #[error("its certificate is signed by itself; an authority that is trusted here has to sign it")]
+    SelfSigned,
+    /// A revocation list names the authority that issued it.
+    #[error("the authority that issued its certificate has been revoked")]
+    IssuerRevoked,
     /// The revocation list names it.
     #[error("its certificate has been revoked")]
     Revoked,
@@ -126,6 +132,8 @@ impl CertificateProblem {
             Self::Expired { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::UnknownAuthority => "unknown_authority",
+            Self::SelfSigned => "self_signed",
+            Self::IssuerRevoked => "issuer_revoked",
             Self::Revoked => "revoked",
             Self::RevocationUnknown => "revocation_unknown",
             Self::RevocationListExpired { .. } => "revocation_list_expired",
@@ -243,14 +251,10 @@ fn roles(accepted: &[Role]) -> String {
 
 fn hosts(presented: &[String]) -> String {
     if presented.is_empty() {
-        return "no host at all".to_owned();
+        "no host at all".to_owned()
+    } else {
+        presented.join(", ")
     }
-    let hosts: Vec<_> = presented
-        .iter()
-        .filter(|name| !name.contains("urn:silentmon:"))
-        .map(String::as_str)
-        .collect();
-    hosts.join(", ")
 }
 
 #[cfg(test)]

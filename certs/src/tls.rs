@@ -20,7 +20,7 @@ use crate::error::CertsError;
 use crate::identity::Identity;
 use crate::problem::{CertificateProblem, PeerRefusal, TlsProblem};
 use crate::role::Role;
-use crate::trust::Trust;
+use crate::trust::{Revoked, Trust};
 use crate::verify::{Accepted, DialledVerifier, DiallerVerifier, Finding};
 
 /// The one cryptographic provider; never a process-wide default, which another crate could change.
@@ -57,7 +57,6 @@ impl Verdict {
 /// TLS for whoever is dialled.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
-    template: Arc<rustls::ServerConfig>,
     credentials: Credentials,
     trust: Trust,
     webpki: Arc<dyn ClientCertVerifier>,
@@ -109,9 +108,7 @@ impl ServerTls {
             });
         }
         let alpn: Vec<_> = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        let template = server_config(credentials, &webpki, &accepted, &alpn, Finding::default())?;
         Ok(Self {
-            template: Arc::new(template),
             credentials: credentials.clone(),
             trust: trust.clone(),
             webpki,
@@ -133,11 +130,7 @@ impl ServerTls {
     pub fn recheck(&self, chain: &[CertificateDer<'_>]) -> Result<(), CertificateProblem> {
         let (leaf, intermediates) = chain.split_first().ok_or(CertificateProblem::Missing)?;
         let finding = Finding::default();
-        let verifier = DiallerVerifier {
-            webpki: Arc::clone(&self.webpki),
-            accepted: self.accepted.clone(),
-            finding: finding.clone(),
-        };
+        let verifier = self.verifier(&finding);
         verified(
             verifier.verify_client_cert(leaf, intermediates, UnixTime::now()),
             &finding,
@@ -149,25 +142,23 @@ impl ServerTls {
         self.trust.lists_end()
     }
 
-    /// The configuration for many connections, without a verdict for each.
-    pub fn config(&self) -> Arc<rustls::ServerConfig> {
-        Arc::clone(&self.template)
-    }
-
     /// The configuration for one connection, and what will become of its certificate check.
     ///
     /// # Errors
     /// Where the TLS library can't be set up for TLS 1.3.
     pub fn for_connection(&self) -> Result<(Arc<rustls::ServerConfig>, Verdict), CertsError> {
         let finding = Finding::default();
-        let config = server_config(
-            &self.credentials,
-            &self.webpki,
-            &self.accepted,
-            &self.alpn,
-            finding.clone(),
-        )?;
+        let config = server_config(&self.credentials, self.verifier(&finding), &self.alpn)?;
         Ok((Arc::new(config), Verdict(finding)))
+    }
+
+    fn verifier(&self, finding: &Finding) -> DiallerVerifier {
+        DiallerVerifier {
+            webpki: Arc::clone(&self.webpki),
+            accepted: self.accepted.clone(),
+            revoked: self.trust.revoked.clone(),
+            finding: finding.clone(),
+        }
     }
 }
 
@@ -190,16 +181,9 @@ fn verified<T>(outcome: Result<T, rustls::Error>, finding: &Finding) -> Result<(
 
 fn server_config(
     credentials: &Credentials,
-    webpki: &Arc<dyn ClientCertVerifier>,
-    accepted: &Accepted,
+    verifier: DiallerVerifier,
     alpn: &[Vec<u8>],
-    finding: Finding,
 ) -> Result<rustls::ServerConfig, CertsError> {
-    let verifier = DiallerVerifier {
-        webpki: Arc::clone(webpki),
-        accepted: accepted.clone(),
-        finding,
-    };
     let key = SingleCertAndKey::from(credentials.certified().as_ref().clone());
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
@@ -217,6 +201,7 @@ fn server_config(
 pub struct ClientTls {
     credentials: Credentials,
     webpki: Arc<WebPkiServerVerifier>,
+    revoked: Revoked,
     alpn: Vec<Vec<u8>>,
 }
 
@@ -235,6 +220,7 @@ impl ClientTls {
         Ok(Self {
             credentials: credentials.clone(),
             webpki,
+            revoked: trust.revoked.clone(),
             alpn: alpn.iter().map(|protocol| protocol.to_vec()).collect(),
         })
     }
@@ -278,6 +264,7 @@ impl ClientTls {
         DialledVerifier {
             webpki: Arc::clone(&self.webpki),
             accepted: [Role::Capture].into(),
+            revoked: self.revoked.clone(),
             finding: finding.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -14,7 +14,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use crate::error::CertsError;
 use crate::expiry::Expiry;
 use crate::files;
-use crate::identity::{Identity, Serial};
+use crate::identity::{Identity, Serial, issuer_and_serial};
 use crate::pem::Sections;
 
 /// Authorities and revocation lists.
@@ -22,7 +22,7 @@ use crate::pem::Sections;
 pub struct Trust {
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
-    revoked: Arc<HashSet<(String, Serial)>>,
+    pub(crate) revoked: Revoked,
     expiries: Vec<Expiry>,
 }
 
@@ -47,7 +47,7 @@ impl Trust {
         let mut trust = Self {
             roots: Arc::new(RootCertStore::empty()),
             revocation_lists: Vec::new(),
-            revoked: Arc::default(),
+            revoked: Revoked::default(),
             expiries: Vec::new(),
         };
         let wrong = |found: String| content(authorities, "certificates of authorities", found);
@@ -62,9 +62,7 @@ impl Trust {
                 continue;
             }
             trust.expiries.push(authority.expiry);
-            roots
-                .add(certificate)
-                .map_err(|error| wrong(error.to_string()))?;
+            roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
         }
         if roots.is_empty() {
             return Err(content(
@@ -93,7 +91,7 @@ impl Trust {
         for list in sections.revocation_lists {
             let end = list_end(&list).map_err(|found| content(path, "revocation lists", found))?;
             self.expiries.extend(end);
-            Arc::make_mut(&mut self.revoked).extend(entries(&list));
+            Arc::make_mut(&mut self.revoked.0).extend(entries(&list));
             self.revocation_lists.push(list);
         }
         Ok(())
@@ -101,7 +99,12 @@ impl Trust {
 
     /// Whether a revocation list names a certificate whose holder is already connected.
     pub fn is_revoked(&self, holder: &Identity) -> bool {
-        self.revoked.contains(&(holder.issuer.clone(), holder.serial.clone()))
+        self.revoked.0.contains(&(holder.issuer.clone(), holder.serial.clone()))
+    }
+
+    /// How many certificates the revocation lists name.
+    pub fn revoked(&self) -> usize {
+        self.revoked.0.len()
     }
 
     /// When the first of the revocation lists ends.
@@ -118,6 +121,17 @@ impl Trust {
     /// What an operator should know at `now`, one sentence each: authorities and lists that expired or soon will.
     pub fn warnings(&self, now: OffsetDateTime) -> Vec<String> {
         self.expiries.iter().filter_map(|expiry| expiry.warning(now)).collect()
+    }
+}
+
+/// What the revocation lists name: issuer and serial number.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Revoked(Arc<HashSet<(String, Serial)>>);
+
+impl Revoked {
+    /// Whether they name this certificate.
+    pub(crate) fn names(&self, certificate: &CertificateDer<'_>) -> bool {
+        issuer_and_serial(certificate).is_some_and(|key| self.0.contains(&key))
     }
 }
 

@@ -122,6 +122,22 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<&'a str>,
     },
+    /// His certificate was good no longer; his sessions ended before.
+    #[serde(rename = "connection_withdrawn")]
+    Withdrawn {
+        #[serde(flatten)]
+        who: Who<'a>,
+        reason: String,
+    },
+    /// Other certificates or revocation lists hold from now on.
+    #[serde(rename = "certificates_changed")]
+    CertificatesChanged {
+        name: &'a str,
+        serial: String,
+        fingerprint: String,
+        until: String,
+        revoked: usize,
+    },
     /// The capture service runs, under these rules.
     #[serde(rename = "service_started")]
     ServiceStarted {
@@ -171,6 +187,10 @@ impl<'a> Event<'a> {
                 unlocked: locked.name.as_str(),
                 source: locked.source.to_string(),
                 failures: locked.failures,
+            }),
+            EngineEvent::ConnectionWithdrawn { principal, reason } => Some(Self::Withdrawn {
+                who: Who::of(principal),
+                reason: reason.to_string(),
             }),
             EngineEvent::SuperviseRequested(record) => Some(Self::Supervise {
                 session: record.session.to_string(),

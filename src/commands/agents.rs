@@ -33,7 +33,7 @@ pub struct AgentsArgs {
 /// `Unavailable` where no server answers.
 pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
     let server = &args.server;
-    let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
+    let tls = tls::client(&server.files())?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), PlayoutSettings::default())?;
         list(listener, args).await

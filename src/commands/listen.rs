@@ -111,7 +111,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let destination = Destination::parse(&args.output)?;
     let server = &args.server;
-    let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
+    let tls = tls::client(&server.files())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let summary = runtime.block_on(async {
         let playout = args.delay.settings(destination.usual_playout());

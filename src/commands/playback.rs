@@ -22,6 +22,7 @@ use crate::local_api::{self, LocalApi, PlaybackStatus, Quality, Supervise, Wish}
 use crate::metrics::playback::{MetricsPage, PlaybackFigures};
 use crate::quality::LegQuality;
 use crate::sound::{Sound, SoundChange, SoundReport};
+use crate::tls::FileWatch;
 use crate::{shutdown, telemetry, tls};
 
 /// How often quality and metrics are brought up to date.
@@ -56,7 +57,9 @@ pub fn run(args: &PlaybackArgs) -> anyhow::Result<ExitCode> {
 async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     shutdown::cancel_on_signal(stop.clone())?;
-    let tls = tls::client(&config.identity, &config.ca, config.crl.as_deref())?;
+    let files = config.files();
+    let tls = tls::client(&files)?;
+    let mut certificates = FileWatch::new(files);
     let output: Output = config
         .output
         .parse()
@@ -81,6 +84,10 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
             () = stop.cancelled() => break,
             Some(wish) = wishes.recv() => desk.fulfil(wish),
             _ = figures.tick() => desk.show_figures(),
+            () = certificates.changed() => match tls::client(certificates.files()) {
+                Ok(tls) => desk.listener.use_tls(tls),
+                Err(error) => tracing::error!("the certificates in use stay as they were: {error:#}"),
+            },
             event = next_sink_event(&mut desk.sink) => desk.handle_output(&event),
             event = desk.listener.next_event() => match event {
                 Some(event) => desk.handle(event),

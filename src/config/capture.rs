@@ -18,6 +18,7 @@ use super::cti::{self, CtiSection};
 use super::secret::Secret;
 use super::values::Seconds;
 use super::{Complaint, Schema, absolute, read_table};
+use crate::tls::IdentityFiles;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -264,6 +265,17 @@ pub struct MetricsSection {
 
 const fn default_buffer() -> u32 {
     32
+}
+
+impl ServiceSection {
+    /// The files of the server's identity.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
 }
 
 impl CaptureConfig {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,9 +13,11 @@ use axum::serve::IncomingStream;
 use serde_json::json;
 use silentmon_capture_io::cti::Pushed;
 use silentmon_capture_io::service::{Answer, Question};
-use silentmon_certs::{Role, peer_identity};
+use silentmon_certs::{CertificateProblem, Role, ServerTls, peer_identity};
 use silentmon_proto::ids::AgentId;
+use silentmon_proto::reason::Code;
 use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use super::listener::SecureListener;
 use super::routes::answer;
@@ -27,6 +30,8 @@ pub(super) struct Door {
     pub(super) roles: Arc<[Role]>,
     pub(super) pushed: Pushed,
     pub(super) questions: mpsc::Sender<Question>,
+    /// Certificates in use: a connection may outlive its guest's.
+    pub(super) tls: Arc<ArcSwap<ServerTls>>,
 }
 
 /// Lets a request through, or answers it with what it lacks.
@@ -36,6 +41,11 @@ pub(super) async fn admit(
     request: Request,
     next: Next,
 ) -> Response {
+    if let Some(problem) = guest.problem(&door.tls.load()) {
+        tracing::warn!(why = problem.word(), %problem, remote = %guest.remote, "a request was refused");
+        let reason = format!("{}: {}", Code::CertificateRefused, problem.to_holder());
+        return answer(StatusCode::FORBIDDEN, json!({ "reason": reason }));
+    }
     match door.refusal(&guest, request.headers()) {
         Some((status, expected)) => {
             tracing::info!(status = status.as_u16(), remote = %guest.remote, "pushed events were refused");
@@ -87,13 +97,25 @@ pub(super) struct Guest {
     remote: SocketAddr,
     /// The role in his certificate, which an authority of ours vouches for.
     role: Option<Role>,
+    /// His certificates, where he showed some.
+    chain: Arc<[CertificateDer<'static>]>,
+}
+
+impl Guest {
+    /// Why his certificate is good no longer, if so.
+    fn problem(&self, tls: &ServerTls) -> Option<CertificateProblem> {
+        let shown = !self.chain.is_empty();
+        shown.then(|| tls.recheck(&self.chain).err()).flatten()
+    }
 }
 
 impl Connected<IncomingStream<'_, SecureListener>> for Guest {
     fn connect_info(stream: IncomingStream<'_, SecureListener>) -> Self {
         let (_, session) = stream.io().get_ref();
+        let chain = session.peer_certificates().unwrap_or_default();
         let identity = session.peer_certificates().map(peer_identity);
         Self {
+            chain: chain.into(),
             remote: *stream.remote_addr(),
             role: identity.and_then(Result::ok).map(|identity| identity.role),
         }

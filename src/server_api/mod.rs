@@ -14,22 +14,21 @@ use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::service::Question;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use self::door::{Door, Guest};
 use self::listener::SecureListener;
+pub use self::listener::WebDoor;
 use self::routes::routes;
 use crate::config::capture::CaptureConfig;
 use crate::config::cti::{self, CtiSection};
 use crate::config::secret;
 use crate::exit::{ExitKind, Failure};
-use crate::tls;
 
 /// The interface, bound but not yet served.
 pub struct ServerApi {
     listener: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: WebDoor,
     door: Door,
 }
 
@@ -42,6 +41,7 @@ impl ServerApi {
         config: &CaptureConfig,
         sources: &CtiSources,
         questions: mpsc::Sender<Question>,
+        tls: WebDoor,
     ) -> anyhow::Result<Option<Self>> {
         let named = cti::names(&config.cti).into_iter().zip(&config.cti);
         let found = named.into_iter().find_map(|(name, section)| match section {
@@ -53,7 +53,6 @@ impl ServerApi {
         };
         let token = secret::of_source(&name, "token", section.token_file.as_deref(), None)?;
         let service = &config.service;
-        let tls = tls::web_server(&service.identity, &service.ca, service.crl.as_deref())?;
         let listener = TcpListener::bind(service.listen)
             .await
             .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen (TCP): {error}")))?;
@@ -62,6 +61,7 @@ impl ServerApi {
             roles: section.roles.as_slice().into(),
             pushed: sources.pushed(name),
             questions,
+            tls: Arc::clone(&tls.tls),
         };
         Ok(Some(Self { listener, tls, door }))
     }

@@ -16,6 +16,7 @@ mod repairs;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod withdrawal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -204,6 +205,13 @@ pub enum EngineEvent {
         /// What.
         locked: Locked,
     },
+    /// A supervisor's certificate is good no longer; he was told why, and his connection ends.
+    ConnectionWithdrawn {
+        /// Whose.
+        principal: Principal,
+        /// Why.
+        reason: Reason,
+    },
     /// A supervisor asked to be brought into a call.
     SuperviseRequested(SuperviseRecord),
     /// A link is to do something.
@@ -237,6 +245,7 @@ impl EngineEvent {
             | Self::SignedIn(_)
             | Self::SignInFailed { .. }
             | Self::Unlocked { .. }
+            | Self::ConnectionWithdrawn { .. }
             | Self::SuperviseRequested(_) => true,
             Self::FilterChanged
             | Self::DemandChanged { .. }

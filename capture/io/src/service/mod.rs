@@ -3,6 +3,7 @@
 
 mod connection;
 mod journal;
+mod refusals;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -26,12 +27,14 @@ use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, Sess
 use silentmon_proto::reason::{Code, Hop, Reason};
 use silentmon_proto::relay::{AgentRow, AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
-use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
+use silentmon_transport::PlainRtpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::connection::Door;
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
 use self::journal::{JournalThread, Written};
+pub use self::refusals::Refusals;
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
 use crate::cti::{CtiSources, Told};
@@ -55,8 +58,8 @@ pub trait Journal: Send {
 pub struct ServiceParts {
     /// Names and rules.
     pub engine: EngineSettings,
-    /// The supervisors' door, already bound.
-    pub endpoint: ServerEndpoint,
+    /// The supervisors' door.
+    pub door: Door,
     /// The capture thread, not yet asked for batches.
     pub capture: CaptureHandle,
     /// The filter that the capture thread reads.
@@ -198,7 +201,7 @@ impl Service {
         let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
-        let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
+        let door = tokio::spawn(serve_endpoint(parts.door, input_sender, shutdown.clone()));
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
         let mut service = Self {
@@ -330,6 +333,10 @@ impl Service {
                 request,
                 round_trip,
             } => self.engine.handle_repair_request(id, &request, round_trip, now),
+            ConnectionInput::Withdrawn { id, problem } => {
+                let reason = Reason::new(Code::CertificateRefused, sentence(&problem.to_holder()));
+                self.engine.handle_withdrawn(id, reason, now);
+            }
             ConnectionInput::Closed { id } => {
                 self.connections.remove(&id);
                 self.engine.handle_disconnected(id, now);
@@ -585,6 +592,13 @@ fn any_address(receiver: SocketAddr) -> SocketAddr {
     }
 }
 
+/// With a capital letter and a full stop.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
 /// A session's id is not to be guessed by others, so it is random.
 fn fresh_id() -> u64 {
     let mut bytes = [0; 8];
@@ -626,6 +640,9 @@ fn log_event(event: &EngineEvent) {
             tracing::warn!(reason = %Code::LockedOut, "a sign-in failed, and its name is locked for a while");
         }
         EngineEvent::Unlocked { .. } => tracing::info!("an administrator unlocked a name"),
+        EngineEvent::ConnectionWithdrawn { reason, .. } => {
+            tracing::info!(reason = %reason.code, "a supervisor was sent away");
+        }
         EngineEvent::SuperviseRequested(record) => {
             let refused = record.refused.as_deref();
             tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");

@@ -481,7 +481,7 @@ impl Machine {
         match self.phase {
             Phase::Closing { .. } => self.end(),
             Phase::Greeting { since } | Phase::Open { since } => {
-                if matches!(reason.code, Code::NotAuthorised | Code::LockedOut) {
+                if self.is_final(reason.code) {
                     self.give_up(reason);
                     return;
                 }
@@ -489,6 +489,15 @@ impl Machine {
                 self.next_server();
             }
             Phase::Waiting { .. } | Phase::Dialling | Phase::Over => {}
+        }
+    }
+
+    /// Whether dialling again is in vain. A certificate may be replaced while a service runs, not while a command does.
+    const fn is_final(&self, code: Code) -> bool {
+        match code {
+            Code::NotAuthorised | Code::LockedOut => true,
+            Code::CertificateRefused => matches!(self.settings.persistence, Persistence::Rounds(_)),
+            _ => false,
         }
     }
 

@@ -25,6 +25,7 @@ mod resolving;
 mod sessions;
 mod signalling;
 mod supervising;
+mod withdrawing;
 
 use super::*;
 use crate::policy::{Copies, Disclosure, HeardCalls, Means, Role, Who};
