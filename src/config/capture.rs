@@ -143,6 +143,11 @@ pub struct ServiceSection {
     /// Its revocation list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crl: Option<PathBuf>,
+    /// Whether HTTPS is answered on the same port, without a source of kind `http` or users too.
+    pub https: bool,
+    /// People who sign in by password over HTTPS (`silentmon auth add`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
 }
 
 /// `[cluster]`
@@ -391,6 +396,8 @@ impl Default for ServiceSection {
             identity: "certs/server.pem".into(),
             ca: "certs/ca.pem".into(),
             crl: None,
+            https: false,
+            users: None,
         }
     }
 }
@@ -467,6 +474,9 @@ impl Schema for CaptureConfig {
         absolute(folder, &mut self.service.ca);
         if let Some(crl) = &mut self.service.crl {
             absolute(folder, crl);
+        }
+        if let Some(users) = &mut self.service.users {
+            absolute(folder, users);
         }
         for cti in &mut self.cti {
             cti.resolve_paths(folder);

@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// Why somebody may listen to nobody now.
-    pub(super) fn notice(&self, principal: &Principal, now: Instant) -> Option<Reason> {
+    pub fn notice(&self, principal: &Principal, now: Instant) -> Option<Reason> {
         let locked = self.lock_out.admit(&principal.name, principal.from, now);
         let hour = || self.settings.policy.admit_hour(self.local);
         locked.and_then(|()| hour()).err().map(Reason::from)

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use silentmon_proto::ids::{AgentId, Extension, SupervisorName, TeamName};
 
-use super::{Policy, Principal, Refusal, Role, Rule, WeekMinute, Who};
+use super::{Means, Policy, Principal, Refusal, Role, Rule, WeekMinute, Who};
 use crate::directory::{Agent, AgentDirectory};
 
 /// Names that have another role than their certificates say. A password user's role is that of the users' file.
@@ -82,6 +82,8 @@ impl Policy {
     pub fn role_of(&self, principal: &Principal) -> Role {
         let named = |names: &Vec<SupervisorName>| names.contains(&principal.name);
         match principal.role {
+            // A password user's role is the operator's word already.
+            role if principal.means == Means::Password => role,
             Role::Supervisor if named(&self.roles.quality) => Role::Quality,
             Role::Supervisor if named(&self.roles.administrator) => Role::Administrator,
             role => role,
@@ -223,7 +225,7 @@ mod tests {
     use silentmon_proto::time::Instant;
 
     use super::*;
-    use crate::policy::{Disclosure, Means};
+    use crate::policy::Disclosure;
 
     fn policy() -> Policy {
         Policy {
@@ -259,6 +261,8 @@ mod tests {
         directory
     }
 
+    type Change<'a> = &'a dyn Fn(&mut Policy);
+
     /// Who is refused by which rule: agents 4711, 4712, 4713.
     fn refusals(policy: &Policy, who: &Principal) -> [Option<Rule>; 3] {
         let directory = directory();
@@ -276,7 +280,6 @@ mod tests {
         let listening = |policy: &mut Policy| policy.administrators = Administrators::Listen;
         let nothing = |_: &mut Policy| {};
         let (team, admin, teams) = (Some(Rule::Teams), Some(Rule::Administrators), Some(Rule::QualityTeams));
-        type Change<'a> = &'a dyn Fn(&mut Policy);
         let cases: [(&str, Role, Change<'_>, [Option<Rule>; 3]); 9] = [
             ("anna", Role::Supervisor, &nothing, [None, team, team]),
             ("bert", Role::Supervisor, &nothing, [team; 3]),

@@ -107,12 +107,12 @@ pub enum Question {
         /// Where the answer goes.
         answer: oneshot::Sender<Answer>,
     },
-    /// The list of agents.
+    /// The list of agents, and why whoever asks may listen to none of them now.
     Agents {
         /// Who asks.
         asks: Option<Principal>,
         /// Where the answer goes.
-        answer: oneshot::Sender<Vec<AgentRow>>,
+        answer: oneshot::Sender<(Vec<AgentRow>, Option<Reason>)>,
     },
     /// Whether somebody may try to sign in; `SignIn` has to follow.
     SignInAttempt {
@@ -406,7 +406,8 @@ impl Service {
                 let _ = answer.send(self.diagnosis(asks.as_ref(), agent.as_ref(), now));
             }
             Question::Agents { asks, answer } => {
-                let _ = answer.send(self.engine.agent_rows(asks.as_ref(), now));
+                let notice = asks.as_ref().and_then(|asks| self.engine.notice(asks, now));
+                let _ = answer.send((self.engine.agent_rows(asks.as_ref(), now), notice));
             }
             Question::SignInAttempt { name, from, answer } => {
                 let _ = answer.send(self.engine.handle_sign_in_attempt(&name, from, now));
