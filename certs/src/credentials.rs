@@ -199,13 +199,13 @@ fn key_beside(path: &Path) -> Result<(PathBuf, KeySection), CertsError> {
     Ok((sibling, key))
 }
 
-fn public_key_of<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
+pub(crate) fn public_key_of<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
     let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).ok()?;
     Some(parsed.tbs_certificate.subject_pki.raw)
 }
 
 /// Puts the chain in order, from the leaf to the last certificate that isn't self-issued: the other side has the root.
-fn chain_from(
+pub(crate) fn chain_from(
     leaf: &CertificateDer<'static>,
     certificates: &[CertificateDer<'static>],
 ) -> Vec<CertificateDer<'static>> {

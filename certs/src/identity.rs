@@ -218,7 +218,7 @@ fn name(certificate: &X509Certificate<'_>, names: &[&GeneralName<'_>]) -> Result
 }
 
 /// Third-party authorities may not copy the name's URI; the common name has to do then.
-fn common_name(certificate: &X509Certificate<'_>) -> Option<SubjectName> {
+pub(crate) fn common_name(certificate: &X509Certificate<'_>) -> Option<SubjectName> {
     let text = certificate.subject().iter_common_name().next()?.as_str().ok()?;
     SubjectName::new(text).ok()
 }

@@ -71,10 +71,14 @@ pub struct FileWatch {
 impl FileWatch {
     /// Takes the files as they are for those in use. Must be called within a tokio runtime.
     pub fn new(files: IdentityFiles) -> Self {
+        Self::every(INTERVAL, files)
+    }
+
+    fn every(interval: Duration, files: IdentityFiles) -> Self {
         Self {
             used: files.stamps(),
             files,
-            ticks: tokio::time::interval(INTERVAL),
+            ticks: tokio::time::interval(interval),
         }
     }
 
@@ -103,7 +107,7 @@ impl FileWatch {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn files_are_others_once_they_are_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let files = IdentityFiles {
@@ -113,13 +117,13 @@ mod tests {
         };
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
         write("gw1.pem", "one");
-        let mut watch = FileWatch::new(files);
-        let quiet = tokio::time::timeout(Duration::from_secs(5), watch.changed()).await;
+        let mut watch = FileWatch::every(Duration::from_millis(5), files);
+        let quiet = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
         assert!(quiet.is_err(), "nothing was replaced");
         write("gw1.key", "two");
         let noticed = tokio::time::timeout(Duration::from_secs(3), watch.changed()).await;
         assert!(noticed.is_ok(), "the key beside it counts");
-        let again = tokio::time::timeout(Duration::from_secs(5), watch.changed()).await;
+        let again = tokio::time::timeout(Duration::from_millis(50), watch.changed()).await;
         assert!(again.is_err(), "a change is told once");
     }
 }

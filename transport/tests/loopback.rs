@@ -372,6 +372,8 @@ fn expired(pki: &Pki) -> Credentials {
     let pem = params.signed_by(&leaf, &issuer).expect("signed").pem() + &leaf.serialize_pem();
     let path = pki.directory.path().join("late.pem");
     std::fs::write(&path, pem).expect("written");
+    let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, secret).expect("set");
     Credentials::load(&path, None).expect("loads")
 }
 
