@@ -6,14 +6,14 @@ mod common;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::https::{self, Caller, TOKEN};
+use common::https::{TOKEN, exchange, with_source};
 use common::{House, Service, run, said};
 
 const AGENT: &str = r#"{"event":"agent_state","agent":"4711","extension":"3001","state":"talking"}"#;
 
 fn serve(house: &House) -> (SocketAddr, Service) {
     let listen = house.configure("{ interface = \"lo\" }", "", "");
-    https::with_source(house);
+    with_source(house);
     (listen, house.start())
 }
 
@@ -28,9 +28,12 @@ fn ask(
     to: SocketAddr,
     identity: Option<&str>,
     token: Option<&str>,
-    request: (&str, &str),
+    (wanted, body): (&str, &str),
 ) -> (u16, String) {
-    https::ask(house, to, Caller { identity, token }, request)
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let authorisation = bearer.as_deref().map(|bearer| ("Authorization", bearer));
+    let answer = exchange(house, to, identity, wanted, authorisation.as_slice(), body);
+    (answer.status, answer.body)
 }
 
 fn agents(house: &House, server: SocketAddr) -> String {

@@ -10,6 +10,7 @@ use silentmon_proto::ids::{AgentId, Leg};
 
 use super::{Complaint, Schema, absolute};
 use crate::sound::{Balance, Sound, Volume};
+use crate::tls::IdentityFiles;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,9 +76,21 @@ pub struct PlaybackSection {
     /// The agent to listen to from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// Why, where the server wants to know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
 }
 
 impl PlaybackSection {
+    /// The files of the supervisor's identity.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
+
     /// How both sides are heard at first.
     pub fn sound(&self) -> Sound {
         Sound {

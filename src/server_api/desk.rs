@@ -6,26 +6,25 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, Extension, Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Router, http::HeaderValue, http::header};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
 use silentmon_capture_core::engine::{PauseRecord, PauseRequest};
 use silentmon_capture_core::policy::{Begun, PauseKind, PauseOf};
 use silentmon_capture_io::service::{Notices, Order};
-use silentmon_certs::Role;
 use silentmon_proto::ids::{AgentId, CallId, Extension as Device};
 use tokio::sync::oneshot;
 
-use super::door::{Door, Guest};
+use super::door::{Door, Guest, foreign_page};
 use super::routes::{answer, stopping};
 
 /// How often an open feed says that it is alive; a desk that doesn't acknowledge it is gone after
@@ -84,27 +83,24 @@ async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let speaks = match (door.refusal(&guest, request.headers()), guest.desktop()) {
-        (None, _) => Speaks::ForAnybody,
-        (Some(_), Some(agent)) => Speaks::ForAgent(agent),
-        (Some((status, expected)), None) => {
-            tracing::info!(status = status.as_u16(), remote = %guest.remote, "a request for an agent's desk was refused");
-            return answer(status, json!({ "expected": expected }));
+    if let Some(refused) = door.outdated(&guest) {
+        return refused;
+    }
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if let Some(refused) = foreign_page(request.headers()).filter(|_| !reads) {
+        return refused;
+    }
+    let speaks = match (door.caller(&guest, request.headers()), guest.desk()) {
+        (Ok(caller), _) if caller.pushes => Speaks::ForAnybody,
+        (_, Some(agent)) => Speaks::ForAgent(agent),
+        (Err((status, expected)), None) => return answer(status, json!({ "expected": expected })),
+        (Ok(_), None) => {
+            let expected = "the token, a certificate of a role that `roles` names, or one of role desktop";
+            return answer(StatusCode::FORBIDDEN, json!({ "expected": expected }));
         }
     };
     request.extensions_mut().insert(speaks);
     next.run(request).await
-}
-
-impl Guest {
-    /// The agent whose desk it is, by its certificate.
-    fn desktop(&self) -> Option<AgentId> {
-        let identity = self
-            .identity
-            .as_ref()
-            .filter(|identity| identity.role == Role::Desktop)?;
-        Some(AgentId::new(identity.name.as_str()))
-    }
 }
 
 /// Whose pause, and what is said of it.

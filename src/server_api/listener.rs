@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::serve::Listener;
+use silentmon_capture_io::service::Refusals;
+use silentmon_certs::ServerTls;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +23,15 @@ pub(super) const SILENT_PEER: Duration = Duration::from_secs(15);
 /// Connections whose handshake goes on at the same time.
 const MOST_HANDSHAKES: usize = 64;
 
+/// TLS as it is now, and where those are counted who were turned away.
+#[derive(Debug, Clone)]
+pub struct WebDoor {
+    /// Certificates in use.
+    pub tls: Arc<ArcSwap<ServerTls>>,
+    /// Counts.
+    pub refusals: Refusals,
+}
+
 /// Hands out connections whose handshake is done; a slow one keeps nobody else waiting.
 pub(super) struct SecureListener {
     ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
@@ -29,12 +40,12 @@ pub(super) struct SecureListener {
 
 impl SecureListener {
     /// Lets connections in until `shutdown`.
-    pub(super) fn start(listener: TcpListener, tls: Arc<ServerConfig>, shutdown: CancellationToken) -> Self {
+    pub(super) fn start(listener: TcpListener, door: WebDoor, shutdown: CancellationToken) -> Self {
         let address = listener
             .local_addr()
             .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
         let (sender, ready) = mpsc::channel(MOST_HANDSHAKES);
-        tokio::spawn(shutdown.run_until_cancelled_owned(greet_all(listener, tls, sender)));
+        tokio::spawn(shutdown.run_until_cancelled_owned(greet_all(listener, door, sender)));
         Self { ready, address }
     }
 }
@@ -56,11 +67,7 @@ impl Listener for SecureListener {
     }
 }
 
-async fn greet_all(
-    listener: TcpListener,
-    tls: Arc<ServerConfig>,
-    ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
-) {
+async fn greet_all(listener: TcpListener, door: WebDoor, ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
     let handshakes = Arc::new(tokio::sync::Semaphore::new(MOST_HANDSHAKES));
     loop {
         let Ok(turn) = Arc::clone(&handshakes).acquire_owned().await else {
@@ -78,15 +85,40 @@ async fn greet_all(
         if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENT_PEER)) {
             tracing::warn!(%error, "an HTTPS connection may outlive its peer");
         }
-        let (acceptor, ready) = (TlsAcceptor::from(Arc::clone(&tls)), ready.clone());
+        let (door, ready) = (door.clone(), ready.clone());
         tokio::spawn(async move {
             let _turn = turn;
-            match tokio::time::timeout(HANDSHAKE_LIMIT, acceptor.accept(stream)).await {
+            if let Some(stream) = door.greet(stream, remote).await {
                 // The server is gone only when the service stops.
-                Ok(Ok(stream)) => drop(ready.send((stream, remote)).await),
-                Ok(Err(error)) => tracing::info!(%remote, %error, "an HTTPS connection was refused"),
-                Err(_) => tracing::info!(%remote, "an HTTPS handshake took too long"),
+                let _ = ready.send((stream, remote)).await;
             }
         });
+    }
+}
+
+impl WebDoor {
+    async fn greet(&self, stream: TcpStream, remote: SocketAddr) -> Option<TlsStream<TcpStream>> {
+        let (config, verdict) = match self.tls.load().for_connection() {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "an HTTPS connection could not be taken");
+                return None;
+            }
+        };
+        let shaking = TlsAcceptor::from(config).accept(stream);
+        let (why, error) = match tokio::time::timeout(HANDSHAKE_LIMIT, shaking).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => {
+                let problem = verdict.explain(&error);
+                (problem.word(), problem.to_string())
+            }
+            Err(_) => (
+                "timed_out",
+                format!("no handshake within {} s", HANDSHAKE_LIMIT.as_secs()),
+            ),
+        };
+        self.refusals.count("https", why);
+        tracing::warn!(why, error, %remote, "an HTTPS connection was refused");
+        None
     }
 }

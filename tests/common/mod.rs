@@ -157,6 +157,13 @@ impl House {
         self.folder.path().join(name)
     }
 
+    /// A file for its owner only, as private keys have to be.
+    pub fn write_secret(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), text).expect("writes");
+        let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(self.path(name), secret).expect("sets the mode");
+    }
+
     pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("a UTF-8 path").to_owned()
     }
@@ -254,6 +261,11 @@ impl Service {
     /// The lines of the log that nobody waited for yet.
     pub fn log(&self) -> Vec<String> {
         self.lines.try_iter().collect()
+    }
+
+    /// Lets it read its configuration again (SIGHUP).
+    pub fn reload(&self) {
+        signal(&self.child, "-HUP");
     }
 
     /// Sends SIGTERM and waits for the end: exit code and how long it took.

@@ -9,17 +9,26 @@ use crate::directory::CallState;
 use crate::policy::Mute;
 
 pub(super) fn authority(case: &Case<'_>) -> Option<Reason> {
-    case.subject.as_ref()?.refusal.clone()
+    let refused = case.subject.as_ref()?.refused_at("authority");
+    refused.map(|refusal| refusal.reason.without_evidence())
 }
 
 pub(super) fn authority_evidence(case: &Case<'_>) -> Evidence {
-    let team = case.subject.as_ref().and_then(|subject| subject.team);
-    Evidence::new().with_known("team", team)
+    let Some(subject) = &case.subject else {
+        return Evidence::new();
+    };
+    let rule = subject.refused_at("authority").map(|refusal| refusal.rule.name());
+    Evidence::new()
+        .with_known("team", subject.team)
+        .with_known("rule", rule)
 }
 
 /// A pause keeps him silent, or policy lets none of the media that are there be heard.
 pub(super) fn policy(case: &Case<'_>) -> Option<Reason> {
     let subject = case.subject.as_ref()?;
+    if let Some(refusal) = subject.refused_at("policy") {
+        return Some(refusal.reason.without_evidence());
+    }
     subject.signed_in()?;
     let mute = subject.mute.as_ref()?;
     let paused = matches!(mute, Mute::Paused { .. });
@@ -39,10 +48,14 @@ pub(super) fn policy_evidence(case: &Case<'_>) -> Evidence {
     let left = subject
         .muted_until
         .map(|until| seconds(until.saturating_since(case.now)));
+    let refused = subject
+        .refused_at("policy")
+        .map(|refusal| refusal.rule.name().to_owned());
+    let rule = refused.or_else(|| subject.mute.as_ref().map(Mute::rule));
     Evidence::new()
+        .with_known("rule", rule)
         .with_known("call", call.map(|call| &call.id))
         .with_known("through the queue", acd)
-        .with_known("rule", subject.mute.as_ref().map(Mute::rule))
         .with_known("ends at the latest in", left)
 }
 

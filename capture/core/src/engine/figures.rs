@@ -6,8 +6,9 @@ use silentmon_proto::ids::{Leg, LinkName};
 use silentmon_proto::quality::{Histogram, MOS_BOUNDS};
 use silentmon_proto::reason::Code;
 use silentmon_proto::relay::LegStatus;
+use silentmon_proto::time::Instant;
 
-use super::Engine;
+use super::{Engine, ForeignRequests};
 use crate::policy::PauseKind;
 use crate::session::MonitorSession;
 
@@ -22,6 +23,12 @@ pub struct EngineFigures {
     pub sessions_refused: u64,
     /// Pauses that run, by what they are for.
     pub pauses: BTreeMap<PauseKind, usize>,
+    /// Messages refused because their sender has no right to what they are about.
+    pub foreign_requests: ForeignRequests,
+    /// Names locked after failed sign-ins.
+    pub locked: usize,
+    /// Failed sign-ins forgotten because there were too many to keep.
+    pub failures_forgotten: u64,
     /// Supervisors' connections.
     pub connections: usize,
     /// Agents known.
@@ -92,7 +99,7 @@ impl Past {
 
 impl Engine {
     /// Figures for metrics.
-    pub fn figures(&self) -> EngineFigures {
+    pub fn figures(&self, now: Instant) -> EngineFigures {
         let mut pauses = BTreeMap::from([(PauseKind::Payment, 0), (PauseKind::Private, 0)]);
         for pause in self.pauses.iter() {
             *pauses.entry(pause.kind).or_default() += 1;
@@ -109,6 +116,9 @@ impl Engine {
             sessions_started: self.past.started,
             sessions_refused: self.past.refused,
             pauses,
+            foreign_requests: self.foreign_requests.clone(),
+            locked: self.lock_out.locked(now).count(),
+            failures_forgotten: self.lock_out.forgotten(),
             connections: self.connections.len(),
             agents: self.directory.agents().count(),
             streams: self.streams.len(),
