@@ -2,6 +2,7 @@
 //! it wants sent goes out. One task owns the engine; capture runs on its own thread, each connection on its own task.
 
 mod connection;
+mod guests;
 mod journal;
 
 use std::collections::hash_map::Entry;
@@ -31,6 +32,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
+use self::guests::DoorCounts;
+pub use self::guests::DoorFigures;
 use self::journal::{JournalThread, Written};
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
@@ -82,6 +85,10 @@ pub struct ServiceFigures {
     pub engine: EngineFigures,
     /// Agents and sessions by the reason why they can be heard or not.
     pub reasons: (ReasonCounts, ReasonCounts),
+    /// Supervisors' requests for sessions that aren't theirs.
+    pub foreign_requests: u64,
+    /// What was turned away at the door.
+    pub door: DoorFigures,
     /// What the capture saw and dropped.
     pub capture: CaptureStats,
     /// Packets of plain RTP that couldn't be sent.
@@ -128,6 +135,7 @@ pub struct Service {
     sources: CtiSources,
     signalling: SignallingPorts,
     resolver: Resolver,
+    door: Arc<DoorCounts>,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
@@ -147,7 +155,9 @@ impl Service {
         let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
-        let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
+        let counts = Arc::<DoorCounts>::default();
+        let serving = serve_endpoint(parts.endpoint, input_sender, Arc::clone(&counts), shutdown.clone());
+        let door = tokio::spawn(serving);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
         let mut service = Self {
@@ -160,6 +170,7 @@ impl Service {
             sources: parts.sources,
             resolver: Resolver::new(parts.signalling.clone(), clock.now()),
             signalling: parts.signalling,
+            door: counts,
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
@@ -316,6 +327,8 @@ impl Service {
             self.figures.send_replace(Some(ServiceFigures {
                 engine: self.engine.figures(),
                 reasons: self.engine.reasons(now),
+                foreign_requests: self.engine.foreign_requests(),
+                door: self.door.figures(),
                 capture: stats,
                 plain_rtp_failures: self.plain_rtp_failures,
             }));
