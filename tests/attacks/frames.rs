@@ -81,8 +81,8 @@ fn datagrams_that_are_no_requests_are_counted_and_answered_by_nothing() {
     run(async {
         let bert = Dialler::dial(&target.house, "bert", target.server).await;
         for number in 0..200_u8 {
-            let noise: Vec<u8> = (0..usize::from(number) * 5)
-                .map(|at| (at as u8).wrapping_mul(number))
+            let noise: Vec<u8> = std::iter::successors(Some(number), |last| Some(last.wrapping_mul(7).wrapping_add(3)))
+                .take(usize::from(number) * 5)
                 .collect();
             bert.connection.send_datagram_wait(noise.into()).await.expect("sent");
         }

@@ -1,5 +1,10 @@
 //! A supervisor's program that says whatever a test wants: one QUIC connection with a real certificate, control messages
 //! as bytes.
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "each test binary uses its own part; a test that can't go on panics"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +17,7 @@ use silentmon_certs::{ClientTls, Credentials, Trust};
 use silentmon_proto::relay::ALPN;
 use tokio::time::timeout;
 
-use super::House;
+use super::common::House;
 
 /// How long an answer may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(10);

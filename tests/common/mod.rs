@@ -254,6 +254,12 @@ impl Service {
         self.lines.try_iter().collect()
     }
 
+    /// Ends it as a crash does (SIGKILL).
+    pub fn kill(mut self) {
+        self.child.kill().expect("is killed");
+        self.child.wait().expect("it ends");
+    }
+
     /// Sends SIGTERM and waits for the end: exit code and how long it took.
     pub fn terminate(mut self) -> (Option<i32>, Duration) {
         let begun = std::time::Instant::now();
