@@ -6,6 +6,8 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod hardening;
 #[cfg(feature = "playback")]
 mod keyboard;
 #[cfg(feature = "playback")]
@@ -62,6 +64,12 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     telemetry::start(cli.verbose, !cli.command.is_service());
+    #[cfg(any(feature = "capture", feature = "playback"))]
+    hardening::keep_memory_private();
+    #[cfg(feature = "playback")]
+    if cli.command.is_for_a_desktop() {
+        hardening::confine_desktop().log();
+    }
     match cli.command {
         #[cfg(feature = "capture")]
         Command::Capture(args) => commands::capture::run(&args),
@@ -94,6 +102,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 impl Command {
+    /// Whether the command hears, shows or reads calls and needs no rights for it.
+    #[cfg(feature = "playback")]
+    fn is_for_a_desktop(&self) -> bool {
+        match self {
+            Self::Playback(_) | Self::Listen(_) | Self::Agents(_) | Self::Doctor(_) => true,
+            #[cfg(feature = "capture")]
+            Self::Replay(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the command runs as a service, whose log is wanted.
     fn is_service(&self) -> bool {
         match self {

@@ -10,7 +10,7 @@ use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
 use silentmon_capture_io::cti::CtiSources;
-use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source};
+use silentmon_capture_io::feed::{CaptureError, Filtering, OpenSource, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
@@ -25,7 +25,7 @@ use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::Source
 use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::MetricsPage;
 use crate::server_api::ServerApi;
-use crate::{shutdown, sources, telemetry, tls};
+use crate::{hardening, shutdown, sources, telemetry, tls};
 
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
@@ -56,12 +56,19 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config))?;
+    let journal = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
+    let source = open_source(&config)?;
+    let report = hardening::service::confine(&args.config, &config, &source);
+    report.log();
+    if config.hardening.required {
+        report.require_all()?;
+    }
+    // Its threads inherit what this one has given up.
+    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, journal, source))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
-    let journal = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
+async fn serve(path: &Path, config: CaptureConfig, journal: AuditWriter, source: OpenSource) -> anyhow::Result<()> {
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let endpoint = bind(&config)?;
@@ -79,7 +86,9 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         Some(listen) => Some(MetricsPage::bind(listen, &config.cluster.name, figures_receiver).await?),
         None => None,
     };
-    let capture = open_source(&config, &filter)?;
+    let capture = source
+        .start(Arc::clone(&filter))
+        .map_err(|error| source_failure(&error))?;
     journal.begin(&config).map_err(|error| unusable(&error))?;
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
@@ -125,7 +134,7 @@ fn bind(config: &CaptureConfig) -> anyhow::Result<ServerEndpoint> {
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
 }
 
-fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> anyhow::Result<CaptureHandle> {
+fn open_source(config: &CaptureConfig) -> anyhow::Result<OpenSource> {
     let source = match &config.capture.source {
         SourceTable::Interface { interface } => Source::Interface {
             name: interface.clone(),
@@ -146,7 +155,7 @@ fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> an
             filtering: Filtering::Nowhere,
         },
     };
-    CaptureHandle::start(source, Arc::clone(filter)).map_err(|error| source_failure(&error))
+    OpenSource::open(source).map_err(|error| source_failure(&error))
 }
 
 /// A source that can't be opened, or broke while it was read.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
@@ -13,7 +13,8 @@ use silentmon_proto::relay::MediaOrigin;
 
 use super::cti::{self, CtiSection};
 use super::secret::Secret;
-use super::{Complaint, Schema, absolute, read_table};
+use super::values::HostPort;
+use super::{Complaint, Schema, read_table};
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub struct CaptureConfig {
     /// Where figures can be read.
     #[serde(default)]
     pub metrics: MetricsSection,
+    /// What the service gives up before it serves.
+    #[serde(default)]
+    pub hardening: HardeningSection,
 }
 
 /// `[capture]`
@@ -227,6 +231,14 @@ pub struct MetricsSection {
     pub listen: Option<SocketAddr>,
 }
 
+/// `[hardening]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HardeningSection {
+    /// Whether the service refuses to start on a system that can't confine it in full.
+    pub required: bool,
+}
+
 const fn default_buffer() -> u32 {
     32
 }
@@ -284,6 +296,22 @@ impl CaptureConfig {
         }
     }
 
+    /// Where the service dials, over TCP.
+    pub fn dialled(&self) -> Vec<HostPort> {
+        let sources = self.cti.iter().flat_map(CtiSection::dialled);
+        let risport = self
+            .risport
+            .iter()
+            .filter_map(|risport| HostPort::of_https(&risport.url));
+        sources.chain(risport).collect()
+    }
+
+    /// Addresses at which others dial the service, over TCP.
+    pub fn listened(&self) -> Vec<SocketAddr> {
+        let metrics = self.metrics.listen;
+        std::iter::once(self.service.listen).chain(metrics).collect()
+    }
+
     /// The sections in which `other` differs and which are read only at the start.
     pub fn needing_restart(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
@@ -295,6 +323,7 @@ impl CaptureConfig {
             ("risport", self.risport != other.risport),
             ("audit", self.audit != other.audit),
             ("metrics", self.metrics != other.metrics),
+            ("hardening", self.hardening != other.hardening),
         ];
         let changed = sections.into_iter().filter(|(_, changed)| *changed);
         changed.map(|(name, _)| name).collect()
@@ -380,35 +409,37 @@ impl Default for AuditSection {
 
 impl Schema for CaptureConfig {
     const SECTIONS: &'static [&'static str] = &[
-        "capture", "service", "cluster", "media", "risport", "policy", "audit", "metrics",
+        "capture",
+        "service",
+        "cluster",
+        "media",
+        "risport",
+        "policy",
+        "audit",
+        "metrics",
+        "hardening",
     ];
 
     fn schema(&self) -> u32 {
         self.schema
     }
 
-    fn resolve_paths(&mut self, folder: &Path) {
+    fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
         if let SourceTable::File { file, .. } = &mut self.capture.source {
-            absolute(folder, file);
+            visit(file);
         }
-        absolute(folder, &mut self.service.identity);
-        absolute(folder, &mut self.service.ca);
-        if let Some(crl) = &mut self.service.crl {
-            absolute(folder, crl);
-        }
+        visit(&mut self.service.identity);
+        visit(&mut self.service.ca);
+        self.service.crl.iter_mut().for_each(&mut *visit);
         for cti in &mut self.cti {
-            cti.resolve_paths(folder);
+            cti.visit_paths(visit);
         }
-        if let Some(devices) = &mut self.devices_file {
-            absolute(folder, devices);
-        }
+        self.devices_file.iter_mut().for_each(&mut *visit);
         if let Some(risport) = &mut self.risport {
-            absolute(folder, &mut risport.ca);
-            if let Some(password) = &mut risport.password_file {
-                absolute(folder, password);
-            }
+            visit(&mut risport.ca);
+            risport.password_file.iter_mut().for_each(&mut *visit);
         }
-        absolute(folder, &mut self.audit.path);
+        visit(&mut self.audit.path);
     }
 
     fn check(&self) -> Result<(), Complaint> {
