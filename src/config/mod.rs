@@ -67,9 +67,13 @@ fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
         std::io::ErrorKind::PermissionDenied => ExitKind::NotPermitted,
         _ => ExitKind::BadConfig,
     };
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => " (a running service reads a folder that is new to it after a restart)",
+        _ => "",
+    };
     Failure::error(
         kind,
-        format!("{}: can't read the configuration: {error}", path.display()),
+        format!("{}: can't read the configuration: {error}{hint}", path.display()),
     )
 }
 

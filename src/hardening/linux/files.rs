@@ -14,8 +14,8 @@ use crate::hardening::Plan;
 /// The newest rights that are known here; an older kernel enforces those that it has.
 const KNOWN: ABI = ABI::V6;
 
-/// What is told of an interface, and how many processors there are.
-const SYSTEM: [&str; 2] = ["/proc/self/cgroup", "/sys/fs/cgroup"];
+/// What this machine is called, and how many of its processors are ours.
+const SYSTEM: [&str; 3] = ["/proc/sys/kernel/hostname", "/proc/self/cgroup", "/sys/fs/cgroup"];
 
 /// Refuses all files but those of `plan`, and TCP ports likewise; says what the kernel could do of it.
 pub(super) fn confine(plan: &Plan<'_>) -> Result<String, String> {
