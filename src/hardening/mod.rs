@@ -76,8 +76,9 @@ type Fails<'a> = &'a dyn Fn() -> bool;
 
 /// What a service needs for the rest of its life.
 #[cfg(feature = "capture")]
-#[derive(Default)]
 struct Plan<'a> {
+    /// Files that are opened again and again.
+    opened: Vec<PathBuf>,
     /// Folders and files that are read.
     read: Vec<PathBuf>,
     /// Folders in which files are written, made, renamed and removed.
@@ -87,7 +88,21 @@ struct Plan<'a> {
     /// TCP ports that are dialled.
     dialled: Vec<u16>,
     /// Whether the kernel filter can't be changed without CAP_BPF, as in kernels before 5.19.
-    kernel_filter_fails: Option<Fails<'a>>,
+    kernel_filter_fails: Fails<'a>,
+}
+
+#[cfg(all(test, feature = "capture"))]
+impl Default for Plan<'_> {
+    fn default() -> Self {
+        Self {
+            opened: Vec::new(),
+            read: Vec::new(),
+            written: Vec::new(),
+            listened: Vec::new(),
+            dialled: Vec::new(),
+            kernel_filter_fails: &|| false,
+        }
+    }
 }
 
 /// Keeps what is in memory out of dumps, and other users' processes away from it. To be called before anything secret

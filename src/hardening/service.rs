@@ -1,6 +1,6 @@
 //! What a capture service needs, read from its configuration.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use silentmon_capture_io::feed::OpenSource;
@@ -26,32 +26,37 @@ const DNS: u16 = 53;
 
 /// Confines the capture service to what its configuration names, before it hears from anybody.
 pub fn confine(path: &Path, config: &CaptureConfig, source: &OpenSource) -> Report {
-    let dialled = config.dialled();
-    let mut read = files(path, config);
+    let opened = files(path, config);
+    let mut read = folders(&opened);
     if let SourceTable::Interface { interface } = &config.capture.source {
-        let interfaces = Path::new(INTERFACES);
-        read.extend(std::fs::canonicalize(interfaces.join(interface)));
+        read.extend(std::fs::canonicalize(Path::new(INTERFACES).join(interface)));
     }
-    let mut ports: Vec<_> = dialled.iter().map(|place| place.port).collect();
-    if dialled.iter().any(|place| place.host.parse::<IpAddr>().is_err()) {
+    let places = config.dialled();
+    let mut dialled: Vec<_> = places.iter().map(|place| place.port).collect();
+    if places.iter().any(|place| place.host.parse::<IpAddr>().is_err()) {
         read.extend(NAMES.map(PathBuf::from));
-        ports.push(DNS);
+        dialled.push(DNS);
     }
-    let kernel_filter_fails = || source.kernel_filter_fails();
     confine_service(&Plan {
+        opened,
         read,
         written: vec![folder(&config.audit.path)],
-        listened: config.listened().iter().map(std::net::SocketAddr::port).collect(),
-        dialled: ports,
-        kernel_filter_fails: Some(&kernel_filter_fails),
+        listened: config.listened().iter().map(SocketAddr::port).collect(),
+        dialled,
+        kernel_filter_fails: &|| source.kernel_filter_fails(),
     })
 }
 
-/// The folders of all files that the configuration names, and its own: a file that is replaced is another one, in the
-/// same folder. What a link leads to is read where it lies.
+/// All files that the configuration names, and its own.
 fn files(path: &Path, config: &CaptureConfig) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     config.clone().visit_paths(&mut |path| files.push(path.clone()));
+    files
+}
+
+/// The folders of files: a file that is replaced is another one, in the same folder. What a link leads to is read where
+/// it lies.
+fn folders(files: &[PathBuf]) -> Vec<PathBuf> {
     let targets: Vec<_> = files
         .iter()
         .filter_map(|file| std::fs::canonicalize(file).ok())

@@ -4,29 +4,21 @@ use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
 use super::words;
 
-/// What may have to stay.
-#[derive(Default)]
-pub(super) struct Kept<'a> {
-    /// A port below 1024 is bound later.
-    pub low_ports: bool,
-    /// Whether the kernel filter can't be changed without CAP_BPF.
-    pub kernel_filter_fails: Option<&'a dyn Fn() -> bool>,
-}
+/// A capability that stays where something fails without it; asked once no capability is in effect any more.
+pub(super) type Kept<'a> = (CapabilitySet, &'a dyn Fn() -> bool);
 
-/// Drops all capabilities but those in `kept`; says which are left.
-pub(super) fn drop_all(kept: &Kept<'_>) -> Result<String, String> {
+/// Drops all capabilities but those in `kept` that are still needed; says which are left.
+pub(super) fn drop_all(kept: &[Kept<'_>]) -> Result<String, String> {
     let held = thread::capabilities(None).map_err(words)?.permitted;
     drop_bounding_set(held);
     let _ = thread::clear_ambient_capability_set();
-    let mut left = CapabilitySet::empty();
-    if kept.low_ports {
-        left |= CapabilitySet::NET_BIND_SERVICE & held;
-    }
     // In effect no more, but still there to be taken back.
-    set(left, held)?;
-    if kept.kernel_filter_fails.is_some_and(|fails| fails()) {
-        left |= CapabilitySet::BPF & held;
-    }
+    set(CapabilitySet::empty(), held)?;
+    let needed = kept
+        .iter()
+        .filter(|(_, fails)| fails())
+        .map(|(capability, _)| *capability);
+    let left = needed.collect::<CapabilitySet>() & held;
     set(left, left)?;
     Ok(names(left))
 }
@@ -65,56 +57,32 @@ mod tests {
     use super::super::tests::on_a_thread;
     use super::*;
 
-    fn left(kept: &Kept<'_>) -> (String, CapabilitySets) {
+    fn left(kept: &[Kept<'_>]) -> (String, CapabilitySets) {
         let said = drop_all(kept).expect("capabilities can always be dropped");
         (said, thread::capabilities(None).expect("they can be read"))
     }
 
-    fn held() -> CapabilitySet {
-        thread::capabilities(None).expect("they can be read").permitted
-    }
-
     #[test]
     fn nothing_is_left_unless_it_is_needed() {
-        let (said, sets) = on_a_thread(|| left(&Kept::default()));
+        let (said, sets) = on_a_thread(|| left(&[(CapabilitySet::BPF, &|| false)]));
         assert_eq!(said, "none");
         let none = CapabilitySet::empty();
         assert_eq!([sets.effective, sets.permitted, sets.inheritable], [none; 3]);
     }
 
     #[test]
-    fn a_kernel_that_asks_for_it_leaves_cap_bpf_alone() {
-        if !held().contains(CapabilitySet::BPF) {
-            return crate::output::complain("skipped: needs CAP_BPF");
+    fn only_what_fails_without_its_capability_keeps_it() {
+        let held = thread::capabilities(None).expect("they can be read").permitted;
+        if !held.contains(CapabilitySet::BPF | CapabilitySet::NET_RAW) {
+            return crate::output::complain("skipped: needs CAP_BPF and CAP_NET_RAW");
         }
         let (said, sets) = on_a_thread(|| {
-            let fails = || !thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::BPF));
-            left(&Kept {
-                kernel_filter_fails: Some(&fails),
-                ..Kept::default()
-            })
+            let effective = || thread::capabilities(None).expect("they can be read").effective;
+            let fails = || !effective().contains(CapabilitySet::BPF);
+            let works = || !effective().is_empty();
+            left(&[(CapabilitySet::BPF, &fails), (CapabilitySet::NET_RAW, &works)])
         });
         assert_eq!((said.as_str(), sets.permitted), ("CAP_BPF", CapabilitySet::BPF));
-        let works = || false;
-        let (said, _) = on_a_thread(|| {
-            left(&Kept {
-                kernel_filter_fails: Some(&works),
-                ..Kept::default()
-            })
-        });
-        assert_eq!(said, "none");
-    }
-
-    #[test]
-    fn a_low_port_leaves_the_capability_to_bind_it() {
-        if !held().contains(CapabilitySet::NET_BIND_SERVICE) {
-            return crate::output::complain("skipped: needs CAP_NET_BIND_SERVICE");
-        }
-        let kept = || Kept {
-            low_ports: true,
-            kernel_filter_fails: None,
-        };
-        let (said, _) = on_a_thread(|| left(&kept()));
-        assert_eq!(said, "CAP_NET_BIND_SERVICE");
+        assert_eq!(sets.effective, CapabilitySet::BPF);
     }
 }

@@ -1,12 +1,15 @@
 //! Landlock (landlock(7)): files and TCP ports. Rules name folders rather than files where a file is replaced by
 //! renaming, as editors and certificate tools do; a rule follows the folder, not the name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
+
+use rustix::fs::{AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use super::words;
 use crate::hardening::Plan;
@@ -16,6 +19,17 @@ const KNOWN: ABI = ABI::V6;
 
 /// What this machine is called, and how many of its processors are ours.
 const SYSTEM: [&str; 3] = ["/proc/sys/kernel/hostname", "/proc/self/cgroup", "/sys/fs/cgroup"];
+
+/// Whether a file of `plan` belongs to somebody else, so that only CAP_DAC_OVERRIDE opens it: root's habit.
+pub(super) fn out_of_reach(plan: &Plan<'_>) -> bool {
+    let denied = |path: &Path, wanted| {
+        let answer = accessat(CWD, path, wanted, AtFlags::EACCESS);
+        answer == Err(Errno::ACCESS)
+    };
+    let unreadable = |path: &PathBuf| denied(path, rustix::fs::Access::READ_OK);
+    let unwritable = |path: &PathBuf| denied(path, rustix::fs::Access::WRITE_OK);
+    plan.opened.iter().any(unreadable) || plan.written.iter().any(unwritable)
+}
 
 /// Refuses all files but those of `plan`, and TCP ports likewise; says what the kernel could do of it.
 pub(super) fn confine(plan: &Plan<'_>) -> Result<String, String> {

@@ -9,6 +9,7 @@ mod sys;
 use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, setrlimit};
+use rustix::thread::CapabilitySet;
 
 use super::{Measure, Report};
 
@@ -29,10 +30,13 @@ pub fn keep_memory_private() -> io::Result<()> {
 /// all the others.
 #[cfg(feature = "capture")]
 pub fn confine_service(plan: &super::Plan<'_>) -> Report {
-    let kept = capabilities::Kept {
-        low_ports: plan.listened.iter().any(|port| (1..1024).contains(port)),
-        kernel_filter_fails: plan.kernel_filter_fails,
-    };
+    let low_port = || plan.listened.iter().any(|port| (1..1024).contains(port));
+    let files_out_of_reach = || files::out_of_reach(plan);
+    let kept: [capabilities::Kept<'_>; 3] = [
+        (CapabilitySet::BPF, plan.kernel_filter_fails),
+        (CapabilitySet::NET_BIND_SERVICE, &low_port),
+        (CapabilitySet::DAC_OVERRIDE, &files_out_of_reach),
+    ];
     Report(vec![
         without_dumps(),
         without_new_privileges(),
@@ -42,12 +46,14 @@ pub fn confine_service(plan: &super::Plan<'_>) -> Report {
     ])
 }
 
+/// Whoever runs it as root wants it to read root's files and others'.
 #[cfg(feature = "playback")]
 pub fn confine_desktop() -> Report {
+    let kept: [capabilities::Kept<'_>; 1] = [(CapabilitySet::DAC_OVERRIDE, &|| true)];
     Report(vec![
         without_dumps(),
         without_new_privileges(),
-        measure("capabilities ", capabilities::drop_all(&capabilities::Kept::default())),
+        measure("capabilities ", capabilities::drop_all(&kept)),
         measure("seccomp ", calls::refuse_dangerous()),
     ])
 }
