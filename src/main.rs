@@ -35,11 +35,18 @@ mod telemetry;
 #[cfg(any(feature = "capture", feature = "playback"))]
 mod tls;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
 
 use cli::{Cli, Command};
+
+/// Memory is wiped when it is given back: packets, decoded sound and keys are gone with whoever held them, wherever a
+/// buffer grew or was copied meanwhile. What is kept to be filled again wipes itself.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
