@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -18,10 +19,11 @@ use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Event, Journal};
-use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable};
+use crate::audit::{Event, Journal, syslog};
+use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable, capture::SyslogSection};
 use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::MetricsPage;
 use crate::server_api::ServerApi;
@@ -32,6 +34,8 @@ pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 
 /// Questions of the HTTPS interface that may wait.
 const QUESTIONS: usize = 16;
+/// How long the end of the service waits for the second sink of the journal.
+const SECOND_SINK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Arguments of `capture`.
 #[derive(Debug, Args)]
@@ -56,7 +60,7 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    let journal = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
+    let (journal, sink) = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
     let source = open_source(&config)?;
     let report = hardening::service::confine(&args.config, &config, &source);
     report.log();
@@ -64,11 +68,17 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
         report.require_all()?;
     }
     // Its threads inherit what this one has given up.
-    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, journal, source))?;
+    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, journal, sink, source))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(path: &Path, config: CaptureConfig, journal: AuditWriter, source: OpenSource) -> anyhow::Result<()> {
+async fn serve(
+    path: &Path,
+    config: CaptureConfig,
+    journal: AuditWriter,
+    sink: Option<syslog::Sink>,
+    source: OpenSource,
+) -> anyhow::Result<()> {
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let endpoint = bind(&config)?;
@@ -83,13 +93,16 @@ async fn serve(path: &Path, config: CaptureConfig, journal: AuditWriter, source:
     sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
     let metrics = match config.metrics.listen {
-        Some(listen) => Some(MetricsPage::bind(listen, &config.cluster.name, figures_receiver).await?),
+        Some(listen) => {
+            Some(MetricsPage::bind(listen, &config.cluster.name, figures_receiver, journal.second.clone()).await?)
+        }
         None => None,
     };
     let capture = source
         .start(Arc::clone(&filter))
         .map_err(|error| source_failure(&error))?;
     journal.begin(&config).map_err(|error| unusable(&error))?;
+    let second = sink.zip(journal.second.clone()).map(SecondSink::start);
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
     let server = config.cluster.name.clone();
@@ -119,6 +132,9 @@ async fn serve(path: &Path, config: CaptureConfig, journal: AuditWriter, source:
     };
     if let Err(error) = journal.write(&stopped) {
         tracing::error!("{error:#}");
+    }
+    if let Some(second) = second {
+        second.finish().await;
     }
     outcome.map_err(|error| match error.downcast::<CaptureError>() {
         Ok(broken) => source_failure(&broken),
@@ -189,13 +205,25 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
 
 /// The journal, written by the service and by whoever changes its rules.
 #[derive(Clone)]
-struct AuditWriter(Arc<Mutex<Journal>>);
+struct AuditWriter {
+    journal: Arc<Mutex<Journal>>,
+    /// How the second sink is doing, where there is one.
+    second: Option<syslog::Progress>,
+}
 
 impl AuditWriter {
-    fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
-        let rotate_after = u64::from(config.audit.rotate_mib.get()) << 20;
-        let journal = Journal::open(&config.audit.path, Some(rotate_after))?;
-        Ok(Self(Arc::new(Mutex::new(journal))))
+    /// The journal, and what carries it to the second sink.
+    fn open(config: &CaptureConfig) -> anyhow::Result<(Self, Option<syslog::Sink>)> {
+        let audit = &config.audit;
+        let rotate_after = u64::from(audit.rotate_mib.get()) << 20;
+        let journal = Journal::open(&audit.path, Some(rotate_after))?;
+        let newest = journal.head().n;
+        let open = |section: &SyslogSection| {
+            syslog::Sink::open(audit.path.clone(), newest, section.clone(), config.cluster.name.clone())
+        };
+        let (sink, second) = audit.syslog.as_ref().map(open).transpose()?.unzip();
+        let journal = Arc::new(Mutex::new(journal));
+        Ok((Self { journal, second }, sink))
     }
 
     /// Writes down under which rules the service runs, once nothing keeps it from running.
@@ -211,7 +239,7 @@ impl AuditWriter {
 
     fn lock(&self) -> anyhow::Result<MutexGuard<'_, Journal>> {
         let broken = |_| anyhow::anyhow!("a thread broke down while it wrote the audit journal");
-        self.0.lock().map_err(broken)
+        self.journal.lock().map_err(broken)
     }
 
     fn write(&self, event: &Event<'_>) -> anyhow::Result<()> {
@@ -219,12 +247,45 @@ impl AuditWriter {
     }
 
     fn write_at(&self, event: &Event<'_>, at: OffsetDateTime) -> anyhow::Result<()> {
-        self.lock()?.record(event, at)
+        let mut journal = self.lock()?;
+        journal.record(event, at)?;
+        if let Some(second) = &self.second {
+            second.wrote(journal.head().n);
+        }
+        Ok(())
+    }
+}
+
+/// The task that carries the journal to its second sink. It ends after the last record is written.
+struct SecondSink {
+    task: JoinHandle<()>,
+    end: CancellationToken,
+}
+
+impl SecondSink {
+    fn start((sink, progress): (syslog::Sink, syslog::Progress)) -> Self {
+        let end = CancellationToken::new();
+        Self {
+            task: sink.start(progress, end.clone()),
+            end,
+        }
+    }
+
+    /// What isn't sent by then is sent after the next start.
+    async fn finish(self) {
+        self.end.cancel();
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(SECOND_SINK_LIMIT, self.task).await.is_err() {
+            abort.abort();
+        }
     }
 }
 
 impl JournalWriter for AuditWriter {
     fn record(&mut self, event: &EngineEvent, now: Instant) -> Result<(), String> {
+        if let (EngineEvent::SessionStarted(_), Some(second)) = (event, &self.second) {
+            second.require()?;
+        }
         let Some(event) = Event::of(event) else { return Ok(()) };
         let at =
             OffsetDateTime::from_unix_timestamp_nanos(i128::from(now.as_nanos())).map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
@@ -13,7 +14,7 @@ use silentmon_proto::relay::MediaOrigin;
 
 use super::cti::{self, CtiSection};
 use super::secret::Secret;
-use super::values::HostPort;
+use super::values::{HostPort, Seconds};
 use super::{Complaint, Schema, read_table};
 
 /// The whole file.
@@ -220,6 +221,31 @@ pub struct AuditSection {
     pub path: PathBuf,
     /// A file that would grow beyond so many MiB is put aside under the numbers of its records.
     pub rotate_mib: NonZeroU32,
+    /// A syslog receiver that gets every record too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<SyslogSection>,
+}
+
+/// `[audit.syslog]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogSection {
+    /// Where it answers with TLS, `HOST:PORT`.
+    pub address: HostPort,
+    /// The authority of its certificate, or that certificate itself.
+    pub ca: PathBuf,
+    /// Our certificate chain and key, where it asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<PathBuf>,
+    /// The name in its certificate, where it isn't the host dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Whether listening is refused while it takes nothing.
+    #[serde(default)]
+    pub required: bool,
+    /// After how long that is so.
+    #[serde(default = "default_patience")]
+    pub within_s: Seconds,
 }
 
 /// `[metrics]`
@@ -237,6 +263,10 @@ pub struct MetricsSection {
 pub struct HardeningSection {
     /// Whether the service refuses to start on a system that can't confine it in full.
     pub required: bool,
+}
+
+const fn default_patience() -> Seconds {
+    Seconds(Duration::from_secs(60))
 }
 
 const fn default_buffer() -> u32 {
@@ -303,7 +333,8 @@ impl CaptureConfig {
             .risport
             .iter()
             .filter_map(|risport| HostPort::of_https(&risport.url));
-        sources.chain(risport).collect()
+        let syslog = self.audit.syslog.iter().map(|syslog| syslog.address.clone());
+        sources.chain(risport).chain(syslog).collect()
     }
 
     /// Addresses at which others dial the service, over TCP.
@@ -403,6 +434,7 @@ impl Default for AuditSection {
         Self {
             path: "audit.jsonl".into(),
             rotate_mib: const { NonZeroU32::new(64).expect("64 is not 0") },
+            syslog: None,
         }
     }
 }
@@ -440,6 +472,10 @@ impl Schema for CaptureConfig {
             risport.password_file.iter_mut().for_each(&mut *visit);
         }
         visit(&mut self.audit.path);
+        if let Some(syslog) = &mut self.audit.syslog {
+            visit(&mut syslog.ca);
+            syslog.identity.iter_mut().for_each(visit);
+        }
     }
 
     fn check(&self) -> Result<(), Complaint> {

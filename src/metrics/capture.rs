@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Figures, Labels, Metrics, Page};
+use crate::audit::syslog;
 use crate::exit::{ExitKind, Failure};
 
 /// The page, bound but not yet served.
@@ -30,12 +31,13 @@ impl MetricsPage {
         listen: SocketAddr,
         server: &ServerName,
         figures: watch::Receiver<Option<ServiceFigures>>,
+        audit: Option<syslog::Progress>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::error(ExitKind::Unavailable, format!("metrics.listen: {error}")))?;
         let labels = vec![("server", server.to_string())];
-        let metrics = Metrics::new(CaptureFigures(figures), labels);
+        let metrics = Metrics::new(CaptureFigures { figures, audit }, labels);
         Ok(Self { listener, metrics })
     }
 
@@ -53,11 +55,17 @@ impl MetricsPage {
 }
 
 #[derive(Debug)]
-struct CaptureFigures(watch::Receiver<Option<ServiceFigures>>);
+struct CaptureFigures {
+    figures: watch::Receiver<Option<ServiceFigures>>,
+    audit: Option<syslog::Progress>,
+}
 
 impl Figures for CaptureFigures {
     fn write(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Some(figures) = self.0.borrow().clone() else {
+        if let Some(audit) = &self.audit {
+            second_sink(page, audit.lag())?;
+        }
+        let Some(figures) = self.figures.borrow().clone() else {
             return Ok(());
         };
         sessions(page, &figures)?;
@@ -68,6 +76,21 @@ impl Figures for CaptureFigures {
 }
 
 const NONE: Labels<'static> = &[];
+
+fn second_sink(page: &mut Page<'_>, lag: syslog::Lag) -> fmt::Result {
+    let records = lag.records as f64;
+    page.gauge(
+        "audit_unsent_records",
+        "Audit records that audit.syslog hasn't taken yet",
+        [(NONE, records)],
+    )?;
+    let connected = f64::from(u8::from(lag.connected));
+    page.gauge(
+        "audit_sink_up",
+        "Whether audit.syslog takes records",
+        [(NONE, connected)],
+    )
+}
 
 fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     let engine = &figures.engine;
