@@ -119,6 +119,16 @@ impl Listener {
         self.receiver.supervise(request, wish);
     }
 
+    /// Says that the supervisor still listens.
+    pub fn confirm(&self, request: RequestId) {
+        self.receiver.confirm(request);
+    }
+
+    /// Dials with other certificates from now on.
+    pub fn use_tls(&self, tls: ClientTls) {
+        self.receiver.use_tls(tls);
+    }
+
     /// Asks for all agents and every change.
     pub fn watch_agents(&self) {
         self.receiver.watch_agents();

@@ -10,11 +10,15 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_core::policy::REMEMBERED_FOR;
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::feed::{CaptureError, Filtering, OpenSource, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
-use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
+use silentmon_capture_io::service::{
+    Clock, Door as ServiceDoor, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts,
+};
+use silentmon_certs::ServerTls;
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use time::OffsetDateTime;
@@ -22,12 +26,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Event, Journal, syslog};
+use crate::audit::{Event, Journal, sign_ins, syslog};
 use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable, capture::SyslogSection};
 use crate::exit::{ExitKind, Failure};
-use crate::metrics::capture::MetricsPage;
-use crate::server_api::ServerApi;
-use crate::{hardening, shutdown, sources, telemetry, tls};
+use crate::metrics::capture::{CaptureFigures, MetricsPage};
+use crate::server_api::{ServerApi, WebDoor};
+use crate::tls::{Doors, Follower, ServerIdentity};
+use crate::{hardening, shutdown, sources, telemetry};
 
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
@@ -81,20 +86,41 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
-    let endpoint = bind(&config)?;
+    let local_time = config.policy.local_time();
+    let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
+    let files = config.service.files();
+    let identity = ServerIdentity::load(&files)?;
+    let endpoint = bind(&config, identity.relay)?;
+    let (relay, renewals) = mpsc::channel(1);
+    let refusals = Refusals::default();
+    let doors = Doors {
+        relay,
+        web: Arc::new(ArcSwap::from_pointee(identity.web)),
+        expiries: watch::Sender::new(identity.expiries),
+    };
     let signalling = config.signalling();
     let wanted = MediaFilter::default().with_signalling(signalling.clone());
     let filter = Arc::new(ArcSwap::from_pointee(wanted));
     let shutdown = CancellationToken::new();
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
-    let api = ServerApi::bind(&config, &cti, question_sender).await?;
+    let web = WebDoor {
+        tls: Arc::clone(&doors.web),
+        refusals: refusals.clone(),
+    };
+    let api = ServerApi::bind(&config, &cti, question_sender, web).await?;
     sources::start(&config, &mut cti)?;
     sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
     let metrics = match config.metrics.listen {
         Some(listen) => {
-            Some(MetricsPage::bind(listen, &config.cluster.name, figures_receiver, journal.second.clone()).await?)
+            let figures = CaptureFigures {
+                service: figures_receiver,
+                expiries: doors.expiries.subscribe(),
+                refusals: refusals.clone(),
+                second_sink: journal.second.clone(),
+            };
+            Some(MetricsPage::bind(listen, &config.cluster.name, figures).await?)
         }
         None => None,
     };
@@ -107,6 +133,9 @@ async fn serve(
     shutdown::cancel_on_signal(shutdown.clone())?;
     let server = config.cluster.name.clone();
     reload_on_hangup(path.to_owned(), config, journal.clone(), reload_sender)?;
+    let written = journal.clone();
+    let follower = Follower::new(files, doors, move |event| written.write(event))?;
+    tokio::spawn(follower.run(shutdown.clone()));
     if let Some(api) = api {
         tokio::spawn(api.serve(shutdown.clone()));
     }
@@ -114,8 +143,14 @@ async fn serve(
         tokio::spawn(metrics.serve(shutdown.clone()));
     }
     let parts = ServiceParts {
+        local_time,
+        former_sign_ins,
         engine,
-        endpoint,
+        door: ServiceDoor {
+            endpoint,
+            renewals,
+            refusals,
+        },
         capture,
         filter,
         script,
@@ -143,10 +178,8 @@ async fn serve(
 }
 
 /// Opens the supervisors' door.
-fn bind(config: &CaptureConfig) -> anyhow::Result<ServerEndpoint> {
-    let service = &config.service;
-    let tls = tls::server(&service.identity, &service.ca, service.crl.as_deref())?;
-    ServerEndpoint::bind(service.listen, tls, Settings::server())
+fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint> {
+    ServerEndpoint::bind(config.service.listen, tls, Settings::server())
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
 }
 
@@ -329,6 +362,7 @@ fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> an
         policy: config.rules_in_words(),
     })?;
     Ok(Reload {
+        local_time: config.policy.local_time(),
         policy: config.rules(),
         devices,
     })

@@ -10,6 +10,7 @@ use silentmon_proto::ids::{AgentId, Leg};
 
 use super::{Complaint, Schema};
 use crate::sound::{Balance, Sound, Volume};
+use crate::tls::IdentityFiles;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +79,15 @@ pub struct PlaybackSection {
 }
 
 impl PlaybackSection {
+    /// The files of the supervisor's identity.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
+
     /// How both sides are heard at first.
     pub fn sound(&self) -> Sound {
         Sound {

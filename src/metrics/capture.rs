@@ -1,13 +1,16 @@
 //! The capture server's figures, served over HTTP without encryption, as Prometheus expects it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use silentmon_capture_io::service::ServiceFigures;
+use silentmon_capture_io::service::{Refusals, ServiceFigures};
+use silentmon_certs::Expiry;
 use silentmon_proto::ids::{Leg, ServerName};
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,17 +30,12 @@ impl MetricsPage {
     ///
     /// # Errors
     /// `Unavailable` where it is taken.
-    pub async fn bind(
-        listen: SocketAddr,
-        server: &ServerName,
-        figures: watch::Receiver<Option<ServiceFigures>>,
-        audit: Option<syslog::Progress>,
-    ) -> anyhow::Result<Self> {
+    pub async fn bind(listen: SocketAddr, server: &ServerName, figures: CaptureFigures) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::error(ExitKind::Unavailable, format!("metrics.listen: {error}")))?;
         let labels = vec![("server", server.to_string())];
-        let metrics = Metrics::new(CaptureFigures { figures, audit }, labels);
+        let metrics = Metrics::new(figures, labels);
         Ok(Self { listener, metrics })
     }
 
@@ -54,18 +52,27 @@ impl MetricsPage {
     }
 }
 
+/// Where the figures come from.
 #[derive(Debug)]
-struct CaptureFigures {
-    figures: watch::Receiver<Option<ServiceFigures>>,
-    audit: Option<syslog::Progress>,
+pub struct CaptureFigures {
+    /// The service.
+    pub service: watch::Receiver<Option<ServiceFigures>>,
+    /// Until when certificates and revocation lists are good.
+    pub expiries: watch::Receiver<Vec<Expiry>>,
+    /// Who was turned away at a door.
+    pub refusals: Refusals,
+    /// How the journal's second sink is doing, where there is one.
+    pub second_sink: Option<syslog::Progress>,
 }
 
 impl Figures for CaptureFigures {
     fn write(&self, page: &mut Page<'_>) -> fmt::Result {
-        if let Some(audit) = &self.audit {
-            second_sink(page, audit.lag())?;
+        if let Some(second) = &self.second_sink {
+            second_sink(page, second.lag())?;
         }
-        let Some(figures) = self.figures.borrow().clone() else {
+        certificates(page, &self.expiries.borrow())?;
+        refusals(page, &self.refusals)?;
+        let Some(figures) = self.service.borrow().clone() else {
             return Ok(());
         };
         sessions(page, &figures)?;
@@ -92,6 +99,38 @@ fn second_sink(page: &mut Page<'_>, lag: syslog::Lag) -> fmt::Result {
     )
 }
 
+/// Of each kind the one that ends first.
+fn certificates(page: &mut Page<'_>, expiries: &[Expiry]) -> fmt::Result {
+    let now = OffsetDateTime::now_utc();
+    let mut first = BTreeMap::new();
+    for expiry in expiries {
+        let days = expiry.days_left(now);
+        let least = first.entry(expiry.kind).or_insert(days);
+        *least = days.min(*least);
+    }
+    let values: Vec<_> = first.into_iter().map(|(kind, days)| ([("what", kind)], days)).collect();
+    let help = "Days until a certificate, an authority or a revocation list ends; negative once it is over";
+    page.gauge(
+        "certificate_days_left",
+        help,
+        values.iter().map(|(labels, days)| (&labels[..], *days)),
+    )
+}
+
+fn refusals(page: &mut Page<'_>, refusals: &Refusals) -> fmt::Result {
+    let counts: Vec<_> = refusals
+        .counts()
+        .into_iter()
+        .map(|(door, why, count)| ([("door", door), ("why", why)], count as f64))
+        .collect();
+    let help = "Connections turned away before anything was said, by door and reason";
+    page.counter(
+        "connections_refused",
+        help,
+        counts.iter().map(|(labels, count)| (&labels[..], *count)),
+    )
+}
+
 fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     let engine = &figures.engine;
     let gauges = [
@@ -102,6 +141,11 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
             engine.connections,
         ),
         ("agents", "Agents known", engine.agents),
+        (
+            "locked_names",
+            "Names locked after failed sign-ins, by source",
+            engine.locked,
+        ),
         ("streams", "RTP streams of agents' phones kept", engine.streams),
     ];
     for (name, help, value) in gauges {
@@ -111,6 +155,16 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.counter("sessions_started", "Monitoring sessions started", [(NONE, started)])?;
     let refused = engine.sessions_refused as f64;
     page.counter("sessions_refused", "Monitoring sessions refused", [(NONE, refused)])?;
+    let foreign = engine.foreign_requests.iter();
+    let foreign: Vec<_> = foreign
+        .map(|(request, count)| ([("request", request.name())], *count as f64))
+        .collect();
+    let help = "Messages refused because their sender has no right to what they are about";
+    let foreign = foreign.iter().map(|(labels, count)| (&labels[..], *count));
+    page.counter("foreign_requests", help, foreign)?;
+    let forgotten = engine.failures_forgotten as f64;
+    let help = "Failed sign-ins forgotten because there were too many to keep";
+    page.counter("sign_in_failures_forgotten", help, [(NONE, forgotten)])?;
     let links: Vec<_> = engine
         .links
         .iter()

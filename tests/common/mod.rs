@@ -156,6 +156,13 @@ impl House {
         self.folder.path().join(name)
     }
 
+    /// A file for its owner only, as private keys have to be.
+    pub fn write_secret(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), text).expect("writes");
+        let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(self.path(name), secret).expect("sets the mode");
+    }
+
     pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("a UTF-8 path").to_owned()
     }

@@ -17,8 +17,14 @@ use crate::hardening::Plan;
 /// The newest rights that are known here; an older kernel enforces those that it has.
 const KNOWN: ABI = ABI::V6;
 
-/// What this machine is called, and how many of its processors are ours.
-const SYSTEM: [&str; 3] = ["/proc/sys/kernel/hostname", "/proc/self/cgroup", "/sys/fs/cgroup"];
+/// What this machine is called, how many of its processors are ours, and which time it is here.
+const SYSTEM: [&str; 5] = [
+    "/proc/sys/kernel/hostname",
+    "/proc/self/cgroup",
+    "/sys/fs/cgroup",
+    "/etc/localtime",
+    "/usr/share/zoneinfo",
+];
 
 /// Whether a file of `plan` belongs to somebody else, so that only CAP_DAC_OVERRIDE opens it: root's habit.
 pub(super) fn out_of_reach(plan: &Plan<'_>) -> bool {
