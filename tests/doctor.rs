@@ -241,7 +241,7 @@ fn outdated(house: &House) {
         .map(|uri| rcgen::SanType::URI(uri.try_into().expect("ASCII")))
         .to_vec();
     let certificate = params.self_signed(&key).expect("signed");
-    std::fs::write(house.path("old.pem"), certificate.pem() + &key.serialize_pem()).expect("writes");
+    house.write_secret("old.pem", certificate.pem() + &key.serialize_pem());
 }
 
 fn everything_is_shown_on_demand(doctor: &Doctor<'_>) {

@@ -1,10 +1,51 @@
 //! What is written down, and in which words.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
+use silentmon_capture_core::policy::{Means, Principal, Role};
 use silentmon_proto::relay::SuperviseAction;
+use silentmon_proto::time::Instant;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::chain::Link;
+
+/// Who asked, as every record says it that is about somebody.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Who<'a> {
+    /// His name.
+    pub supervisor: &'a str,
+    /// In which role.
+    pub role: Role,
+    /// From where.
+    pub from: IpAddr,
+    /// How he proved it.
+    pub by: Means,
+}
+
+impl Who<'static> {
+    /// Anna, a supervisor.
+    #[cfg(test)]
+    pub const ANNA: Self = Self {
+        supervisor: "anna",
+        role: Role::Supervisor,
+        from: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        by: Means::Certificate,
+    };
+}
+
+impl<'a> Who<'a> {
+    fn of(principal: &'a Principal) -> Self {
+        Self {
+            supervisor: principal.name.as_str(),
+            role: principal.role,
+            from: principal.from,
+            by: principal.means,
+        }
+    }
+}
 
 /// What a record says; `event` names it.
 #[derive(Debug, Serialize)]
@@ -14,7 +55,8 @@ pub enum Event<'a> {
     #[serde(rename = "session_started")]
     Started {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<&'a str>,
@@ -23,7 +65,8 @@ pub enum Event<'a> {
     #[serde(rename = "session_stopped")]
     Stopped {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         audible_s: u64,
         reason: String,
@@ -31,20 +74,69 @@ pub enum Event<'a> {
     /// He was not allowed to.
     #[serde(rename = "session_refused")]
     Refused {
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         reason: String,
+    },
+    /// He said that he still listens, when he was asked.
+    #[serde(rename = "session_confirmed")]
+    Confirmed {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+    },
+    /// Somebody signed in by password.
+    #[serde(rename = "signed_in")]
+    SignedIn {
+        #[serde(flatten)]
+        who: Who<'a>,
+    },
+    /// Somebody tried to.
+    #[serde(rename = "sign_in_failed")]
+    SignInFailed {
+        supervisor: &'a str,
+        from: IpAddr,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        locked_until: Option<String>,
+    },
+    /// An administrator ended a lock-out.
+    #[serde(rename = "unlocked")]
+    Unlocked {
+        #[serde(flatten)]
+        who: Who<'a>,
+        unlocked: &'a str,
+        source: String,
+        failures: u32,
     },
     /// He wanted to be in the call.
     #[serde(rename = "supervise_requested")]
     Supervise {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         action: SuperviseAction,
         device: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<&'a str>,
+    },
+    /// His certificate was good no longer; his sessions ended before.
+    #[serde(rename = "connection_withdrawn")]
+    Withdrawn {
+        #[serde(flatten)]
+        who: Who<'a>,
+        reason: String,
+    },
+    /// Other certificates or revocation lists hold from now on.
+    #[serde(rename = "certificates_changed")]
+    CertificatesChanged {
+        name: &'a str,
+        serial: String,
+        fingerprint: String,
+        until: String,
+        revoked: usize,
     },
     /// The capture service runs, under these rules.
     #[serde(rename = "service_started")]
@@ -77,9 +169,32 @@ impl<'a> Event<'a> {
             | EngineEvent::Resynchronised(_)
             | EngineEvent::Released(_)
             | EngineEvent::CallEnded { .. } => None,
+            EngineEvent::SessionConfirmed(record) => Some(Self::Confirmed {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+            }),
+            EngineEvent::SignedIn(principal) => Some(Self::SignedIn {
+                who: Who::of(principal),
+            }),
+            EngineEvent::SignInFailed { name, from, locked } => Some(Self::SignInFailed {
+                supervisor: name.as_str(),
+                from: *from,
+                locked_until: locked.as_ref().and_then(|locked| in_words(locked.until)),
+            }),
+            EngineEvent::Unlocked { principal, locked } => Some(Self::Unlocked {
+                who: Who::of(principal),
+                unlocked: locked.name.as_str(),
+                source: locked.source.to_string(),
+                failures: locked.failures,
+            }),
+            EngineEvent::ConnectionWithdrawn { principal, reason } => Some(Self::Withdrawn {
+                who: Who::of(principal),
+                reason: reason.to_string(),
+            }),
             EngineEvent::SuperviseRequested(record) => Some(Self::Supervise {
                 session: record.session.to_string(),
-                supervisor: record.supervisor.as_str(),
+                who: Who::of(&record.principal),
                 agent: record.agent.as_str(),
                 action: record.action,
                 device: record.device.as_str(),
@@ -87,20 +202,20 @@ impl<'a> Event<'a> {
             }),
             EngineEvent::SessionStarted(SessionRecord {
                 session,
-                supervisor,
+                principal,
                 agent,
                 purpose,
                 ..
             }) => Some(Self::Started {
                 session: session.to_string(),
-                supervisor: supervisor.as_str(),
+                who: Who::of(principal),
                 agent: agent.as_str(),
                 purpose: purpose.as_deref(),
             }),
             EngineEvent::SessionStopped(
                 SessionRecord {
                     session,
-                    supervisor,
+                    principal,
                     agent,
                     audible,
                     ..
@@ -108,20 +223,26 @@ impl<'a> Event<'a> {
                 reason,
             ) => Some(Self::Stopped {
                 session: session.to_string(),
-                supervisor: supervisor.as_str(),
+                who: Who::of(principal),
                 agent: agent.as_str(),
                 audible_s: audible.as_secs(),
                 reason: reason.to_string(),
             }),
             EngineEvent::SessionRefused {
-                supervisor,
+                principal,
                 agent,
                 reason,
             } => Some(Self::Refused {
-                supervisor: supervisor.as_str(),
+                who: Who::of(principal),
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),
         }
     }
+}
+
+/// A time as records have it.
+fn in_words(at: Instant) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok()?;
+    at.format(&Rfc3339).ok()
 }

@@ -70,8 +70,8 @@ fn malformed_and_oversized_frames_cost_their_sender_the_connection_and_nobody_el
         let _ = anna.datagrams().await;
         anna.hear_sound(50).await;
     });
-    target.expect_turned_away("malformed_message", malformed().len() + 1);
-    target.expect_turned_away("handshake", 1);
+    target.expect_refused("malformed_message", malformed().len() + 1);
+    target.expect_refused("other", 1);
     assert_eq!(target.service.terminate().0, Some(0));
 }
 
@@ -86,7 +86,7 @@ fn datagrams_that_are_no_requests_are_counted_and_answered_by_nothing() {
                 .collect();
             bert.connection.send_datagram_wait(noise.into()).await.expect("sent");
         }
-        target.expect_turned_away("malformed_datagram", 200);
+        target.expect_refused("malformed_datagram", 200);
         assert!(bert.datagrams().await.is_empty());
         assert!(bert.connection.close_reason().is_none());
     });

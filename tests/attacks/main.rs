@@ -45,25 +45,28 @@ impl Target {
         }
     }
 
-    /// What the server has turned away, by what was wrong with it.
-    fn turned_away(&self) -> BTreeMap<String, f64> {
+    /// What the server has refused, by the last label of the metric.
+    fn refused(&self) -> BTreeMap<String, f64> {
         let page = self.metrics();
-        let lines = page
-            .lines()
-            .filter(|line| line.starts_with("silentmon_turned_away_total"));
+        let names = ["requests_refused", "foreign_requests", "connections_refused"];
+        let is_one = |line: &&str| {
+            names
+                .iter()
+                .any(|name| line.starts_with(&format!("silentmon_{name}_total")))
+        };
         let count = |line: &str| {
             let (name, value) = line.rsplit_once(' ').expect("a value");
-            let what = name.split("what=\"").nth(1).and_then(|rest| rest.split('"').next());
-            (what.expect("a label").to_owned(), value.parse().expect("a number"))
+            let label = name.rsplit('"').nth(1).expect("a label");
+            (label.to_owned(), value.parse().expect("a number"))
         };
-        lines.map(count).collect()
+        page.lines().filter(is_one).map(count).collect()
     }
 
-    /// Waits until the server has counted so many.
-    fn expect_turned_away(&self, what: &str, expected: usize) {
+    /// Waits until the server has counted so many refusals.
+    fn expect_refused(&self, what: &str, expected: usize) {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
-            let counts = self.turned_away();
+            let counts = self.refused();
             if counts.get(what) == Some(&(expected as f64)) {
                 return;
             }

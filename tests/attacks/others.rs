@@ -51,8 +51,8 @@ fn the_id_of_a_session_is_no_key_to_it() {
         let _ = anna.datagrams().await;
         anna.hear_sound(50).await;
     });
-    let counts = target.turned_away();
-    let foreign = counts["foreign_session"] + counts["too_many_repair_requests"];
+    let counts = target.refused();
+    let foreign = counts["repair"] + counts["too_many_repair_requests"];
     assert!(foreign >= 64.0, "{counts:?}");
 }
 

@@ -221,7 +221,10 @@ async fn a_revoked_supervisor_is_refused_as_soon_as_the_server_has_the_list() {
         1,
         "open connections end, too"
     );
-    assert_eq!(client.connection.closed().await.reason, "the certificate was revoked");
+    assert_eq!(
+        client.connection.closed().await.reason,
+        "your certificate has been revoked"
+    );
     let (server, client) = meet(&mut endpoint, &address, &client_tls).await;
     assert_eq!(refusal(server.expect_err("refused")), CertificateProblem::Revoked);
     let problem = problem(client.expect_err("refused"));
@@ -369,6 +372,8 @@ fn expired(pki: &Pki) -> Credentials {
     let pem = params.signed_by(&leaf, &issuer).expect("signed").pem() + &leaf.serialize_pem();
     let path = pki.directory.path().join("late.pem");
     std::fs::write(&path, pem).expect("written");
+    let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, secret).expect("set");
     Credentials::load(&path, None).expect("loads")
 }
 

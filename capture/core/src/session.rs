@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{
     AudioHeader, AudioKind, LegStatus, OutputKind, RepairRequest, SessionStatus, SuperviseAction,
@@ -17,7 +17,7 @@ use silentmon_proto::time::Instant;
 
 use crate::attribution::{Evidence, LegWatch};
 use crate::engine::ConnectionId;
-use crate::policy::Copies;
+use crate::policy::{Copies, Principal};
 use crate::resend::{Allowance, Budget, SentLately};
 use crate::stream::{StreamId, StreamTable};
 
@@ -44,13 +44,17 @@ pub struct MonitorSession {
     /// The agent.
     pub agent: AgentId,
     /// Who listens.
-    pub supervisor: SupervisorName,
+    pub principal: Principal,
     /// Why, in his own words.
     pub purpose: Option<String>,
     /// What becomes of the sound.
     pub output: OutputKind,
     /// When it started.
     pub started: Instant,
+    /// When its supervisor last said that he still listens, or it started.
+    pub confirmed: Instant,
+    /// Whether he was asked since.
+    pub asked: bool,
     /// Number of its audio datagrams' channel.
     pub channel: u16,
     /// The connection it is heard over.
@@ -182,7 +186,7 @@ impl MonitorSession {
     pub fn new(
         id: SessionId,
         channel: u16,
-        supervisor: SupervisorName,
+        principal: Principal,
         connection: ConnectionId,
         request: SessionRequest,
         now: Instant,
@@ -190,10 +194,12 @@ impl MonitorSession {
         Self {
             id,
             agent: request.agent,
-            supervisor,
+            principal,
             purpose: request.purpose,
             output: request.output,
             started: now,
+            confirmed: now,
+            asked: false,
             channel,
             attachment: Attachment::Attached(connection),
             admission: Admission::Unrecorded {

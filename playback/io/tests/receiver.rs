@@ -39,6 +39,7 @@ impl Pki {
         let options = AuthorityOptions {
             name: SubjectName::new("Test CA").expect("a name"),
             days: 100,
+            algorithm: silentmon_certs::KeyAlgorithm::default(),
         };
         let password = Password::chosen("correct horse").expect("long enough");
         let authority = CertificateAuthority::create(directory.path(), &options, &password).expect("an authority");

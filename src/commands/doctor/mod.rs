@@ -19,6 +19,7 @@ use silentmon_proto::reason::{Code, Evidence, Hop, Outcome};
 
 use crate::config::{self, playback::PlaybackConfig};
 use crate::exit::{ExitKind, Failure};
+use crate::tls::IdentityFiles;
 use crate::{output, tls};
 
 /// Arguments of `doctor`.
@@ -101,7 +102,7 @@ async fn examine(mut patient: Patient, walk: &mut Walk) -> anyhow::Result<()> {
     }
     patient.agent = desk.as_ref().and_then(desk::Desk::agent).or(patient.agent);
     // A certificate that is broken can't be used, whatever else there is to be seen.
-    if let Ok(tls) = tls::client(&patient.identity, &patient.ca, patient.crl.as_deref()) {
+    if let Ok(tls) = tls::client(&patient.files()) {
         server::ask(&patient, &tls, walk).await?;
         if !walk.goes_on() {
             return Ok(());
@@ -123,6 +124,14 @@ async fn examine(mut patient: Patient, walk: &mut Walk) -> anyhow::Result<()> {
 }
 
 impl Patient {
+    fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
+
     fn of(args: &DoctorArgs) -> anyhow::Result<Self> {
         let file = args.config.as_deref().map(config::load::<PlaybackConfig>).transpose()?;
         let desk = file.map(|file| file.playback);

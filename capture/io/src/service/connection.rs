@@ -1,10 +1,13 @@
 //! One supervisor's connection: a task that reads his messages, a task that writes the answers, datagrams straight out.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use silentmon_capture_core::engine::ConnectionId;
+use silentmon_capture_core::policy::{Means, Principal, Role};
+use silentmon_certs::{CertificateProblem, Identity, Role as CertificateRole, ServerTls};
 use silentmon_proto::ids::SupervisorName;
 use silentmon_proto::relay::{ClientMessage, RepairRequest, ServerMessage};
 use silentmon_transport::{
@@ -15,7 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guests::{DoorCounts, Guests, Stay, Turned};
+use super::refusals::Refusals;
 
+/// How often it is looked who is connected with a certificate that ended meanwhile.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Messages that may wait for a slow supervisor before he is cut off.
 const OUTPUT_QUEUE: usize = 256;
 /// How long a connection may be silent: requirements section 3, session time-out.
@@ -25,14 +31,24 @@ const REQUESTS_IN_A_SECOND: u32 = 500;
 /// How long the last messages may take to leave.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
+/// The supervisors' door.
+pub struct Door {
+    /// Already bound.
+    pub endpoint: ServerEndpoint,
+    /// Certificates and revocation lists that replace those in use.
+    pub renewals: mpsc::Receiver<ServerTls>,
+    /// Who was turned away is counted here.
+    pub refusals: Refusals,
+}
+
 /// What connections tell the event loop.
 pub(super) enum ConnectionInput {
     /// A supervisor is there.
     Opened {
         /// Number of the connection.
         id: ConnectionId,
-        /// The name in his certificate.
-        name: SupervisorName,
+        /// Who he is, by his certificate.
+        principal: Principal,
         /// Where to send.
         output: ConnectionOutput,
     },
@@ -51,6 +67,13 @@ pub(super) enum ConnectionInput {
         request: RepairRequest,
         /// Shortest round trip to it.
         round_trip: Duration,
+    },
+    /// His certificate is good no longer.
+    Withdrawn {
+        /// Number of the connection.
+        id: ConnectionId,
+        /// Why.
+        problem: CertificateProblem,
     },
     /// He is gone.
     Closed {
@@ -97,26 +120,41 @@ impl ConnectionOutput {
     }
 }
 
-/// Lets supervisors in until `shutdown`.
+/// Lets supervisors in until `shutdown`, by the newest certificates.
 pub(super) async fn serve_endpoint(
-    mut endpoint: ServerEndpoint,
+    door: Door,
     inputs: mpsc::Sender<ConnectionInput>,
     counts: Arc<DoorCounts>,
     shutdown: CancellationToken,
 ) {
+    let Door {
+        mut endpoint,
+        mut renewals,
+        refusals,
+    } = door;
     let tasks = TaskTracker::new();
     let guests = Guests::default();
+    let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
     let mut next = 0;
     loop {
         let arrived = tokio::select! {
             () = shutdown.cancelled() => break,
+            Some(tls) = renewals.recv() => {
+                let refused = endpoint.replace_tls(tls);
+                tracing::info!(refused, "new certificates and revocation lists are in use");
+                continue;
+            }
+            _ = expiry.tick() => {
+                endpoint.withdraw_expired();
+                continue;
+            }
             arrived = endpoint.accept() => arrived,
         };
         match arrived {
             Some(Ok(channel)) => {
                 let name = SupervisorName::new(channel.connection.peer().name.as_str());
                 let Some(stay) = guests.enter(&name, tokio::time::Instant::now()) else {
-                    counts.count(Turned::Connection);
+                    refusals.count("quic", "too_many_connections");
                     channel.connection.close(CloseCode::Protocol, "too many connections");
                     continue;
                 };
@@ -129,8 +167,9 @@ pub(super) async fn serve_endpoint(
                 tasks.spawn(serve_connection(guest, channel, inputs.clone()));
             }
             Some(Err(refused)) => {
-                counts.count(Turned::Handshake);
-                tracing::warn!(error = %refused.error, remote = %refused.remote, "a connection was refused");
+                let why = refused.error.word();
+                refusals.count("quic", why);
+                tracing::warn!(why, error = %refused.error, remote = %refused.remote, "a connection was refused");
             }
             None => break,
         }
@@ -157,7 +196,9 @@ async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<C
         receiver,
     } = channel;
     let remote = connection.remote_address();
-    let name = SupervisorName::new(connection.peer().name.as_str());
+    let Some(principal) = principal(connection.peer(), remote.ip()) else {
+        return connection.close(CloseCode::Denied, "a capture server is no supervisor");
+    };
     let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
     let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
     let output = ConnectionOutput {
@@ -166,17 +207,52 @@ async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<C
         finished,
     };
     tracing::info!(connection = id.0, %remote, "a supervisor connected");
-    if inputs.send(ConnectionInput::Opened { id, name, output }).await.is_err() {
+    if inputs
+        .send(ConnectionInput::Opened { id, principal, output })
+        .await
+        .is_err()
+    {
         return;
     }
     let (code, why) = tokio::select! {
         end = read_messages(&guest, receiver, &inputs) => end,
         end = read_requests(&guest, &connection, &inputs) => end,
+        end = await_withdrawal(id, &connection, &inputs) => end,
     };
     connection.close(code, &why);
     tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
     // The event loop is gone only when the service stops.
     let _ = inputs.send(ConnectionInput::Closed { id }).await;
+}
+
+/// Who a certificate says that somebody is; nobody, where it is another server's.
+fn principal(peer: &Identity, from: IpAddr) -> Option<Principal> {
+    let role = match peer.role {
+        CertificateRole::Capture => return None,
+        CertificateRole::Supervisor => Role::Supervisor,
+        CertificateRole::Admin => Role::Administrator,
+    };
+    Some(Principal {
+        name: SupervisorName::new(peer.name.as_str()),
+        role,
+        from: from.to_canonical(),
+        means: Means::Certificate,
+    })
+}
+
+/// Waits until his certificate is good no longer, and until he was told so.
+async fn await_withdrawal(
+    id: ConnectionId,
+    connection: &Connection,
+    inputs: &mpsc::Sender<ConnectionInput>,
+) -> (CloseCode, String) {
+    let problem = connection.withdrawn().await;
+    tracing::warn!(connection = id.0, why = problem.word(), %problem, "a supervisor's certificate is good no longer");
+    let why = problem.to_holder();
+    if inputs.send(ConnectionInput::Withdrawn { id, problem }).await.is_ok() {
+        connection.closed().await;
+    }
+    (CloseCode::Denied, why)
 }
 
 /// Reads until the connection ends, and says why it did.

@@ -1,4 +1,4 @@
-//! How many connections a supervisor may have and how much he may ask for, and what was turned away at the door: who has
+//! How many connections a supervisor may have and how much he may ask for, and what wasn't taken of what he sent: who has
 //! a certificate may still have lost it to somebody else, and one supervisor must not take the others' sound away.
 
 use std::collections::HashMap;
@@ -17,13 +17,9 @@ const COST_IN_A_SECOND: f64 = 500.0;
 /// What they may cost at once after a rest: a wall board that starts asks for much.
 const COST_AT_ONCE: f64 = 5_000.0;
 
-/// What was turned away since the start.
+/// What connected supervisors sent and wasn't taken, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DoorFigures {
-    /// Handshakes that failed: strangers, bad certificates, other programs.
-    pub handshakes: u64,
-    /// Connections of a supervisor who has too many.
-    pub connections: u64,
     /// Control messages that were none; their connections were closed.
     pub messages: u64,
     /// Datagrams that were no repair requests.
@@ -37,8 +33,6 @@ pub struct DoorFigures {
 /// The same, counted by all connections.
 #[derive(Debug, Default)]
 pub(super) struct DoorCounts {
-    handshakes: AtomicU64,
-    connections: AtomicU64,
     messages: AtomicU64,
     datagrams: AtomicU64,
     requests: AtomicU64,
@@ -48,8 +42,6 @@ pub(super) struct DoorCounts {
 /// What is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turned {
-    Handshake,
-    Connection,
     Message,
     Datagram,
     Request,
@@ -59,8 +51,6 @@ pub(super) enum Turned {
 impl DoorCounts {
     pub(super) fn count(&self, what: Turned) {
         let counter = match what {
-            Turned::Handshake => &self.handshakes,
-            Turned::Connection => &self.connections,
             Turned::Message => &self.messages,
             Turned::Datagram => &self.datagrams,
             Turned::Request => &self.requests,
@@ -72,8 +62,6 @@ impl DoorCounts {
     pub(super) fn figures(&self) -> DoorFigures {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         DoorFigures {
-            handshakes: read(&self.handshakes),
-            connections: read(&self.connections),
             messages: read(&self.messages),
             datagrams: read(&self.datagrams),
             requests: read(&self.requests),
