@@ -44,7 +44,7 @@ impl Sections {
         sections
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let mut sections = Self::default();
         if bytes
             .windows(OLD_ENCRYPTION.len())
