@@ -59,6 +59,9 @@ pub enum Command {
     /// Helps to set up a mirror port.
     #[cfg(feature = "capture")]
     Span(commands::span::SpanArgs),
+    /// Who may sign in by password, and whose name is locked.
+    #[cfg(any(feature = "capture", feature = "playback"))]
+    Auth(commands::auth::AuthArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

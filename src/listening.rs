@@ -111,6 +111,11 @@ impl Listener {
         self.receiver.supervise(request, wish);
     }
 
+    /// Says that the supervisor still listens.
+    pub fn confirm(&self, request: RequestId) {
+        self.receiver.confirm(request);
+    }
+
     /// Dials with other certificates from now on.
     pub fn use_tls(&self, tls: ClientTls) {
         self.receiver.use_tls(tls);

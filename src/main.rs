@@ -32,6 +32,8 @@ mod summary;
 mod telemetry;
 #[cfg(any(feature = "capture", feature = "playback"))]
 mod tls;
+#[cfg(feature = "capture")]
+mod users;
 
 use std::process::ExitCode;
 
@@ -87,6 +89,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::SpanCheck(args) => commands::span_check::run(&args),
         #[cfg(feature = "capture")]
         Command::Span(args) => commands::span::run(&args),
+        #[cfg(any(feature = "capture", feature = "playback"))]
+        Command::Auth(args) => commands::auth::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),

@@ -125,7 +125,7 @@ fn alarms(file: &Path, phones: &[Phone]) -> (usize, Vec<String>) {
         }
         *next = now + Duration::from_secs(1);
         engine.handle_timeout(now);
-        for (agent, found) in engine.diagnose_all(now) {
+        for (agent, found) in engine.diagnose_all(None, now) {
             let phone = phones.iter().find(|phone| phone.address.to_string() == agent.as_str());
             if !phone.is_some_and(|phone| phone.from + EDGE <= now && now + EDGE <= phone.until) {
                 continue;

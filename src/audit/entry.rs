@@ -6,6 +6,9 @@ use serde::Serialize;
 use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
 use silentmon_capture_core::policy::{Means, Principal, Role};
 use silentmon_proto::relay::SuperviseAction;
+use silentmon_proto::time::Instant;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::chain::Link;
 
@@ -76,6 +79,37 @@ pub enum Event<'a> {
         agent: &'a str,
         reason: String,
     },
+    /// He said that he still listens, when he was asked.
+    #[serde(rename = "session_confirmed")]
+    Confirmed {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+    },
+    /// Somebody signed in by password.
+    #[serde(rename = "signed_in")]
+    SignedIn {
+        #[serde(flatten)]
+        who: Who<'a>,
+    },
+    /// Somebody tried to.
+    #[serde(rename = "sign_in_failed")]
+    SignInFailed {
+        supervisor: &'a str,
+        from: IpAddr,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        locked_until: Option<String>,
+    },
+    /// An administrator ended a lock-out.
+    #[serde(rename = "unlocked")]
+    Unlocked {
+        #[serde(flatten)]
+        who: Who<'a>,
+        unlocked: &'a str,
+        source: String,
+        failures: u32,
+    },
     /// He wanted to be in the call.
     #[serde(rename = "supervise_requested")]
     Supervise {
@@ -135,6 +169,25 @@ impl<'a> Event<'a> {
             | EngineEvent::Resynchronised(_)
             | EngineEvent::Released(_)
             | EngineEvent::CallEnded { .. } => None,
+            EngineEvent::SessionConfirmed(record) => Some(Self::Confirmed {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+            }),
+            EngineEvent::SignedIn(principal) => Some(Self::SignedIn {
+                who: Who::of(principal),
+            }),
+            EngineEvent::SignInFailed { name, from, locked } => Some(Self::SignInFailed {
+                supervisor: name.as_str(),
+                from: *from,
+                locked_until: locked.as_ref().and_then(|locked| in_words(locked.until)),
+            }),
+            EngineEvent::Unlocked { principal, locked } => Some(Self::Unlocked {
+                who: Who::of(principal),
+                unlocked: locked.name.as_str(),
+                source: locked.source.to_string(),
+                failures: locked.failures,
+            }),
             EngineEvent::ConnectionWithdrawn { principal, reason } => Some(Self::Withdrawn {
                 who: Who::of(principal),
                 reason: reason.to_string(),
@@ -186,4 +239,10 @@ impl<'a> Event<'a> {
             }),
         }
     }
+}
+
+/// A time as records have it.
+fn in_words(at: Instant) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok()?;
+    at.format(&Rfc3339).ok()
 }

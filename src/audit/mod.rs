@@ -6,6 +6,7 @@ pub mod chain;
 mod entry;
 pub mod export;
 mod journal;
+pub mod sign_ins;
 mod tail;
 pub mod verify;
 

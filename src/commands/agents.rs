@@ -57,6 +57,7 @@ async fn list(mut listener: Listener, args: &AgentsArgs) -> anyhow::Result<()> {
                     break;
                 }
             }
+            Some(ReceiverEvent::Notice(reason)) => output::complain(&reason.to_string()),
             Some(ReceiverEvent::AgentChanged(row)) if args.watch => print_row(&row, args)?,
             Some(ReceiverEvent::GaveUp { reason }) => {
                 return Err(Failure::error(ExitKind::Unavailable, reason.to_string()));

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_core::policy::REMEMBERED_FOR;
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
@@ -23,7 +24,7 @@ use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Event, Journal};
+use crate::audit::{Event, Journal, sign_ins};
 use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable};
 use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::{CaptureFigures, MetricsPage};
@@ -68,6 +69,8 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     let journal = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
+    let local_time = config.policy.local_time();
+    let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
     let files = config.service.files();
     let identity = ServerIdentity::load(&files)?;
     let endpoint = bind(&config, identity.relay)?;
@@ -119,6 +122,8 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         tokio::spawn(metrics.serve(shutdown.clone()));
     }
     let parts = ServiceParts {
+        local_time,
+        former_sign_ins,
         engine,
         door: ServiceDoor {
             endpoint,
@@ -288,6 +293,7 @@ fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> an
         policy: config.rules_in_words(),
     })?;
     Ok(Reload {
+        local_time: config.policy.local_time(),
         policy: config.rules(),
         devices,
     })

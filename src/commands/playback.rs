@@ -73,7 +73,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     if let Some(agent) = config.agent {
         desk.fulfil(Wish::Listen {
             agent,
-            purpose: None,
+            purpose: config.purpose,
             output: None,
         });
     }
@@ -128,6 +128,7 @@ impl Desk {
             reason: None,
             output: "closed".to_owned(),
             session: None,
+            confirm_within_s: None,
             controls: Vec::new(),
             quality: None,
         };
@@ -170,11 +171,21 @@ impl Desk {
                 self.start(agent, purpose, &output);
             }
             Wish::Stop => self.stop(),
+            Wish::Confirm => self.confirm(),
             Wish::Supervise(supervise) => self.supervise(supervise),
             Wish::Sound { change, answer } => {
                 // Whoever asked has gone away where this fails.
                 let _ = answer.send(self.change_sound(change));
             }
+        }
+    }
+
+    /// The supervisor still listens.
+    fn confirm(&mut self) {
+        let asked = self.status.borrow().confirm_within_s.is_some();
+        if let (true, Some(session)) = (asked, self.session) {
+            self.listener.confirm(session);
+            self.status.send_modify(|status| status.confirm_within_s = None);
         }
     }
 
@@ -274,6 +285,7 @@ impl Desk {
             status.agent = None;
             status.reason = None;
             status.session = None;
+            status.confirm_within_s = None;
             status.controls.clear();
             status.quality = None;
             "closed".clone_into(&mut status.output);
@@ -306,6 +318,12 @@ impl Desk {
                     shown.session = Some(status.session.to_string());
                     shown.controls = status.controls;
                 });
+            }
+            ReceiverEvent::ConfirmListening { request, within } if self.session == Some(request) => {
+                let within_s = within.as_secs();
+                tracing::warn!(within_s, "the session ends unless it is confirmed");
+                self.status
+                    .send_modify(|status| status.confirm_within_s = Some(within_s));
             }
             ReceiverEvent::Supervised { number, result } => {
                 if let Some(answer) = self.supervising.remove(&number) {

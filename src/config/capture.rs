@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
-use silentmon_capture_core::policy::{Copies, Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_capture_core::policy::{
+    Administrators, Copies, DirectoryView, Disclosure, HeardCalls, Hours, Policy, QualityTeams, Recording, Roles, Who,
+};
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
 use silentmon_proto::relay::MediaOrigin;
 
+use super::authority::CONFIRM_WITHIN;
 use super::cti::{self, CtiSection};
 use super::secret::Secret;
+use super::values::Seconds;
 use super::{Complaint, Schema, absolute, read_table};
 use crate::tls::IdentityFiles;
 
@@ -51,6 +55,9 @@ pub struct CaptureConfig {
     /// Supervisor, by the name in his certificate → what the CTI sources call him; they tell his teams.
     #[serde(default)]
     pub supervisors: BTreeMap<SupervisorName, AgentId>,
+    /// Names that have another role than their certificates say.
+    #[serde(default)]
+    pub roles: Roles,
     /// Who may hear whom.
     #[serde(default)]
     pub policy: PolicySection,
@@ -136,6 +143,11 @@ pub struct ServiceSection {
     /// Its revocation list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crl: Option<PathBuf>,
+    /// Whether HTTPS is answered on the same port, without a source of kind `http` or users too.
+    pub https: bool,
+    /// People who sign in by password over HTTPS (`silentmon auth add`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
 }
 
 /// `[cluster]`
@@ -207,6 +219,34 @@ pub struct PolicySection {
     pub copies: Copies,
     /// Standard RTP receivers that may get plain RTP.
     pub rtp_receivers: Vec<IpAddr>,
+    /// Whether administrators listen.
+    pub administrators: Administrators,
+    /// Teams that quality management hears.
+    pub quality_teams: QualityTeams,
+    /// Agents whom nobody hears.
+    pub excluded_agents: Vec<AgentId>,
+    /// Devices or extensions at which nobody is heard.
+    pub excluded_devices: Vec<Extension>,
+    /// When listening is allowed.
+    pub hours: Hours,
+    /// The zone whose clock the hours are of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// How long a session may go on before its supervisor has to say that he still listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_limit: Option<Seconds>,
+    /// So long before that he is asked.
+    pub confirm_within: Seconds,
+    /// Supervisors who may hear one agent at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervisors_per_agent: Option<NonZeroUsize>,
+    /// Sessions that one supervisor may have at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions_per_supervisor: Option<NonZeroUsize>,
+    /// What one may listen for, where one of a list is to be named.
+    pub purposes: Vec<String>,
+    /// Which agents a supervisor is shown.
+    pub directory: DirectoryView,
 }
 
 /// `[audit]`
@@ -327,12 +367,25 @@ impl CaptureConfig {
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
             supervisors: self.supervisors.clone(),
+            roles: self.roles.clone(),
+            administrators: self.policy.administrators,
+            quality_teams: self.policy.quality_teams.clone(),
+            excluded: self.policy.excluded(),
+            hours: self.policy.hours.clone(),
+            limits: self.policy.limits(),
+            purposes: self.policy.purposes.clone(),
+            directory: self.policy.directory,
         }
     }
 
     /// The same as the file says it, for the audit.
     pub fn rules_in_words(&self) -> serde_json::Value {
-        serde_json::json!({"policy": self.policy, "teams": self.teams, "supervisors": self.supervisors})
+        serde_json::json!({
+            "policy": self.policy,
+            "roles": self.roles,
+            "teams": self.teams,
+            "supervisors": self.supervisors,
+        })
     }
 }
 
@@ -343,6 +396,8 @@ impl Default for ServiceSection {
             identity: "certs/server.pem".into(),
             ca: "certs/ca.pem".into(),
             crl: None,
+            https: false,
+            users: None,
         }
     }
 }
@@ -377,6 +432,18 @@ impl Default for PolicySection {
             recording: Recording::default(),
             copies: Copies::default(),
             rtp_receivers: Vec::new(),
+            administrators: Administrators::default(),
+            quality_teams: QualityTeams::default(),
+            excluded_agents: Vec::new(),
+            excluded_devices: Vec::new(),
+            hours: Hours::default(),
+            time_zone: None,
+            session_limit: None,
+            confirm_within: Seconds(CONFIRM_WITHIN),
+            supervisors_per_agent: None,
+            sessions_per_supervisor: None,
+            purposes: Vec::new(),
+            directory: DirectoryView::default(),
         }
     }
 }
@@ -407,6 +474,9 @@ impl Schema for CaptureConfig {
         absolute(folder, &mut self.service.ca);
         if let Some(crl) = &mut self.service.crl {
             absolute(folder, crl);
+        }
+        if let Some(users) = &mut self.service.users {
+            absolute(folder, users);
         }
         for cti in &mut self.cti {
             cti.resolve_paths(folder);
@@ -449,6 +519,7 @@ impl Schema for CaptureConfig {
                 expected: "expected \"https://HOST:8443\"".to_owned(),
             });
         }
+        self.policy.check_authority()?;
         cti::check(&self.cti)
     }
 }

@@ -4,6 +4,8 @@
 //! configuration or the environment.
 
 #[cfg(feature = "capture")]
+pub mod authority;
+#[cfg(feature = "capture")]
 pub mod capture;
 #[cfg(feature = "capture")]
 pub mod cti;

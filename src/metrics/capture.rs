@@ -120,6 +120,11 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
             engine.connections,
         ),
         ("agents", "Agents known", engine.agents),
+        (
+            "locked_names",
+            "Names locked after failed sign-ins, by source",
+            engine.locked,
+        ),
         ("streams", "RTP streams of agents' phones kept", engine.streams),
     ];
     for (name, help, value) in gauges {
@@ -129,6 +134,16 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.counter("sessions_started", "Monitoring sessions started", [(NONE, started)])?;
     let refused = engine.sessions_refused as f64;
     page.counter("sessions_refused", "Monitoring sessions refused", [(NONE, refused)])?;
+    let foreign = engine.foreign_requests.iter();
+    let foreign: Vec<_> = foreign
+        .map(|(request, count)| ([("request", request.name())], *count as f64))
+        .collect();
+    let help = "Messages refused because their sender has no right to what they are about";
+    let foreign = foreign.iter().map(|(labels, count)| (&labels[..], *count));
+    page.counter("foreign_requests", help, foreign)?;
+    let forgotten = engine.failures_forgotten as f64;
+    let help = "Failed sign-ins forgotten because there were too many to keep";
+    page.counter("sign_in_failures_forgotten", help, [(NONE, forgotten)])?;
     let links: Vec<_> = engine
         .links
         .iter()

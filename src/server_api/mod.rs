@@ -1,13 +1,16 @@
 //! HTTPS on the TCP side of the service port: events pushed by anything that knows of agents and calls, and how things
 //! stand for anything that wants to show it.
 //!
-//! TLS 1.3 with the server's identity (`listener`). A request proves itself at the `door`; a batch of the `routes` is
-//! taken as a whole or not at all.
+//! TLS 1.3 with the server's identity (`listener`). A request proves itself at the `door`, by a certificate, by a token or
+//! by a session (`web_session`) that a `sign_in` began; a batch of the `routes` is taken as a whole or not at all.
 
 mod door;
 mod listener;
 mod routes;
+mod sign_in;
+mod web_session;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use silentmon_capture_io::cti::CtiSources;
@@ -16,14 +19,16 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::door::{Door, Guest};
+use self::door::{Door, Guest, PushSource};
 use self::listener::SecureListener;
 pub use self::listener::WebDoor;
 use self::routes::routes;
+use self::sign_in::SignIns;
 use crate::config::capture::CaptureConfig;
 use crate::config::cti::{self, CtiSection};
 use crate::config::secret;
 use crate::exit::{ExitKind, Failure};
+use crate::users::Users;
 
 /// The interface, bound but not yet served.
 pub struct ServerApi {
@@ -33,33 +38,29 @@ pub struct ServerApi {
 }
 
 impl ServerApi {
-    /// Binds the service port where the configuration has a source of kind `http`; otherwise there is no interface.
+    /// Binds the service port where the configuration asks for it: with a source of kind `http`, with users, or in so many
+    /// words. Otherwise there is no interface.
     ///
     /// # Errors
-    /// `BadConfig` where the token or the identity can't be read, `Unavailable` where the port is taken.
+    /// `BadConfig` where the token, the users or the identity can't be read, `Unavailable` where the port is taken.
     pub async fn bind(
         config: &CaptureConfig,
         sources: &CtiSources,
         questions: mpsc::Sender<Question>,
         tls: WebDoor,
     ) -> anyhow::Result<Option<Self>> {
-        let named = cti::names(&config.cti).into_iter().zip(&config.cti);
-        let found = named.into_iter().find_map(|(name, section)| match section {
-            CtiSection::Http(section) => Some((name, section)),
-            _ => None,
-        });
-        let Some((name, section)) = found else {
+        let source = push_source(config, sources)?;
+        let sign_ins = config.service.users.as_deref().map(sign_ins).transpose()?;
+        if source.is_none() && sign_ins.is_none() && !config.service.https {
             return Ok(None);
-        };
-        let token = secret::of_source(&name, "token", section.token_file.as_deref(), None)?;
+        }
         let service = &config.service;
         let listener = TcpListener::bind(service.listen)
             .await
             .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen (TCP): {error}")))?;
         let door = Door {
-            token: token.map(Arc::new),
-            roles: section.roles.as_slice().into(),
-            pushed: sources.pushed(name),
+            source,
+            sign_ins,
             questions,
             tls: Arc::clone(&tls.tls),
         };
@@ -77,4 +78,26 @@ impl ServerApi {
             tracing::error!(%error, "the HTTPS interface ended");
         }
     }
+}
+
+/// The source of kind `http`, where there is one.
+fn push_source(config: &CaptureConfig, sources: &CtiSources) -> anyhow::Result<Option<PushSource>> {
+    let named = cti::names(&config.cti).into_iter().zip(&config.cti);
+    let found = named.into_iter().find_map(|(name, section)| match section {
+        CtiSection::Http(section) => Some((name, section)),
+        _ => None,
+    });
+    let Some((name, section)) = found else {
+        return Ok(None);
+    };
+    let token = secret::of_source(&name, "token", section.token_file.as_deref(), None)?;
+    Ok(Some(PushSource {
+        token: token.map(Arc::new),
+        roles: section.roles.as_slice().into(),
+        pushed: sources.pushed(name),
+    }))
+}
+
+fn sign_ins(path: &Path) -> anyhow::Result<SignIns> {
+    Ok(SignIns::new(Users::open(path)?))
 }

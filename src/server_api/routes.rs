@@ -2,34 +2,47 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Extension, Path, State};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 use silentmon_capture_core::diagnosis::Diagnosis;
-use silentmon_capture_io::service::Answer;
+use silentmon_capture_io::service::{Answer, Question};
 use silentmon_proto::cti::{CtiEvent, script};
 use silentmon_proto::ids::AgentId;
+use silentmon_proto::reason::Code;
 
-use super::door::{Door, admit};
+use super::door::{Caller, Door, admit};
+use super::sign_in::{sign_in, sign_out};
 
 /// Most bytes of one request.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Every route, behind the door.
+/// Every route. All but the sign-in are behind the door.
 pub(super) fn routes(door: Door) -> Router {
     Router::new()
         .route("/v1/events", post(push))
+        .route("/v1/agents", get(agents))
         .route("/v1/diagnosis", get(diagnose_house))
         .route("/v1/diagnosis/{agent}", get(diagnose_agent))
+        .route("/v1/sign-out", post(sign_out))
         .layer(middleware::from_fn_with_state(door.clone(), admit))
+        .route("/v1/sign-in", post(sign_in))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(door)
 }
 
-async fn push(State(door): State<Door>, body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Response {
+async fn push(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
+    let Some(source) = door.source.filter(|_| caller.pushes) else {
+        let expected = "a certificate of a role that `roles` names, or the token";
+        return answer(StatusCode::FORBIDDEN, json!({ "expected": expected }));
+    };
     let body = match body {
         Ok(body) => body,
         Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -48,7 +61,7 @@ async fn push(State(door): State<Door>, body: Result<Bytes, axum::extract::rejec
         }
     };
     let taken = events.len();
-    match door.pushed.take(events).await {
+    match source.pushed.take(events).await {
         Ok(()) => answer(StatusCode::ACCEPTED, json!({ "taken": taken })),
         Err(stopping) => answer(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -57,17 +70,48 @@ async fn push(State(door): State<Door>, body: Result<Bytes, axum::extract::rejec
     }
 }
 
-/// Every hop of an agent.
-async fn diagnose_agent(State(door): State<Door>, Path(agent): Path<AgentId>) -> Response {
-    match door.ask(Some(agent.clone())).await {
-        Some(told) => answer(StatusCode::OK, json!({ "agent": agent, "hops": told.hops })),
+/// The agents whom the caller is shown, and why he may listen to none of them now, if so.
+async fn agents(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
+    let asks = caller.asks();
+    match door.ask(|answer| Question::Agents { asks, answer }).await {
+        Some((agents, notice)) => answer(StatusCode::OK, json!({ "agents": agents, "notice": notice })),
         None => stopping(),
     }
 }
 
-/// The hops that all agents share, and why each agent and each session can be heard or not.
-async fn diagnose_house(State(door): State<Door>) -> Response {
-    let Some(told) = door.ask(None).await else {
+/// Every hop of an agent; refused where the caller may not listen to him.
+async fn diagnose_agent(
+    State(door): State<Door>,
+    Extension(caller): Extension<Caller>,
+    Path(agent): Path<AgentId>,
+) -> Response {
+    let (asks, about) = (caller.asks(), Some(agent.clone()));
+    let told = door
+        .ask(|answer| Question::Diagnosis {
+            asks,
+            agent: about,
+            answer,
+        })
+        .await;
+    let Some(Answer { hops, .. }) = told else {
+        return stopping();
+    };
+    let refused = hops.iter().any(|hop| hop.code == Some(Code::NotAuthorised));
+    let status = if refused { StatusCode::FORBIDDEN } else { StatusCode::OK };
+    answer(status, json!({ "agent": agent, "hops": hops }))
+}
+
+/// The hops that all agents share, and why each agent and each session that the caller is shown can be heard or not.
+async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
+    let asks = caller.asks();
+    let told = door
+        .ask(|answer| Question::Diagnosis {
+            asks,
+            agent: None,
+            answer,
+        })
+        .await;
+    let Some(told) = told else {
         return stopping();
     };
     let Answer { hops, agents, sessions } = told;

@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod https;
 pub mod punctual;
 
 use std::collections::BTreeMap;
@@ -259,6 +260,11 @@ impl Service {
     /// The lines of the log that nobody waited for yet.
     pub fn log(&self) -> Vec<String> {
         self.lines.try_iter().collect()
+    }
+
+    /// Lets it read its configuration again (SIGHUP).
+    pub fn reload(&self) {
+        signal(&self.child, "-HUP");
     }
 
     /// Sends SIGTERM and waits for the end: exit code and how long it took.

@@ -51,6 +51,10 @@ pub struct MonitorSession {
     pub output: OutputKind,
     /// When it started.
     pub started: Instant,
+    /// When its supervisor last said that he still listens, or it started.
+    pub confirmed: Instant,
+    /// Whether he was asked since.
+    pub asked: bool,
     /// Number of its audio datagrams' channel.
     pub channel: u16,
     /// The connection it is heard over.
@@ -194,6 +198,8 @@ impl MonitorSession {
             purpose: request.purpose,
             output: request.output,
             started: now,
+            confirmed: now,
+            asked: false,
             channel,
             attachment: Attachment::Attached(connection),
             admission: Admission::Unrecorded {

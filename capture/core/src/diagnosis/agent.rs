@@ -8,17 +8,26 @@ use super::{Case, LegCase};
 use crate::directory::CallState;
 
 pub(super) fn authority(case: &Case<'_>) -> Option<Reason> {
-    case.subject.as_ref()?.refusal.clone()
+    let refused = case.subject.as_ref()?.refused_at("authority");
+    refused.map(|refusal| refusal.reason.without_evidence())
 }
 
 pub(super) fn authority_evidence(case: &Case<'_>) -> Evidence {
-    let team = case.subject.as_ref().and_then(|subject| subject.team);
-    Evidence::new().with_known("team", team)
+    let Some(subject) = &case.subject else {
+        return Evidence::new();
+    };
+    let rule = subject.refused_at("authority").map(|refusal| refusal.rule.name());
+    Evidence::new()
+        .with_known("team", subject.team)
+        .with_known("rule", rule)
 }
 
 /// Media are there, and policy lets none of them be heard.
 pub(super) fn policy(case: &Case<'_>) -> Option<Reason> {
     let subject = case.subject.as_ref()?;
+    if let Some(refusal) = subject.refused_at("policy") {
+        return Some(refusal.reason.without_evidence());
+    }
     let agent = subject.signed_in()?;
     if !subject.media.is_empty() || holds(subject) {
         return None;
@@ -44,7 +53,9 @@ pub(super) fn policy_evidence(case: &Case<'_>) -> Evidence {
         Some(false) => "no",
         None => "not told",
     });
+    let rule = subject.refused_at("policy").map(|refusal| refusal.rule.name());
     Evidence::new()
+        .with_known("rule", rule)
         .with_known("call", call.map(|call| &call.id))
         .with_known("through the queue", acd)
 }

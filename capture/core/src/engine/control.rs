@@ -6,22 +6,17 @@ use silentmon_proto::reason::{Code, Hop, Reason};
 use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
 
-use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
+use super::{ConnectionId, Engine, EngineEvent, ForeignRequest, SessionRecord, Supervisor, TICK, Transmit};
 use crate::diagnosis::Diagnosis;
 use crate::directory::MediaLeg;
-use crate::policy::Principal;
+use crate::policy::{Principal, Refusal};
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
 impl Engine {
     /// A supervisor, who proved who he is, connected.
     pub fn handle_connected(&mut self, connection: ConnectionId, principal: Principal) {
-        self.connections.insert(
-            connection,
-            Supervisor {
-                principal,
-                watches_agents: false,
-            },
-        );
+        self.connections
+            .insert(connection, Supervisor { principal, shown: None });
     }
 
     /// A connection is gone. Its sessions wait for the supervisor to come back.
@@ -63,6 +58,9 @@ impl Engine {
                 device,
             } => self.supervise(from, request, session, (action, device), now),
             ClientMessage::StopMonitor { session } => self.stop_monitor(from, session, now),
+            ClientMessage::StillThere { session } => self.confirm(from, session, now),
+            ClientMessage::ListLocks { request } => self.list_locks(from, request, now),
+            ClientMessage::Unlock { request, name, source } => self.unlock(from, request, (name, source), now),
             ClientMessage::Diagnose {
                 request,
                 agent,
@@ -131,6 +129,7 @@ impl Engine {
         let agent = own.map(|session| session.agent.clone()).or(agent);
         let mut hops = self.examine(agent.as_ref(), asks.as_ref(), now);
         if session.is_some() && own.is_none() {
+            self.count_foreign(ForeignRequest::Diagnose);
             hops.insert(
                 0,
                 Hop::not_checked("session", "No such session of yours runs on this server."),
@@ -160,9 +159,11 @@ impl Engine {
             return;
         };
         let (principal, request) = (connection.principal.clone(), wanted.number);
-        let rules = &self.settings.policy;
-        let admitted = rules.authorise(&principal.name, &wanted.agent, &self.directory);
-        if let Err(reason) = admitted.and_then(|()| rules.admit_output(wanted.output)) {
+        let taken_up = self.session_to_take_up(from, &principal, &wanted, resume);
+        if resume.is_some_and(|id| taken_up != Some(id) && self.sessions.contains_key(&id)) {
+            self.count_foreign(ForeignRequest::Resume);
+        }
+        if let Err(Refusal { reason, .. }) = self.admit_request(&principal, &wanted, taken_up, now) {
             let agent = wanted.agent;
             self.past.refused += 1;
             self.events.push_back(EngineEvent::SessionRefused {
@@ -173,7 +174,7 @@ impl Engine {
             self.send(from, ServerMessage::MonitorRefused { request, reason });
             return;
         }
-        let id = match self.session_to_take_up(from, &principal, &wanted, resume) {
+        let id = match taken_up {
             Some(id) => self.attach(id, from),
             None => self.open_session(from, principal, wanted, fresh_id, now),
         };
@@ -228,6 +229,8 @@ impl Engine {
     fn attach(&mut self, id: SessionId, connection: ConnectionId) -> SessionId {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.attachment = Attachment::Attached(connection);
+            // Whoever comes back may have missed the question.
+            session.asked = false;
         }
         // What a connection must carry is told with the filter.
         self.events.push_back(EngineEvent::FilterChanged);
@@ -260,6 +263,8 @@ impl Engine {
             .is_some_and(|session| session.connection() == Some(from));
         if own {
             self.stop_session(id, &Reason::new(Code::AudioFlowing, "Stopped by the supervisor."), now);
+        } else if self.sessions.contains_key(&id) {
+            self.count_foreign(ForeignRequest::Stop);
         }
     }
 
@@ -376,7 +381,7 @@ impl Engine {
     }
 }
 
-fn record(session: &MonitorSession) -> SessionRecord {
+pub(super) fn record(session: &MonitorSession) -> SessionRecord {
     SessionRecord {
         session: session.id,
         principal: session.principal.clone(),

@@ -4,8 +4,9 @@ use silentmon_proto::ids::{Leg, LinkName};
 use silentmon_proto::quality::{Histogram, MOS_BOUNDS};
 use silentmon_proto::reason::Code;
 use silentmon_proto::relay::LegStatus;
+use silentmon_proto::time::Instant;
 
-use super::Engine;
+use super::{Engine, ForeignRequests};
 use crate::session::MonitorSession;
 
 /// How the server stands, and what it did since its start.
@@ -17,6 +18,12 @@ pub struct EngineFigures {
     pub sessions_started: u64,
     /// Sessions refused since the server's start.
     pub sessions_refused: u64,
+    /// Messages refused because their sender has no right to what they are about.
+    pub foreign_requests: ForeignRequests,
+    /// Names locked after failed sign-ins.
+    pub locked: usize,
+    /// Failed sign-ins forgotten because there were too many to keep.
+    pub failures_forgotten: u64,
     /// Supervisors' connections.
     pub connections: usize,
     /// Agents known.
@@ -87,7 +94,7 @@ impl Past {
 
 impl Engine {
     /// Figures for metrics.
-    pub fn figures(&self) -> EngineFigures {
+    pub fn figures(&self, now: Instant) -> EngineFigures {
         let mut legs = self.past.legs.clone();
         for session in self.sessions.values() {
             let status = session.leg_status();
@@ -99,6 +106,9 @@ impl Engine {
             sessions: self.sessions.len(),
             sessions_started: self.past.started,
             sessions_refused: self.past.refused,
+            foreign_requests: self.foreign_requests.clone(),
+            locked: self.lock_out.locked(now).count(),
+            failures_forgotten: self.lock_out.forgotten(),
             connections: self.connections.len(),
             agents: self.directory.agents().count(),
             streams: self.streams.len(),

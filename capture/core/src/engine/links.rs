@@ -9,7 +9,7 @@ use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{ServerMessage, SuperviseAction};
 use silentmon_proto::time::Instant;
 
-use super::{ConnectionId, Engine, EngineEvent};
+use super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
 use crate::diagnosis::LinkState;
 use crate::link::{LinkCommand, Supervise};
 use crate::policy::Principal;
@@ -192,6 +192,7 @@ impl Engine {
             .get(&session)
             .filter(|session| session.connection() == Some(from));
         let Some(session) = own else {
+            self.count_foreign(ForeignRequest::Supervise);
             let result = Err("No such session of yours.".to_owned());
             return self.send(from, ServerMessage::Supervised { request, result });
         };

@@ -7,7 +7,7 @@ mod refusals;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use silentmon_capture_core::engine::{
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
-use silentmon_capture_core::policy::Policy;
+use silentmon_capture_core::policy::{Policy, Principal, SignInOutcome, WeekMinute};
 use silentmon_capture_core::resolver::Resolver;
 use silentmon_proto::cti::script::ScriptedEvent;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
-use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, SessionId};
+use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, SessionId, SupervisorName};
 use silentmon_proto::reason::{Code, Hop, Reason};
-use silentmon_proto::relay::{AudioHeader, MediaOrigin};
+use silentmon_proto::relay::{AgentRow, AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
 use silentmon_transport::PlainRtpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -74,6 +74,10 @@ pub struct ServiceParts {
     pub journal: Box<dyn Journal>,
     /// Questions of the HTTPS interface.
     pub questions: mpsc::Receiver<Question>,
+    /// The clock on the operator's wall.
+    pub local_time: LocalTime,
+    /// Sign-ins before the start, the oldest first.
+    pub former_sign_ins: Vec<FormerSignIn>,
     /// Where figures go once a second, for metrics.
     pub figures: watch::Sender<Option<ServiceFigures>>,
 }
@@ -91,13 +95,57 @@ pub struct ServiceFigures {
     pub plain_rtp_failures: u64,
 }
 
-/// Asks how things stand.
+/// What the HTTPS interface asks of the engine. Answers say what `asks` may see; everything, where nobody is named.
 #[derive(Debug)]
-pub struct Question {
-    /// The agent whose hops are wanted; none for those of the house, with every agent and session in short.
-    pub agent: Option<AgentId>,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Answer>,
+pub enum Question {
+    /// How things stand.
+    Diagnosis {
+        /// Who asks.
+        asks: Option<Principal>,
+        /// The agent whose hops are wanted; none for those of the house, with every agent and session in short.
+        agent: Option<AgentId>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
+    },
+    /// The list of agents, and why whoever asks may listen to none of them now.
+    Agents {
+        /// Who asks.
+        asks: Option<Principal>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<(Vec<AgentRow>, Option<Reason>)>,
+    },
+    /// Whether somebody may try to sign in; `SignIn` has to follow.
+    SignInAttempt {
+        /// As whom.
+        name: SupervisorName,
+        /// From where.
+        from: IpAddr,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<(), Reason>>,
+    },
+    /// A sign-in was tried.
+    SignIn {
+        /// By whom, as he says.
+        principal: Principal,
+        /// How it ended.
+        outcome: SignInOutcome,
+    },
+}
+
+/// Tells the minute of the week where the operator's hours are said.
+pub type LocalTime = Arc<dyn Fn(Instant) -> WeekMinute + Send + Sync>;
+
+/// A sign-in before the start, as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerSignIn {
+    /// Under which name.
+    pub name: SupervisorName,
+    /// From where.
+    pub from: IpAddr,
+    /// When.
+    pub at: Instant,
+    /// Whether it failed; otherwise it succeeded, or was unlocked.
+    pub failed: bool,
 }
 
 /// How things stand.
@@ -112,18 +160,21 @@ pub struct Answer {
 }
 
 /// New rules, after the configuration was read again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Reload {
     /// Who may hear whom.
     pub policy: Policy,
     /// Device or extension → phone address.
     pub devices: BTreeMap<Extension, MediaAddress>,
+    /// The clock on the operator's wall.
+    pub local_time: LocalTime,
 }
 
 /// The running service.
 pub struct Service {
     engine: Engine,
     clock: Clock,
+    local_time: LocalTime,
     capture: CaptureHandle,
     filter: Arc<ArcSwap<MediaFilter>>,
     script: ScriptCursor,
@@ -155,6 +206,7 @@ impl Service {
         let mut questions = parts.questions;
         let mut service = Self {
             engine: Engine::new(parts.engine, clock.now()),
+            local_time: parts.local_time,
             script: ScriptCursor::new(parts.script, parts.capture.is_file(), clock.now()),
             clock,
             capture: parts.capture,
@@ -171,6 +223,8 @@ impl Service {
         for (link, controls) in service.sources.links() {
             service.engine.handle_link_controls(link, controls);
         }
+        service.take_up_sign_ins(&parts.former_sign_ins);
+        service.tell_local_time();
         service.change_filter();
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
@@ -201,6 +255,17 @@ impl Service {
         sources.finish().await;
         door.await?;
         broken
+    }
+
+    /// A lock-out outlives a restart.
+    fn take_up_sign_ins(&mut self, former: &[FormerSignIn]) {
+        for FormerSignIn { name, from, at, failed } in former {
+            if *failed {
+                self.engine.handle_former_failure(name, *from, *at);
+            } else {
+                self.engine.handle_former_unlock(name, *from, *at);
+            }
+        }
     }
 
     fn next_wake(&self) -> Instant {
@@ -302,6 +367,8 @@ impl Service {
 
     /// 4. New rules.
     fn handle_reload(&mut self, reload: Reload) {
+        self.local_time = reload.local_time;
+        self.tell_local_time();
         self.engine
             .handle_policy(reload.policy, reload.devices, self.clock.now());
         tracing::info!("configuration reloaded: policy, teams and devices");
@@ -309,6 +376,7 @@ impl Service {
 
     /// 5. The capture threads' figures.
     fn read_health(&mut self) {
+        self.tell_local_time();
         let stats = self.capture.stats();
         let now = self.clock.now();
         self.engine.handle_capture_health(stats.health(), now);
@@ -321,7 +389,7 @@ impl Service {
         // Who doesn't serve metrics has dropped the other end.
         if self.figures.receiver_count() > 0 {
             self.figures.send_replace(Some(ServiceFigures {
-                engine: self.engine.figures(),
+                engine: self.engine.figures(now),
                 reasons: self.engine.reasons(now),
                 capture: stats,
                 plain_rtp_failures: self.plain_rtp_failures,
@@ -330,15 +398,43 @@ impl Service {
     }
 
     /// 6. The HTTPS interface.
-    fn answer(&self, question: Question) {
+    fn answer(&mut self, question: Question) {
         let now = self.clock.now();
-        let hops = self.engine.examine(question.agent.as_ref(), None, now);
-        let (agents, sessions) = match question.agent {
+        // Whoever asked has gone away where sending fails.
+        match question {
+            Question::Diagnosis { asks, agent, answer } => {
+                let _ = answer.send(self.diagnosis(asks.as_ref(), agent.as_ref(), now));
+            }
+            Question::Agents { asks, answer } => {
+                let notice = asks.as_ref().and_then(|asks| self.engine.notice(asks, now));
+                let _ = answer.send((self.engine.agent_rows(asks.as_ref(), now), notice));
+            }
+            Question::SignInAttempt { name, from, answer } => {
+                let _ = answer.send(self.engine.handle_sign_in_attempt(&name, from, now));
+            }
+            Question::SignIn { principal, outcome } => self.engine.handle_sign_in(&principal, outcome, now),
+        }
+    }
+
+    fn diagnosis(&self, asks: Option<&Principal>, agent: Option<&AgentId>, now: Instant) -> Answer {
+        let (agents, sessions) = match agent {
             Some(_) => Default::default(),
-            None => (self.engine.diagnose_all(now), self.engine.diagnose_sessions(now)),
+            None => (
+                self.engine.diagnose_all(asks, now),
+                self.engine.diagnose_sessions(asks, now),
+            ),
         };
-        // Whoever asked has gone away where this fails.
-        let _ = question.answer.send(Answer { hops, agents, sessions });
+        Answer {
+            hops: self.engine.examine(agent, asks, now),
+            agents,
+            sessions,
+        }
+    }
+
+    /// The hours of listening begin and end on the operator's wall.
+    fn tell_local_time(&mut self) {
+        let now = self.clock.now();
+        self.engine.handle_local_time((self.local_time)(now), now);
     }
 
     /// 7. Time.
@@ -536,6 +632,15 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
         EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
+        EngineEvent::SessionConfirmed(record) => {
+            tracing::info!(session = %record.session, "a supervisor still listens");
+        }
+        EngineEvent::SignedIn(principal) => tracing::info!(role = %principal.role, "somebody signed in"),
+        EngineEvent::SignInFailed { locked: None, .. } => tracing::warn!("a sign-in failed"),
+        EngineEvent::SignInFailed { locked: Some(_), .. } => {
+            tracing::warn!(reason = %Code::LockedOut, "a sign-in failed, and its name is locked for a while");
+        }
+        EngineEvent::Unlocked { .. } => tracing::info!("an administrator unlocked a name"),
         EngineEvent::ConnectionWithdrawn { reason, .. } => {
             tracing::info!(reason = %reason.code, "a supervisor was sent away");
         }

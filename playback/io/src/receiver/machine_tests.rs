@@ -519,11 +519,13 @@ fn a_listing_in_pages_is_handed_over_whole() {
     world.hear(ServerMessage::Agents {
         agents: page("1"),
         more: true,
+        notice: None,
     });
     assert_eq!(listed(&mut world), [0; 0]);
     world.hear(ServerMessage::Agents {
         agents: page("2"),
         more: false,
+        notice: None,
     });
     assert_eq!(listed(&mut world), [2]);
 }

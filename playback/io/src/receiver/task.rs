@@ -67,6 +67,7 @@ enum Command {
     Start(RequestId, MonitorRequest),
     Stop(RequestId),
     Supervise(RequestId, SuperviseWish),
+    Confirm(RequestId),
     Watch,
     UseTls(Box<ClientTls>),
     Close,
@@ -110,6 +111,11 @@ impl Receiver {
     /// Stops monitoring; [`ReceiverEvent::MonitorStopped`] follows.
     pub fn stop_monitor(&self, request: RequestId) {
         self.give(Command::Stop(request));
+    }
+
+    /// Says that the supervisor still listens, where the server asked.
+    pub fn confirm(&self, request: RequestId) {
+        self.give(Command::Confirm(request));
     }
 
     /// Asks to be brought into the call that is monitored; [`ReceiverEvent::Supervised`] follows.
@@ -311,6 +317,7 @@ impl Task {
             Some(Command::Start(request, wish)) => self.machine.start_monitor(request, wish, now),
             Some(Command::Stop(request)) => self.machine.stop_monitor(request, now),
             Some(Command::Supervise(request, wish)) => self.machine.supervise(request, wish, now),
+            Some(Command::Confirm(request)) => self.machine.confirm(request, now),
             Some(Command::Watch) => self.machine.watch_agents(now),
             Some(Command::UseTls(tls)) => self.use_tls(*tls, now),
             Some(Command::Close) | None => self.machine.close(now),

@@ -13,6 +13,7 @@ use silentmon_proto::reason::Code;
 use silentmon_proto::relay::{AudioHeader, AudioKind, ClientMessage, OutputKind, ServerMessage, SessionStatus};
 use silentmon_proto::time::Instant;
 
+mod authority;
 mod codecs;
 mod diagnosing;
 mod following;
