@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod https;
 pub mod memory;
 pub mod punctual;
 

@@ -1,0 +1,68 @@
+//! Requests to a capture server's HTTPS, as any program or browser sends them.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
+
+use super::House;
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Its head, from the status line on.
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut found = lines.filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value)
+    }
+
+    /// Its body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("JSON, not {self:?}"))
+    }
+}
+
+/// Sends `wanted` (`GET /v1/agents`) with headers and body, as the holder of a certificate where one is named.
+pub fn exchange(
+    house: &House,
+    to: SocketAddr,
+    identity: Option<&str>,
+    wanted: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let identity = identity.map(|name| house.path(&format!("{name}.pem")));
+    let ca = house.path("ca.pem");
+    let config = silentmon_certs::cti_client_tls(&ca, identity.as_deref()).expect("a configuration");
+    let session = ClientConnection::new(config, to.ip().into()).expect("a session");
+    let stream = TcpStream::connect(to).expect("connects");
+    let mut stream = StreamOwned::new(session, stream);
+    let headers: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let request = format!(
+        "{wanted} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).expect("sends");
+    // A body that is too long is answered before it has been read.
+    let _ = stream.write_all(body.as_bytes());
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Answer {
+        status: status.unwrap_or_else(|| panic!("an answer, not {answer:?}")),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
