@@ -1,7 +1,7 @@
 //! The keys of `[policy]` that say what of a call is heard: payment pauses, private calls, disclosure.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -187,13 +187,6 @@ fn read_numbers(path: &Path) -> anyhow::Result<Vec<(usize, NumberPattern)>> {
             Err(error) => Err(bad(format!(":{number}: {error}"))),
         })
         .collect()
-}
-
-/// The file of numbers as a path of the configuration.
-pub(super) fn absolute_numbers(folder: &Path, file: &mut Option<PathBuf>) {
-    if let Some(file) = file {
-        super::absolute(folder, file);
-    }
 }
 
 #[cfg(test)]
