@@ -81,13 +81,13 @@ impl Floor {
     }
 
     fn request(&self, identity: Option<&str>, wanted: &str, headers: &[(&str, &str)]) -> Answer {
-        exchange(&self.house, self.server, identity, wanted, headers, "")
+        exchange(&self.house, self.server, identity, headers, (wanted, ""))
     }
 
     fn sign_in(&self, name: &str, password: &str, headers: &[(&str, &str)]) -> Answer {
         let body = json!({ "name": name, "password": password, "bearer": false }).to_string();
         let headers = [&[JSON], headers].concat();
-        exchange(&self.house, self.server, None, "POST /v1/sign-in", &headers, &body)
+        exchange(&self.house, self.server, None, &headers, ("POST /v1/sign-in", &body))
     }
 
     fn audit(&self) -> Vec<Value> {
@@ -293,7 +293,7 @@ fn a_browsers_session_is_guarded_against_other_pages_and_ends_when_it_is_told_to
     assert_eq!(floor.sign_in("anna", PASSWORD, &[foreign]).status, 403);
     let body = json!({ "name": "anna", "password": PASSWORD }).to_string();
     let form = [("Content-Type", "text/plain")];
-    let plain = exchange(&floor.house, floor.server, None, "POST /v1/sign-in", &form, &body);
+    let plain = exchange(&floor.house, floor.server, None, &form, ("POST /v1/sign-in", &body));
     assert_eq!(plain.status, 415, "{plain:?}");
     for bad in [
         "{}",
@@ -301,7 +301,7 @@ fn a_browsers_session_is_guarded_against_other_pages_and_ends_when_it_is_told_to
         r#"{"name":"","password":"x"}"#,
         r#"{"name":"anna","password":"x","more":1}"#,
     ] {
-        let answer = exchange(&floor.house, floor.server, None, "POST /v1/sign-in", &[JSON], bad);
+        let answer = exchange(&floor.house, floor.server, None, &[JSON], ("POST /v1/sign-in", bad));
         assert_eq!(answer.status, 400, "{bad}: {answer:?}");
     }
 
@@ -346,7 +346,7 @@ fn a_browsers_session_is_guarded_against_other_pages_and_ends_when_it_is_told_to
     assert_eq!(floor.request(None, "GET /v1/agents", &[session]).status, 401);
 
     let body = json!({ "name": "anna", "password": PASSWORD, "bearer": true }).to_string();
-    let answer = exchange(&floor.house, floor.server, None, "POST /v1/sign-in", &[JSON], &body);
+    let answer = exchange(&floor.house, floor.server, None, &[JSON], ("POST /v1/sign-in", &body));
     assert!(answer.header("set-cookie").is_none(), "{answer:?}");
     let bearer = format!("Bearer {}", answer.json()["token"].as_str().expect("a token"));
     let shown = [("Authorization", bearer.as_str())];

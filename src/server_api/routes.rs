@@ -14,7 +14,8 @@ use silentmon_proto::cti::{CtiEvent, script};
 use silentmon_proto::ids::AgentId;
 use silentmon_proto::reason::Code;
 
-use super::door::{Caller, Door, admit};
+use super::desk;
+use super::door::{Caller, Door, PUSHER, admit};
 use super::sign_in::{sign_in, sign_out};
 
 /// Most bytes of one request.
@@ -28,6 +29,7 @@ pub(super) fn routes(door: Door) -> Router {
         .route("/v1/diagnosis", get(diagnose_house))
         .route("/v1/diagnosis/{agent}", get(diagnose_agent))
         .route("/v1/sign-out", post(sign_out))
+        .merge(desk::routes())
         .layer(middleware::from_fn_with_state(door.clone(), admit))
         .route("/v1/sign-in", post(sign_in))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
@@ -40,8 +42,7 @@ async fn push(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Response {
     let Some(source) = door.source.filter(|_| caller.pushes) else {
-        let expected = "a certificate of a role that `roles` names, or the token";
-        return answer(StatusCode::FORBIDDEN, json!({ "expected": expected }));
+        return answer(StatusCode::FORBIDDEN, json!({ "expected": PUSHER }));
     };
     let body = match body {
         Ok(body) => body,
@@ -72,7 +73,10 @@ async fn push(
 
 /// The agents whom the caller is shown, and why he may listen to none of them now, if so.
 async fn agents(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
-    let asks = caller.asks();
+    let asks = match caller.asks() {
+        Ok(asks) => asks,
+        Err(refused) => return refused,
+    };
     match door.ask(|answer| Question::Agents { asks, answer }).await {
         Some((agents, notice)) => answer(StatusCode::OK, json!({ "agents": agents, "notice": notice })),
         None => stopping(),
@@ -85,7 +89,11 @@ async fn diagnose_agent(
     Extension(caller): Extension<Caller>,
     Path(agent): Path<AgentId>,
 ) -> Response {
-    let (asks, about) = (caller.asks(), Some(agent.clone()));
+    let asks = match caller.asks() {
+        Ok(asks) => asks,
+        Err(refused) => return refused,
+    };
+    let about = Some(agent.clone());
     let told = door
         .ask(|answer| Question::Diagnosis {
             asks,
@@ -103,7 +111,10 @@ async fn diagnose_agent(
 
 /// The hops that all agents share, and why each agent and each session that the caller is shown can be heard or not.
 async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
-    let asks = caller.asks();
+    let asks = match caller.asks() {
+        Ok(asks) => asks,
+        Err(refused) => return refused,
+    };
     let told = door
         .ask(|answer| Question::Diagnosis {
             asks,
@@ -132,7 +143,8 @@ async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<C
     )
 }
 
-fn stopping() -> Response {
+/// The service ends.
+pub(super) fn stopping() -> Response {
     let expected = "a service that goes on; it stops";
     answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "expected": expected }))
 }

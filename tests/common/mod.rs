@@ -8,6 +8,7 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[cfg(feature = "capture")]
 pub mod https;
 pub mod punctual;
 
