@@ -41,15 +41,27 @@ enum Speaks {
 }
 
 impl Speaks {
-    fn refusal(&self, of: &PauseOf) -> Option<Response> {
+    fn refusal(&self, of: &PauseOf) -> Option<Refused> {
         match (self, of) {
             (Self::ForAnybody, _) => None,
             (Self::ForAgent(own), PauseOf::Agent(agent)) if own == agent => None,
-            (Self::ForAgent(own), _) => {
-                let expected = format!("\"agent\": \"{own}\", whose certificate this is");
-                Some(answer(StatusCode::FORBIDDEN, json!({ "expected": expected })))
-            }
+            (Self::ForAgent(own), _) => Some(Refused {
+                status: StatusCode::FORBIDDEN,
+                expected: format!("\"agent\": \"{own}\", whose certificate this is"),
+            }),
         }
+    }
+}
+
+/// Why a request isn't taken.
+struct Refused {
+    status: StatusCode,
+    expected: String,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        answer(self.status, json!({ "expected": self.expected }))
     }
 }
 
@@ -95,9 +107,15 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(body: Result<Bytes, BytesRejection>, speaks: &Speaks) -> Result<Self, Response> {
-        let bad = |expected: String| answer(StatusCode::BAD_REQUEST, json!({ "expected": expected }));
-        let body = body.map_err(IntoResponse::into_response)?;
+    fn read(body: Result<Bytes, BytesRejection>, speaks: &Speaks) -> Result<Self, Refused> {
+        let bad = |expected: String| Refused {
+            status: StatusCode::BAD_REQUEST,
+            expected,
+        };
+        let body = body.map_err(|error| Refused {
+            status: error.status(),
+            expected: "a short JSON object".to_owned(),
+        })?;
         let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
             bad(format!(
                 "a JSON object with \"agent\", \"extension\" or \"call\", and maybe \"seconds\" and \"source\": {error}"
@@ -164,10 +182,10 @@ async fn end_private(
 }
 
 /// 200 where somebody is hit now, 202 where the pause waits for somebody not known yet.
-async fn begin(door: &Door, kind: PauseKind, wanted: Result<Wanted, Response>) -> Response {
+async fn begin(door: &Door, kind: PauseKind, wanted: Result<Wanted, Refused>) -> Response {
     let Wanted { of, by, lasting } = match wanted {
         Ok(wanted) => wanted,
-        Err(refused) => return refused,
+        Err(refused) => return refused.into_response(),
     };
     let request = PauseRequest { kind, of, by, lasting };
     let granted = door.order(|answer| Order::Pause { request, answer }).await;
@@ -190,10 +208,10 @@ async fn begin(door: &Door, kind: PauseKind, wanted: Result<Wanted, Response>) -
     }
 }
 
-async fn end(door: &Door, kind: PauseKind, wanted: Result<Wanted, Response>) -> Response {
+async fn end(door: &Door, kind: PauseKind, wanted: Result<Wanted, Refused>) -> Response {
     let Wanted { of, by, .. } = match wanted {
         Ok(wanted) => wanted,
-        Err(refused) => return refused,
+        Err(refused) => return refused.into_response(),
     };
     let ended = door.order(|answer| Order::Resume { kind, of, by, answer }).await;
     match ended {
@@ -230,7 +248,7 @@ async fn notices(
     Path(agent): Path<AgentId>,
 ) -> Response {
     if let Some(refused) = speaks.refusal(&PauseOf::Agent(agent.clone())) {
-        return refused;
+        return refused.into_response();
     }
     let opened = door.order(|answer| Order::OpenDesk { agent, answer }).await;
     let mut notices = match opened {

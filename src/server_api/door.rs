@@ -10,7 +10,7 @@ use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use serde_json::json;
 use silentmon_capture_core::policy::{Means, Principal, Role};
@@ -71,16 +71,25 @@ struct Shown {
     by_cookie: bool,
 }
 
+/// Somebody who is let in, but isn't told how things stand.
+pub(super) struct NotTold;
+
+impl IntoResponse for NotTold {
+    fn into_response(self) -> Response {
+        answer(StatusCode::FORBIDDEN, json!({ "expected": PUSHER }))
+    }
+}
+
 impl Caller {
     /// As whom he is told how things stand: a person by what he may see, and whoever may push events everything.
     ///
     /// # Errors
     /// The refusal of anybody else.
-    pub(super) fn asks(&self) -> Result<Option<Principal>, Response> {
+    pub(super) fn asks(&self) -> Result<Option<Principal>, NotTold> {
         if self.principal.is_some() || self.pushes {
             return Ok(self.principal.clone());
         }
-        Err(answer(StatusCode::FORBIDDEN, json!({ "expected": PUSHER })))
+        Err(NotTold)
     }
 
     /// The token of the session that he showed.

@@ -15,7 +15,7 @@ use silentmon_proto::ids::AgentId;
 use silentmon_proto::reason::Code;
 
 use super::desk;
-use super::door::{Caller, Door, PUSHER, admit};
+use super::door::{Caller, Door, NotTold, PUSHER, admit};
 use super::sign_in::{sign_in, sign_out};
 
 /// Most bytes of one request.
@@ -72,14 +72,11 @@ async fn push(
 }
 
 /// The agents whom the caller is shown, and why he may listen to none of them now, if so.
-async fn agents(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
-    let asks = match caller.asks() {
-        Ok(asks) => asks,
-        Err(refused) => return refused,
-    };
+async fn agents(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Result<Response, NotTold> {
+    let asks = caller.asks()?;
     match door.ask(|answer| Question::Agents { asks, answer }).await {
-        Some((agents, notice)) => answer(StatusCode::OK, json!({ "agents": agents, "notice": notice })),
-        None => stopping(),
+        Some((agents, notice)) => Ok(answer(StatusCode::OK, json!({ "agents": agents, "notice": notice }))),
+        None => Ok(stopping()),
     }
 }
 
@@ -88,11 +85,8 @@ async fn diagnose_agent(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
     Path(agent): Path<AgentId>,
-) -> Response {
-    let asks = match caller.asks() {
-        Ok(asks) => asks,
-        Err(refused) => return refused,
-    };
+) -> Result<Response, NotTold> {
+    let asks = caller.asks()?;
     let about = Some(agent.clone());
     let told = door
         .ask(|answer| Question::Diagnosis {
@@ -102,19 +96,16 @@ async fn diagnose_agent(
         })
         .await;
     let Some(Answer { hops, .. }) = told else {
-        return stopping();
+        return Ok(stopping());
     };
     let refused = hops.iter().any(|hop| hop.code == Some(Code::NotAuthorised));
     let status = if refused { StatusCode::FORBIDDEN } else { StatusCode::OK };
-    answer(status, json!({ "agent": agent, "hops": hops }))
+    Ok(answer(status, json!({ "agent": agent, "hops": hops })))
 }
 
 /// The hops that all agents share, and why each agent and each session that the caller is shown can be heard or not.
-async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
-    let asks = match caller.asks() {
-        Ok(asks) => asks,
-        Err(refused) => return refused,
-    };
+async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Result<Response, NotTold> {
+    let asks = caller.asks()?;
     let told = door
         .ask(|answer| Question::Diagnosis {
             asks,
@@ -123,7 +114,7 @@ async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<C
         })
         .await;
     let Some(told) = told else {
-        return stopping();
+        return Ok(stopping());
     };
     let Answer { hops, agents, sessions } = told;
     let agents = agents.into_iter().map(
@@ -137,10 +128,8 @@ async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<C
             json!({ "session": session, "agent": agent, "reason": reason, "warnings": warnings })
         });
     let (agents, sessions): (Vec<_>, Vec<_>) = (agents.collect(), sessions.collect());
-    answer(
-        StatusCode::OK,
-        json!({ "hops": hops, "agents": agents, "sessions": sessions }),
-    )
+    let told = json!({ "hops": hops, "agents": agents, "sessions": sessions });
+    Ok(answer(StatusCode::OK, told))
 }
 
 /// The service ends.

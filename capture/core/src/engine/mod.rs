@@ -404,7 +404,9 @@ impl Engine {
         }
         let agents: BTreeSet<AgentId> = self.directory.agents().map(|(id, _)| id.clone()).collect();
         let listened_to: Vec<AgentId> = self.sessions_on.keys().cloned().collect();
-        listened_to.iter().for_each(|agent| self.disclose(agent, now));
+        for agent in listened_to {
+            self.disclose(&agent, now);
+        }
         self.follow_pauses(&agents, now);
         self.follow_all(agents, now);
     }

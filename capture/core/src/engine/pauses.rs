@@ -10,6 +10,7 @@ use silentmon_proto::time::Instant;
 
 use super::control::record;
 use super::{Engine, EngineEvent, SessionRecord};
+use crate::directory::Agent;
 use crate::policy::{
     Begun, Disclosure, Mute, Pause, PauseEnd, PauseKind, PauseOf, PauseSource, TooManyPauses, Undisclosed,
 };
@@ -77,7 +78,7 @@ impl Engine {
     }
 
     /// Ends every pause of a kind that hits somebody, whatever began it. Answers how many.
-    pub fn handle_resume(&mut self, kind: PauseKind, of: &PauseOf, by: String, now: Instant) -> usize {
+    pub fn handle_resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) -> usize {
         let calls = self.calls_of(of);
         let agents: BTreeSet<AgentId> = match of {
             PauseOf::Agent(agent) => [agent.clone()].into(),
@@ -92,7 +93,7 @@ impl Engine {
         let ended = self.pauses.end(hit);
         let count = ended.len();
         for pause in ended {
-            self.pause_ended(pause, PauseEnd::Requested { by: by.clone() }, now);
+            self.pause_ended(pause, PauseEnd::Requested { by: by.to_owned() }, now);
         }
         count
     }
@@ -294,10 +295,7 @@ impl Engine {
     fn calls_of(&self, of: &PauseOf) -> Vec<CallId> {
         let of_agents = |agents: &[AgentId]| {
             let agents = agents.iter().filter_map(|id| self.directory.agent(id));
-            agents
-                .flat_map(|agent| agent.calls())
-                .map(|call| call.id.clone())
-                .collect()
+            agents.flat_map(Agent::calls).map(|call| call.id.clone()).collect()
         };
         match of {
             PauseOf::Agent(agent) => of_agents(std::slice::from_ref(agent)),

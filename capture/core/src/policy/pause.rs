@@ -229,10 +229,13 @@ impl Pauses {
 
     /// Ends those that fit.
     pub fn end(&mut self, fits: impl Fn(&Pause) -> bool) -> Vec<Pause> {
-        self.running
-            .extract_if(.., |_, pause| fits(pause))
-            .map(|(_, pause)| pause)
-            .collect()
+        let keys = self
+            .running
+            .iter()
+            .filter(|(_, pause)| fits(pause))
+            .map(|(key, _)| key.clone());
+        let keys: Vec<Key> = keys.collect();
+        keys.iter().filter_map(|key| self.running.remove(key)).collect()
     }
 
     /// When the next one ends by its limit.

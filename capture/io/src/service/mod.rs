@@ -459,7 +459,7 @@ impl Service {
                 let _ = answer.send(self.engine.handle_pause(request, now));
             }
             Order::Resume { kind, of, by, answer } => {
-                let _ = answer.send(self.engine.handle_resume(kind, &of, by, now));
+                let _ = answer.send(self.engine.handle_resume(kind, &of, &by, now));
             }
             Order::ListPauses { answer } => {
                 let _ = answer.send((now, self.engine.pauses().collect()));

@@ -66,7 +66,7 @@ impl House {
     }
 
     fn resume(&mut self, kind: PauseKind, of: &PauseOf) -> usize {
-        let ended = self.engine.handle_resume(kind, of, "desktop".to_owned(), self.now);
+        let ended = self.engine.handle_resume(kind, of, "desktop", self.now);
         self.collect();
         ended
     }
