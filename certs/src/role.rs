@@ -73,9 +73,23 @@ impl FromStr for Role {
 pub struct UnknownRole(String);
 
 /// The name in a certificate: 1 to 64 characters (RFC 5280 appendix A, ub-common-name), usable as a file name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SubjectName(String);
+
+impl TryFrom<String> for SubjectName {
+    type Error = BadSubjectName;
+
+    fn try_from(text: String) -> Result<Self, BadSubjectName> {
+        Self::new(text)
+    }
+}
+
+impl From<SubjectName> for String {
+    fn from(name: SubjectName) -> Self {
+        name.0
+    }
+}
 
 impl SubjectName {
     /// Takes a name.
