@@ -48,7 +48,7 @@ pub(super) fn policy_evidence(case: &Case<'_>) -> Evidence {
     let refused = subject
         .refused_at("policy")
         .map(|refusal| refusal.rule.name().to_owned());
-    let rule = refused.or_else(|| subject.mute.as_ref().map(|mute| mute.rule().to_string()));
+    let rule = refused.or_else(|| subject.mute.as_ref().map(Mute::rule));
     let left = subject
         .muted_until
         .map(|until| seconds(until.saturating_since(case.now)));
