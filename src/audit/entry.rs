@@ -7,6 +7,7 @@ use silentmon_capture_core::engine::{EngineEvent, PauseRecord, SessionRecord};
 use silentmon_capture_core::policy::{Means, PauseKind, PauseOf, Principal, Role};
 use silentmon_capture_core::session::Disclosed;
 use silentmon_proto::ids::AgentId;
+use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
 use time::OffsetDateTime;
@@ -297,44 +298,13 @@ impl<'a> Event<'a> {
                 device: record.device.as_str(),
                 refused: record.refused.as_deref(),
             }),
-            EngineEvent::SessionStarted(SessionRecord {
-                session,
-                principal,
-                agent,
-                purpose,
-                ..
-            }) => Some(Self::Started {
-                session: session.to_string(),
-                who: Who::of(principal),
-                agent: agent.as_str(),
-                purpose: purpose.as_deref(),
+            EngineEvent::SessionStarted(record) => Some(Self::Started {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+                purpose: record.purpose.as_deref(),
             }),
-            EngineEvent::SessionStopped(
-                SessionRecord {
-                    session,
-                    principal,
-                    agent,
-                    audible,
-                    disclosed,
-                    ..
-                },
-                reason,
-            ) => Some(Self::Stopped {
-                session: session.to_string(),
-                who: Who::of(principal),
-                agent: agent.as_str(),
-                audible_s: audible.as_secs(),
-                disclosure: match disclosed {
-                    Disclosed::NotRequired => "none_required",
-                    Disclosed::NotShown => "not_shown",
-                    Disclosed::Shown(_) => "shown",
-                },
-                disclosed_at: match disclosed {
-                    Disclosed::Shown(at) => OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok(),
-                    Disclosed::NotRequired | Disclosed::NotShown => None,
-                },
-                reason: reason.to_string(),
-            }),
+            EngineEvent::SessionStopped(record, reason) => Some(Self::stopped(record, reason)),
             EngineEvent::SessionRefused {
                 principal,
                 agent,
@@ -344,6 +314,25 @@ impl<'a> Event<'a> {
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),
+        }
+    }
+
+    fn stopped(record: &'a SessionRecord, reason: &Reason) -> Self {
+        Self::Stopped {
+            session: record.session.to_string(),
+            who: Who::of(&record.principal),
+            agent: record.agent.as_str(),
+            audible_s: record.audible.as_secs(),
+            disclosure: match record.disclosed {
+                Disclosed::NotRequired => "none_required",
+                Disclosed::NotShown => "not_shown",
+                Disclosed::Shown(_) => "shown",
+            },
+            disclosed_at: match record.disclosed {
+                Disclosed::Shown(at) => OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok(),
+                Disclosed::NotRequired | Disclosed::NotShown => None,
+            },
+            reason: reason.to_string(),
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use serde_json::json;
 use silentmon_capture_core::policy::{Means, Principal, Role};
@@ -26,6 +26,9 @@ use super::listener::SecureListener;
 use super::routes::answer;
 use super::sign_in::{COOKIE, SignIns};
 use crate::config::secret::Secret;
+
+/// Who may push events, for whoever may not.
+pub(super) const PUSHER: &str = "a certificate of a role that `roles` names, or the token";
 
 /// What a request needs: who may come in, and what lies behind.
 #[derive(Clone)]
@@ -55,6 +58,8 @@ pub(super) struct Caller {
     principal: Option<Principal>,
     /// Whether he may push events and say what concerns calls.
     pub(super) pushes: bool,
+    /// The agent at whose desk the program is, by its certificate.
+    pub(super) desktop: Option<AgentId>,
     /// The session that he showed.
     session: Option<Shown>,
 }
@@ -66,10 +71,25 @@ struct Shown {
     by_cookie: bool,
 }
 
+/// Somebody who is let in, but isn't told how things stand.
+pub(super) struct NotTold;
+
+impl IntoResponse for NotTold {
+    fn into_response(self) -> Response {
+        answer(StatusCode::FORBIDDEN, json!({ "expected": PUSHER }))
+    }
+}
+
 impl Caller {
-    /// As whom answers are given: everything is told to whoever may push, but is no person.
-    pub(super) fn asks(&self) -> Option<Principal> {
-        self.principal.clone()
+    /// As whom he is told how things stand: a person by what he may see, and whoever may push events everything.
+    ///
+    /// # Errors
+    /// The refusal of anybody else.
+    pub(super) fn asks(&self) -> Result<Option<Principal>, NotTold> {
+        if self.principal.is_some() || self.pushes {
+            return Ok(self.principal.clone());
+        }
+        Err(NotTold)
     }
 
     /// The token of the session that he showed.
@@ -145,13 +165,18 @@ impl Door {
             return Ok(Caller {
                 principal: None,
                 pushes: true,
+                desktop: None,
                 session: None,
             });
         }
         if let Some(caller) = self.signed_in(guest, bearer, headers) {
             return Ok(caller);
         }
-        if let Some(caller) = guest.role.and_then(|role| self.certified(guest, role)) {
+        if let Some(caller) = guest
+            .identity
+            .as_ref()
+            .and_then(|identity| self.certified(guest, identity))
+        {
             return Ok(caller);
         }
         Err(match bearer {
@@ -185,6 +210,7 @@ impl Door {
         Some(Caller {
             principal: Some(guest.principal(name, role, Means::Password)),
             pushes: false,
+            desktop: None,
             session: Some(Shown { token, by_cookie }),
         })
     }
@@ -198,12 +224,12 @@ impl Door {
             CertificateRole::Supervisor => Some(Role::Supervisor),
             CertificateRole::Admin => Some(Role::Administrator),
         };
-        let principal = person
-            .zip(guest.name.clone())
-            .map(|(role, name)| guest.principal(name, role, Means::Certificate));
-        (pushes || principal.is_some()).then_some(Caller {
+        let principal = person.map(|role| guest.principal(SupervisorName::new(name), role, Means::Certificate));
+        let desktop = (role == CertificateRole::Desktop).then(|| AgentId::new(name));
+        (pushes || principal.is_some() || desktop.is_some()).then_some(Caller {
             principal,
             pushes,
+            desktop,
             session: None,
         })
     }
@@ -268,7 +294,6 @@ impl Connected<IncomingStream<'_, SecureListener>> for Guest {
         let (_, session) = stream.io().get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         let identity = session.peer_certificates().map(peer_identity);
-        let identity = identity.and_then(Result::ok);
         Self {
             chain: chain.into(),
             remote: *stream.remote_addr(),

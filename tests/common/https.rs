@@ -47,9 +47,8 @@ pub fn exchange(
     house: &House,
     to: SocketAddr,
     identity: Option<&str>,
-    wanted: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    request: (&str, &str),
 ) -> Answer {
     let mut answer = String::new();
     let _ = send(house, to, identity, wanted, headers, body).read_to_string(&mut answer);
@@ -73,14 +72,17 @@ pub fn send(
 ) -> StreamOwned<ClientConnection, TcpStream> {
     let identity = identity.map(|name| house.path(&format!("{name}.pem")));
     let ca = house.path("ca.pem");
-    let config = silentmon_certs::cti_client_tls(&ca, identity.as_deref()).expect("a configuration");
+    let config = silentmon_certs::cti_client_tls(Path::new(&ca), identity.as_deref()).expect("a configuration");
     let session = ClientConnection::new(config, to.ip().into()).expect("a session");
     let stream = TcpStream::connect(to).expect("connects");
     let mut stream = StreamOwned::new(session, stream);
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let headers = headers.iter().fold(String::new(), |head, (name, value)| {
+        head + name
+            + ": "
+            + value
+            + "
+"
+    });
     let request = format!(
         "{wanted} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
