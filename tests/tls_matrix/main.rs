@@ -12,4 +12,5 @@ mod changing;
 mod common;
 mod handshake;
 mod independent;
+mod joining;
 mod pki;
