@@ -179,13 +179,7 @@ fn monitored_user(table: &UserTable) -> MonitoredUser {
 
 /// Host and port of `https://HOST[:PORT]`.
 fn https_address(url: &str) -> anyhow::Result<HostPort> {
-    let rest = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
-    let with_port = if rest.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']')) {
-        rest.to_owned()
-    } else {
-        format!("{rest}:443")
-    };
-    with_port.parse().map_err(|_| {
+    HostPort::of_https(url).ok_or_else(|| {
         Failure::error(
             ExitKind::BadConfig,
             format!("expected \"https://HOST[:PORT]\", found \"{url}\""),

@@ -7,6 +7,7 @@ mod entry;
 pub mod export;
 mod journal;
 pub mod sign_ins;
+pub mod syslog;
 mod tail;
 pub mod verify;
 

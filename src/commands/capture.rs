@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -11,7 +12,7 @@ use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
 use silentmon_capture_core::policy::REMEMBERED_FOR;
 use silentmon_capture_io::cti::CtiSources;
-use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source};
+use silentmon_capture_io::feed::{CaptureError, Filtering, OpenSource, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{
@@ -22,21 +23,24 @@ use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Event, Journal, sign_ins};
-use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable};
+use crate::audit::{Event, Journal, sign_ins, syslog};
+use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable, capture::SyslogSection};
 use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::{CaptureFigures, MetricsPage};
 use crate::server_api::{ServerApi, WebDoor};
 use crate::tls::{Doors, Follower, ServerIdentity};
-use crate::{shutdown, sources, telemetry};
+use crate::{hardening, shutdown, sources, telemetry};
 
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 
 /// Questions of the HTTPS interface that may wait.
 const QUESTIONS: usize = 16;
+/// How long the end of the service waits for the second sink of the journal.
+const SECOND_SINK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Arguments of `capture`.
 #[derive(Debug, Args)]
@@ -61,12 +65,25 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config))?;
+    let (journal, sink) = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
+    let source = open_source(&config)?;
+    let report = hardening::service::confine(&args.config, &config, &source);
+    report.log();
+    if config.hardening.required {
+        report.require_all()?;
+    }
+    // Its threads inherit what this one has given up.
+    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, journal, sink, source))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
-    let journal = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
+async fn serve(
+    path: &Path,
+    config: CaptureConfig,
+    journal: AuditWriter,
+    sink: Option<syslog::Sink>,
+    source: OpenSource,
+) -> anyhow::Result<()> {
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let local_time = config.policy.local_time();
@@ -101,13 +118,17 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
                 service: figures_receiver,
                 expiries: doors.expiries.subscribe(),
                 refusals: refusals.clone(),
+                second_sink: journal.second.clone(),
             };
             Some(MetricsPage::bind(listen, &config.cluster.name, figures).await?)
         }
         None => None,
     };
-    let capture = open_source(&config, &filter)?;
+    let capture = source
+        .start(Arc::clone(&filter))
+        .map_err(|error| source_failure(&error))?;
     journal.begin(&config).map_err(|error| unusable(&error))?;
+    let second = sink.zip(journal.second.clone()).map(SecondSink::start);
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
     let server = config.cluster.name.clone();
@@ -147,6 +168,9 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     if let Err(error) = journal.write(&stopped) {
         tracing::error!("{error:#}");
     }
+    if let Some(second) = second {
+        second.finish().await;
+    }
     outcome.map_err(|error| match error.downcast::<CaptureError>() {
         Ok(broken) => source_failure(&broken),
         Err(other) => other,
@@ -159,7 +183,7 @@ fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
 }
 
-fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> anyhow::Result<CaptureHandle> {
+fn open_source(config: &CaptureConfig) -> anyhow::Result<OpenSource> {
     let source = match &config.capture.source {
         SourceTable::Interface { interface } => Source::Interface {
             name: interface.clone(),
@@ -180,7 +204,7 @@ fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> an
             filtering: Filtering::Nowhere,
         },
     };
-    CaptureHandle::start(source, Arc::clone(filter)).map_err(|error| source_failure(&error))
+    OpenSource::open(source).map_err(|error| source_failure(&error))
 }
 
 /// A source that can't be opened, or broke while it was read.
@@ -214,13 +238,25 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
 
 /// The journal, written by the service and by whoever changes its rules.
 #[derive(Clone)]
-struct AuditWriter(Arc<Mutex<Journal>>);
+struct AuditWriter {
+    journal: Arc<Mutex<Journal>>,
+    /// How the second sink is doing, where there is one.
+    second: Option<syslog::Progress>,
+}
 
 impl AuditWriter {
-    fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
-        let rotate_after = u64::from(config.audit.rotate_mib.get()) << 20;
-        let journal = Journal::open(&config.audit.path, Some(rotate_after))?;
-        Ok(Self(Arc::new(Mutex::new(journal))))
+    /// The journal, and what carries it to the second sink.
+    fn open(config: &CaptureConfig) -> anyhow::Result<(Self, Option<syslog::Sink>)> {
+        let audit = &config.audit;
+        let rotate_after = u64::from(audit.rotate_mib.get()) << 20;
+        let journal = Journal::open(&audit.path, Some(rotate_after))?;
+        let newest = journal.head().n;
+        let open = |section: &SyslogSection| {
+            syslog::Sink::open(audit.path.clone(), newest, section.clone(), config.cluster.name.clone())
+        };
+        let (sink, second) = audit.syslog.as_ref().map(open).transpose()?.unzip();
+        let journal = Arc::new(Mutex::new(journal));
+        Ok((Self { journal, second }, sink))
     }
 
     /// Writes down under which rules the service runs, once nothing keeps it from running.
@@ -236,7 +272,7 @@ impl AuditWriter {
 
     fn lock(&self) -> anyhow::Result<MutexGuard<'_, Journal>> {
         let broken = |_| anyhow::anyhow!("a thread broke down while it wrote the audit journal");
-        self.0.lock().map_err(broken)
+        self.journal.lock().map_err(broken)
     }
 
     fn write(&self, event: &Event<'_>) -> anyhow::Result<()> {
@@ -244,12 +280,45 @@ impl AuditWriter {
     }
 
     fn write_at(&self, event: &Event<'_>, at: OffsetDateTime) -> anyhow::Result<()> {
-        self.lock()?.record(event, at)
+        let mut journal = self.lock()?;
+        journal.record(event, at)?;
+        if let Some(second) = &self.second {
+            second.wrote(journal.head().n);
+        }
+        Ok(())
+    }
+}
+
+/// The task that carries the journal to its second sink. It ends after the last record is written.
+struct SecondSink {
+    task: JoinHandle<()>,
+    end: CancellationToken,
+}
+
+impl SecondSink {
+    fn start((sink, progress): (syslog::Sink, syslog::Progress)) -> Self {
+        let end = CancellationToken::new();
+        Self {
+            task: sink.start(progress, end.clone()),
+            end,
+        }
+    }
+
+    /// What isn't sent by then is sent after the next start.
+    async fn finish(self) {
+        self.end.cancel();
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(SECOND_SINK_LIMIT, self.task).await.is_err() {
+            abort.abort();
+        }
     }
 }
 
 impl JournalWriter for AuditWriter {
     fn record(&mut self, event: &EngineEvent, now: Instant) -> Result<(), String> {
+        if let (EngineEvent::SessionStarted(_), Some(second)) = (event, &self.second) {
+            second.require()?;
+        }
         let Some(event) = Event::of(event) else { return Ok(()) };
         let at =
             OffsetDateTime::from_unix_timestamp_nanos(i128::from(now.as_nanos())).map_err(|error| error.to_string())?;

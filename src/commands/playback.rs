@@ -280,6 +280,7 @@ impl Desk {
         if let Some(sink) = self.sink.take() {
             sink.close();
         }
+        self.listener.forget();
         self.supervising.clear();
         self.status.send_modify(|status| {
             status.agent = None;

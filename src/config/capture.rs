@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
@@ -16,8 +17,8 @@ use silentmon_proto::relay::MediaOrigin;
 use super::authority::CONFIRM_WITHIN;
 use super::cti::{self, CtiSection};
 use super::secret::Secret;
-use super::values::Seconds;
-use super::{Complaint, Schema, absolute, read_table};
+use super::values::{HostPort, Seconds};
+use super::{Complaint, Schema, read_table};
 use crate::tls::IdentityFiles;
 
 /// The whole file.
@@ -67,6 +68,9 @@ pub struct CaptureConfig {
     /// Where figures can be read.
     #[serde(default)]
     pub metrics: MetricsSection,
+    /// What the service gives up before it serves.
+    #[serde(default)]
+    pub hardening: HardeningSection,
 }
 
 /// `[capture]`
@@ -257,6 +261,31 @@ pub struct AuditSection {
     pub path: PathBuf,
     /// A file that would grow beyond so many MiB is put aside under the numbers of its records.
     pub rotate_mib: NonZeroU32,
+    /// A syslog receiver that gets every record too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<SyslogSection>,
+}
+
+/// `[audit.syslog]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogSection {
+    /// Where it answers with TLS, `HOST:PORT`.
+    pub address: HostPort,
+    /// The authority of its certificate, or that certificate itself.
+    pub ca: PathBuf,
+    /// Our certificate chain and key, where it asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<PathBuf>,
+    /// The name in its certificate, where it isn't the host dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Whether listening is refused while it takes nothing.
+    #[serde(default)]
+    pub required: bool,
+    /// After how long that is so.
+    #[serde(default = "default_patience")]
+    pub within_s: Seconds,
 }
 
 /// `[metrics]`
@@ -266,6 +295,18 @@ pub struct MetricsSection {
     /// Where they are served, as plain HTTP; nowhere without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
+}
+
+/// `[hardening]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HardeningSection {
+    /// Whether the service refuses to start on a system that can't confine it in full.
+    pub required: bool,
+}
+
+const fn default_patience() -> Seconds {
+    Seconds(Duration::from_secs(60))
 }
 
 const fn default_buffer() -> u32 {
@@ -336,6 +377,23 @@ impl CaptureConfig {
         }
     }
 
+    /// Where the service dials, over TCP.
+    pub fn dialled(&self) -> Vec<HostPort> {
+        let sources = self.cti.iter().flat_map(CtiSection::dialled);
+        let risport = self
+            .risport
+            .iter()
+            .filter_map(|risport| HostPort::of_https(&risport.url));
+        let syslog = self.audit.syslog.iter().map(|syslog| syslog.address.clone());
+        sources.chain(risport).chain(syslog).collect()
+    }
+
+    /// Addresses at which others dial the service, over TCP.
+    pub fn listened(&self) -> Vec<SocketAddr> {
+        let metrics = self.metrics.listen;
+        std::iter::once(self.service.listen).chain(metrics).collect()
+    }
+
     /// The sections in which `other` differs and which are read only at the start.
     pub fn needing_restart(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
@@ -347,6 +405,7 @@ impl CaptureConfig {
             ("risport", self.risport != other.risport),
             ("audit", self.audit != other.audit),
             ("metrics", self.metrics != other.metrics),
+            ("hardening", self.hardening != other.hardening),
         ];
         let changed = sections.into_iter().filter(|(_, changed)| *changed);
         changed.map(|(name, _)| name).collect()
@@ -453,44 +512,49 @@ impl Default for AuditSection {
         Self {
             path: "audit.jsonl".into(),
             rotate_mib: const { NonZeroU32::new(64).expect("64 is not 0") },
+            syslog: None,
         }
     }
 }
 
 impl Schema for CaptureConfig {
     const SECTIONS: &'static [&'static str] = &[
-        "capture", "service", "cluster", "media", "risport", "policy", "audit", "metrics",
+        "capture",
+        "service",
+        "cluster",
+        "media",
+        "risport",
+        "policy",
+        "audit",
+        "metrics",
+        "hardening",
     ];
 
     fn schema(&self) -> u32 {
         self.schema
     }
 
-    fn resolve_paths(&mut self, folder: &Path) {
+    fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
         if let SourceTable::File { file, .. } = &mut self.capture.source {
-            absolute(folder, file);
+            visit(file);
         }
-        absolute(folder, &mut self.service.identity);
-        absolute(folder, &mut self.service.ca);
-        if let Some(crl) = &mut self.service.crl {
-            absolute(folder, crl);
-        }
-        if let Some(users) = &mut self.service.users {
-            absolute(folder, users);
-        }
+        visit(&mut self.service.identity);
+        visit(&mut self.service.ca);
+        self.service.crl.iter_mut().for_each(&mut *visit);
+        self.service.users.iter_mut().for_each(&mut *visit);
         for cti in &mut self.cti {
-            cti.resolve_paths(folder);
+            cti.visit_paths(visit);
         }
-        if let Some(devices) = &mut self.devices_file {
-            absolute(folder, devices);
-        }
+        self.devices_file.iter_mut().for_each(&mut *visit);
         if let Some(risport) = &mut self.risport {
-            absolute(folder, &mut risport.ca);
-            if let Some(password) = &mut risport.password_file {
-                absolute(folder, password);
-            }
+            visit(&mut risport.ca);
+            risport.password_file.iter_mut().for_each(&mut *visit);
         }
-        absolute(folder, &mut self.audit.path);
+        visit(&mut self.audit.path);
+        if let Some(syslog) = &mut self.audit.syslog {
+            visit(&mut syslog.ca);
+            syslog.identity.iter_mut().for_each(visit);
+        }
     }
 
     fn check(&self) -> Result<(), Complaint> {

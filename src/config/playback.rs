@@ -1,14 +1,14 @@
 //! The supervisor's configuration file.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use silentmon_playback_core::player::{PlayoutSettings, Preset};
 use silentmon_proto::ids::{AgentId, Leg};
 
-use super::{Complaint, Schema, absolute};
+use super::{Complaint, Schema};
 use crate::sound::{Balance, Sound, Volume};
 use crate::tls::IdentityFiles;
 
@@ -147,14 +147,12 @@ impl Schema for PlaybackConfig {
         self.schema
     }
 
-    fn resolve_paths(&mut self, folder: &Path) {
+    fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
         let section = &mut self.playback;
-        absolute(folder, &mut section.identity);
-        absolute(folder, &mut section.ca);
-        absolute(folder, &mut section.token);
-        if let Some(crl) = &mut section.crl {
-            absolute(folder, crl);
-        }
+        visit(&mut section.identity);
+        visit(&mut section.ca);
+        visit(&mut section.token);
+        section.crl.iter_mut().for_each(visit);
     }
 
     fn check(&self) -> Result<(), Complaint> {

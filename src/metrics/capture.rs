@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Figures, Labels, Metrics, Page};
+use crate::audit::syslog;
 use crate::exit::{ExitKind, Failure};
 
 /// The page, bound but not yet served.
@@ -60,10 +61,15 @@ pub struct CaptureFigures {
     pub expiries: watch::Receiver<Vec<Expiry>>,
     /// Who was turned away at a door.
     pub refusals: Refusals,
+    /// How the journal's second sink is doing, where there is one.
+    pub second_sink: Option<syslog::Progress>,
 }
 
 impl Figures for CaptureFigures {
     fn write(&self, page: &mut Page<'_>) -> fmt::Result {
+        if let Some(second) = &self.second_sink {
+            second_sink(page, second.lag())?;
+        }
         certificates(page, &self.expiries.borrow())?;
         refusals(page, &self.refusals)?;
         let Some(figures) = self.service.borrow().clone() else {
@@ -71,12 +77,28 @@ impl Figures for CaptureFigures {
         };
         sessions(page, &figures)?;
         reasons(page, &figures)?;
+        turned_away(page, &figures)?;
         legs(page, &figures)?;
         capture(page, &figures)
     }
 }
 
 const NONE: Labels<'static> = &[];
+
+fn second_sink(page: &mut Page<'_>, lag: syslog::Lag) -> fmt::Result {
+    let records = lag.records as f64;
+    page.gauge(
+        "audit_unsent_records",
+        "Audit records that audit.syslog hasn't taken yet",
+        [(NONE, records)],
+    )?;
+    let connected = f64::from(u8::from(lag.connected));
+    page.gauge(
+        "audit_sink_up",
+        "Whether audit.syslog takes records",
+        [(NONE, connected)],
+    )
+}
 
 /// Of each kind the one that ends first.
 fn certificates(page: &mut Page<'_>, expiries: &[Expiry]) -> fmt::Result {
@@ -177,6 +199,24 @@ fn reasons(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
         page.gauge(name, help, labels.iter().map(|(labels, count)| (&labels[..], *count)))?;
     }
     Ok(())
+}
+
+fn turned_away(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
+    let door = figures.door;
+    let counts = [
+        ("malformed_message", door.messages),
+        ("malformed_datagram", door.datagrams),
+        ("too_many_repair_requests", door.requests),
+    ];
+    let labels = counts.map(|(what, count)| ([("what", what)], count as f64));
+    let help = "What connected supervisors sent and wasn't taken, by what was wrong with it";
+    page.counter(
+        "requests_refused",
+        help,
+        labels.iter().map(|(labels, count)| (&labels[..], *count)),
+    )?;
+    let help = "Messages of supervisors who ask for too much, which had to wait";
+    page.counter("messages_delayed", help, [(NONE, door.delayed as f64)])
 }
 
 fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {

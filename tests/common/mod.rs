@@ -9,6 +9,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod https;
+pub mod memory;
 pub mod punctual;
 
 use std::collections::BTreeMap;
@@ -231,7 +232,12 @@ pub struct Service {
 
 impl Service {
     /// Starts it and waits for the line `ready`.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_with_log(command).0
+    }
+
+    /// The same, with the lines before `ready`.
+    pub fn start_with_log(mut command: Command) -> (Self, Vec<String>) {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let log = BufReader::new(child.stderr.take().expect("a log"));
         let (sender, lines) = mpsc::channel();
@@ -241,16 +247,21 @@ impl Service {
             }
         });
         let service = Self { child, lines };
-        service.wait_for_line(|line| line.trim_end().ends_with("ready"));
-        service
+        let (before, _) = service.read_up_to(|line| line.trim_end().ends_with("ready"));
+        (service, before)
     }
 
     /// Waits for a line of the log.
     pub fn wait_for_line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        self.read_up_to(wanted).1
+    }
+
+    /// Waits for a line of the log; gives the lines before it, too.
+    fn read_up_to(&self, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
         let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(20)) {
             if wanted(&line) {
-                return line;
+                return (seen, line);
             }
             seen.push(line);
         }
@@ -262,9 +273,31 @@ impl Service {
         self.lines.try_iter().collect()
     }
 
-    /// Lets it read its configuration again (SIGHUP).
-    pub fn reload(&self) {
+    /// Ends it as a crash does (SIGKILL).
+    pub fn kill(mut self) {
+        self.child.kill().expect("is killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGHUP, at which it reads its configuration again.
+    pub fn hang_up(&self) {
         signal(&self.child, "-HUP");
+    }
+
+    /// What the system says of each of its threads: the value of `key` in /proc/PID/task/TID/status.
+    pub fn threads(&self, key: &str) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let value = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(task.expect("a thread").path().join("status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with(key))?;
+            Some(line.split(':').nth(1)?.trim().to_owned())
+        };
+        tasks.filter_map(value).collect()
     }
 
     /// Sends SIGTERM and waits for the end: exit code and how long it took.

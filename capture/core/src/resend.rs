@@ -97,6 +97,7 @@ impl SentLately {
     fn forget_first(&mut self) {
         if let Some(mut packet) = self.packets.pop_front() {
             self.bytes -= packet.rtp.len();
+            packet.rtp.fill(0);
             packet.rtp.clear();
             self.spare = packet.rtp;
         }
