@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::https::{self, TOKEN};
+use common::https::{self, Caller};
 use common::{House, Service, fixture, interrupt, run, said};
 use serde_json::{Value, json};
 
@@ -29,27 +29,6 @@ fn serve(house: &House, policy: &str) -> (SocketAddr, Service) {
     (server, house.start())
 }
 
-/// Who asks: the name of a certificate, a bearer token.
-#[derive(Debug, Clone, Copy, Default)]
-struct Caller<'a> {
-    identity: Option<&'a str>,
-    token: Option<&'a str>,
-}
-
-impl Caller<'_> {
-    const WITH_TOKEN: Self = Self {
-        identity: None,
-        token: Some(TOKEN),
-    };
-
-    /// Sends a request by `send`.
-    fn sends<T>(self, send: impl FnOnce(Option<&str>, &[(&str, &str)]) -> T) -> T {
-        let bearer = self.token.map(|token| format!("Bearer {token}"));
-        let authorisation = bearer.as_deref().map(|bearer| ("Authorization", bearer));
-        send(self.identity, authorisation.as_slice())
-    }
-}
-
 fn ask(house: &House, server: SocketAddr, wanted: &str, body: &Value) -> (u16, Value) {
     ask_as(house, server, Caller::WITH_TOKEN, wanted, body)
 }
@@ -60,8 +39,9 @@ fn ask_as(house: &House, server: SocketAddr, caller: Caller<'_>, wanted: &str, b
     } else {
         body.to_string()
     };
-    let answer = caller.sends(|identity, headers| https::exchange(house, server, identity, wanted, headers, &body));
-    (answer.status, answer.json())
+    let (status, answer) = https::ask(house, server, caller, (wanted, &body));
+    let answer = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("JSON, not {answer}"));
+    (status, answer)
 }
 
 /// What is first amiss with agent 4711.
@@ -236,7 +216,7 @@ fn an_agents_desktop_is_told_while_somebody_listens_and_without_it_nothing_is_he
         identity: Some("4712"),
         token: None,
     };
-    assert_eq!(ask_as(&house, server, another, wanted, &Value::Null).0, 403);
+    assert_eq!(https::ask(&house, server, another, (wanted, "")).0, 403);
     let own = Caller {
         identity: Some("4711"),
         token: None,
@@ -278,7 +258,7 @@ struct Notices {
 
 impl Notices {
     fn open(house: &House, server: SocketAddr, caller: Caller<'_>, wanted: &str) -> Self {
-        let stream = caller.sends(|identity, headers| https::send(house, server, identity, wanted, headers, ""));
+        let stream = https::send(house, server, caller, (wanted, ""));
         let socket = stream.get_ref().try_clone().expect("a second handle");
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {

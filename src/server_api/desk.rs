@@ -6,15 +6,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, Extension, Path, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Router, http::HeaderValue, http::header};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,7 +24,7 @@ use silentmon_capture_io::service::{Notices, Order};
 use silentmon_proto::ids::{AgentId, CallId, Extension as Device};
 use tokio::sync::oneshot;
 
-use super::door::{Door, Guest, foreign_page};
+use super::door::{Caller, Door, PUSHER};
 use super::routes::{answer, stopping};
 
 /// How often an open feed says that it is alive; a desk that doesn't acknowledge it is gone after
@@ -77,27 +77,12 @@ pub(super) fn routes() -> Router<Door> {
         .layer(middleware::from_fn(let_speak))
 }
 
-async fn admit(
-    State(door): State<Door>,
-    ConnectInfo(guest): ConnectInfo<Guest>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if let Some(refused) = door.outdated(&guest) {
-        return refused;
-    }
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if let Some(refused) = foreign_page(request.headers()).filter(|_| !reads) {
-        return refused;
-    }
-    let speaks = match (door.caller(&guest, request.headers()), guest.desk()) {
-        (Ok(caller), _) if caller.pushes => Speaks::ForAnybody,
-        (_, Some(agent)) => Speaks::ForAgent(agent),
-        (Err((status, expected)), None) => return answer(status, json!({ "expected": expected })),
-        (Ok(_), None) => {
-            let expected = "the token, a certificate of a role that `roles` names, or one of role desktop";
-            return answer(StatusCode::FORBIDDEN, json!({ "expected": expected }));
-        }
+/// Lets a request through with what it [`Speaks`] for.
+async fn let_speak(Extension(caller): Extension<Caller>, mut request: Request, next: Next) -> Response {
+    let speaks = match caller.desktop {
+        _ if caller.pushes => Speaks::ForAnybody,
+        Some(agent) => Speaks::ForAgent(agent),
+        None => return answer(StatusCode::FORBIDDEN, json!({ "expected": PUSHER })),
     };
     request.extensions_mut().insert(speaks);
     next.run(request).await

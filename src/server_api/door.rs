@@ -16,7 +16,7 @@ use serde_json::json;
 use silentmon_capture_core::policy::{Means, Principal, Role};
 use silentmon_capture_io::cti::Pushed;
 use silentmon_capture_io::service::{Order, Question};
-use silentmon_certs::{CertificateProblem, Role as CertificateRole, ServerTls, peer_identity};
+use silentmon_certs::{CertificateProblem, Identity, Role as CertificateRole, ServerTls, peer_identity};
 use silentmon_proto::ids::{AgentId, SupervisorName};
 use silentmon_proto::reason::Code;
 use tokio::sync::{mpsc, oneshot};
@@ -105,8 +105,10 @@ pub(super) async fn admit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let Some(refused) = door.outdated(&guest) {
-        return refused;
+    if let Some(problem) = guest.problem(&door.tls.load()) {
+        tracing::warn!(why = problem.word(), %problem, remote = %guest.remote, "a request was refused");
+        let reason = format!("{}: {}", Code::CertificateRefused, problem.to_holder());
+        return answer(StatusCode::FORBIDDEN, json!({ "reason": reason }));
     }
     let caller = match door.caller(&guest, request.headers()) {
         Ok(caller) => caller,
@@ -148,16 +150,8 @@ impl Door {
         told.await.ok()
     }
 
-    /// The answer to whoever's certificate is good no longer.
-    pub(super) fn outdated(&self, guest: &Guest) -> Option<Response> {
-        let problem = guest.problem(&self.tls.load())?;
-        tracing::warn!(why = problem.word(), %problem, remote = %guest.remote, "a request was refused");
-        let reason = format!("{}: {}", Code::CertificateRefused, problem.to_holder());
-        Some(answer(StatusCode::FORBIDDEN, json!({ "reason": reason })))
-    }
-
     /// Who a request is from, or what it lacks.
-    pub(super) fn caller(&self, guest: &Guest, headers: &HeaderMap) -> Result<Caller, (StatusCode, &'static str)> {
+    fn caller(&self, guest: &Guest, headers: &HeaderMap) -> Result<Caller, (StatusCode, &'static str)> {
         let bearer = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
@@ -181,10 +175,7 @@ impl Door {
         }
         Err(match bearer {
             Some(_) => (StatusCode::FORBIDDEN, "another token"),
-            None if guest.role.is_some() => (
-                StatusCode::FORBIDDEN,
-                "a certificate of a role that `roles` names, or the token",
-            ),
+            None if guest.identity.is_some() => (StatusCode::FORBIDDEN, PUSHER),
             None => (
                 StatusCode::UNAUTHORIZED,
                 "Authorization: Bearer with the token, a client certificate, or a sign-in",
@@ -215,9 +206,9 @@ impl Door {
         })
     }
 
-    /// Whoever a certificate says. A server's and a desktop's are nobody's: they are good for pushing, where `roles` names
-    /// them.
-    fn certified(&self, guest: &Guest, role: CertificateRole) -> Option<Caller> {
+    /// Whoever a certificate says. A server's is nobody's: it is good for pushing, where `roles` names it.
+    fn certified(&self, guest: &Guest, identity: &Identity) -> Option<Caller> {
+        let (role, name) = (identity.role, identity.name.as_str());
         let pushes = self.source.as_ref().is_some_and(|source| source.roles.contains(&role));
         let person = match role {
             CertificateRole::Capture | CertificateRole::Desktop => None,
@@ -249,10 +240,8 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 #[derive(Debug, Clone)]
 pub(super) struct Guest {
     pub(super) remote: SocketAddr,
-    /// The role in his certificate, which an authority of ours vouches for.
-    role: Option<CertificateRole>,
-    /// The name in it.
-    name: Option<SupervisorName>,
+    /// Who he is by his certificate, which an authority of ours vouches for.
+    identity: Option<Identity>,
     /// His certificates, where he showed some.
     chain: Arc<[CertificateDer<'static>]>,
 }
@@ -262,15 +251,6 @@ impl Guest {
     fn problem(&self, tls: &ServerTls) -> Option<CertificateProblem> {
         let shown = !self.chain.is_empty();
         shown.then(|| tls.recheck(&self.chain).err()).flatten()
-    }
-
-    /// The agent whose desk it is, by his certificate.
-    pub(super) fn desk(&self) -> Option<AgentId> {
-        let name = self
-            .name
-            .as_ref()
-            .filter(|_| self.role == Some(CertificateRole::Desktop))?;
-        Some(AgentId::new(name.as_str()))
     }
 
     /// Where he is.
@@ -297,8 +277,7 @@ impl Connected<IncomingStream<'_, SecureListener>> for Guest {
         Self {
             chain: chain.into(),
             remote: *stream.remote_addr(),
-            role: identity.as_ref().map(|identity| identity.role),
-            name: identity.map(|identity| SupervisorName::new(identity.name.as_str())),
+            identity: identity.and_then(Result::ok),
         }
     }
 }

@@ -64,8 +64,8 @@ impl ServerApi {
             source,
             sign_ins,
             questions,
-            orders,
             tls: Arc::clone(&tls.tls),
+            orders,
         };
         Ok(Some(Self { listener, tls, door }))
     }

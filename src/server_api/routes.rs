@@ -15,7 +15,7 @@ use silentmon_proto::ids::AgentId;
 use silentmon_proto::reason::Code;
 
 use super::desk;
-use super::door::{Caller, Door, admit};
+use super::door::{Caller, Door, NotTold, PUSHER, admit};
 use super::sign_in::{sign_in, sign_out};
 
 /// Most bytes of one request.
@@ -32,7 +32,6 @@ pub(super) fn routes(door: Door) -> Router {
         .merge(desk::routes())
         .layer(middleware::from_fn_with_state(door.clone(), admit))
         .route("/v1/sign-in", post(sign_in))
-        .merge(desk::routes(door.clone()))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(door)
 }
