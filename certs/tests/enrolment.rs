@@ -280,7 +280,7 @@ fn a_request_for_another_role_name_or_host_is_refused_and_so_is_nonsense() {
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
         .decode(token.expose().trim_start_matches("smt1_"))
         .expect("base64url");
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let token_line =
         serde_json::json!({"say": "token", "id": hex(&bytes[..8]), "secret": hex(&bytes[8..24])}).to_string();
     let mut refused = Vec::new();
