@@ -112,7 +112,8 @@ impl WebDoor {
             ),
         };
         self.refusals.count("https", why);
-        tracing::warn!(why, error, %remote, "an HTTPS connection was refused");
+        tracing::warn!(why, "an HTTPS connection was refused");
+        tracing::debug!(%remote, error, "the HTTPS connection that was refused");
         None
     }
 }

@@ -256,7 +256,7 @@ impl Service {
     }
 
     /// Waits for a line of the log; gives the lines before it, too.
-    fn read_up_to(&self, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
+    pub fn read_up_to(&self, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
         let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(20)) {
             if wanted(&line) {
@@ -291,6 +291,14 @@ impl Service {
             Some(line.split(':').nth(1)?.trim().to_owned())
         };
         tasks.filter_map(value).collect()
+    }
+
+    /// The same as [`Self::terminate`], with the last lines of the log.
+    pub fn terminate_with(mut self, log: &mut Vec<String>) -> (Option<i32>, Duration) {
+        let lines = std::mem::replace(&mut self.lines, mpsc::channel().1);
+        let ended = self.terminate();
+        log.extend(lines);
+        ended
     }
 
     /// Sends SIGTERM and waits for the end: exit code and how long it took.

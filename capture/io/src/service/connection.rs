@@ -150,7 +150,8 @@ pub(super) async fn serve_endpoint(door: Door, inputs: mpsc::Sender<ConnectionIn
             Some(Err(refused)) => {
                 let why = refused.error.word();
                 refusals.count("quic", why);
-                tracing::warn!(why, error = %refused.error, remote = %refused.remote, "a connection was refused");
+                tracing::warn!(why, "a connection was refused");
+                tracing::debug!(remote = %refused.remote, error = %refused.error, "the connection that was refused");
             }
             None => break,
         }
@@ -179,7 +180,8 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
         messages,
         finished,
     };
-    tracing::info!(connection = id.0, %remote, "a supervisor connected");
+    tracing::info!(connection = id.0, "a supervisor connected");
+    tracing::debug!(connection = id.0, %remote, "where he is");
     if inputs
         .send(ConnectionInput::Opened { id, principal, output })
         .await
@@ -193,7 +195,7 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
         end = await_withdrawal(id, &connection, &inputs) => end,
     };
     connection.close(code, &why);
-    tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
+    tracing::info!(connection = id.0, why, "a supervisor's connection ended");
     // The event loop is gone only when the service stops.
     let _ = inputs.send(ConnectionInput::Closed { id }).await;
 }
@@ -220,7 +222,12 @@ async fn await_withdrawal(
     inputs: &mpsc::Sender<ConnectionInput>,
 ) -> (CloseCode, String) {
     let problem = connection.withdrawn().await;
-    tracing::warn!(connection = id.0, why = problem.word(), %problem, "a supervisor's certificate is good no longer");
+    tracing::warn!(
+        connection = id.0,
+        why = problem.word(),
+        "a supervisor's certificate is good no longer"
+    );
+    tracing::debug!(connection = id.0, %problem, "what is wrong with it");
     let why = problem.to_holder();
     if inputs.send(ConnectionInput::Withdrawn { id, problem }).await.is_ok() {
         connection.closed().await;
