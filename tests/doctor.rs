@@ -129,7 +129,14 @@ fn house_of_ills(house: &House) -> Option<(SocketAddr, Service)> {
         "{\"at\":0,\"event\":\"agent_state\",\"agent\":\"4719\",\"extension\":\"x4719\",\"state\":\"available\"}\n";
     // Not through the queue, where acd_only holds.
     events += &talking("4720", "10.1.1.99:24678").replace("true", "false");
-    let server = house.configure(&source(&capture), &events, "acd_only = true");
+    // With somebody whose number nobody is to hear of, and with one who is paying.
+    let private = "\"acd\":true,\"calling\":\"+49 30 12345\"";
+    events += &talking("4721", "10.1.1.98:24678").replace("\"acd\":true", private);
+    events += &talking("4722", "10.1.1.20:24680");
+    events += "{\"at\":0,\"event\":\"call_variables\",\"call\":\"c4722\",\"variables\":{\"CallVariable7\":\"PAY\"}}\n";
+    let policy = "acd_only = true\nprivate_numbers = [\"+49301234*\"]\n\
+                  [policy.payment_pause]\nvariable = \"CallVariable7\"\nvalue = \"PAY\"";
+    let server = house.configure(&source(&capture), &events, policy);
     Some((server, house.start()))
 }
 
@@ -172,6 +179,17 @@ fn each_ill_is_named() {
             });
         }
         scope.spawn(|| doctor.finds(&[&["--agent", "4720"], &SILENT[..]].concat(), "SM-1003"));
+        for (agent, code, words) in [
+            ("4721", "SM-1003", "on the list policy.private_numbers, no. 1"),
+            ("4722", "SM-5001", "(call variable CallVariable7); it ends by itself"),
+        ] {
+            let doctor = &doctor;
+            scope.spawn(move || {
+                let found = doctor.finds(&[&["--agent", agent], &SILENT[..]].concat(), code);
+                assert!(found["sentence"].to_string().contains(words), "{found}");
+                assert!(found["evidence"]["rule"].is_string(), "{found}");
+            });
+        }
         scope.spawn(|| doctor.finds(&SILENT, "SM-0000"));
         scope.spawn(|| doctor.finds(&["--output", "no such card"], "SM-4001"));
         scope.spawn(|| doctor.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-0000"));
@@ -354,17 +372,19 @@ fn asks_for_another_password(house: &House, listen: SocketAddr) -> Service {
     Service::start(command)
 }
 
-/// The capture service with a disk that takes no byte more: it gets an error, not a signal.
+/// The capture service with a disk that takes no byte more: it gets an error, not a signal. The rules fit that are written
+/// down at the start, and no session behind them.
 fn unable_to_write(house: &House) -> Service {
+    let journal = house.path("audit.jsonl");
+    drop(house.start());
+    let rules = std::fs::metadata(&journal).expect("a journal").len();
+    for file in ["audit.jsonl", "audit.jsonl.head"] {
+        std::fs::remove_file(house.path(file)).expect("it is there");
+    }
     let mut command = Command::new("sh");
-    // 512 octets: the rules fit that are written down at the start, and no session behind them.
-    let program = "trap '' XFSZ; ulimit -f 1; exec \"$0\" capture --config \"$1\"";
-    command.args([
-        "-c",
-        program,
-        env!("CARGO_BIN_EXE_silentmon"),
-        &house.text("capture.toml"),
-    ]);
+    let program = "trap '' XFSZ; exec prlimit --fsize=\"$1\" \"$0\" capture --config \"$2\"";
+    command.args(["-c", program, env!("CARGO_BIN_EXE_silentmon")]);
+    command.args([(rules + 100).to_string(), house.text("capture.toml")]);
     Service::start(command)
 }
 

@@ -148,6 +148,22 @@ pub enum CertsError {
         /// The role that is needed.
         needed: Role,
     },
+    /// Another machine can't be reached, or an address can't be listened on.
+    #[error("{address}: {source}")]
+    Network {
+        /// Host and port.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The enrolment service refused.
+    #[error("{server}: {why}")]
+    Enrolment {
+        /// Host and port.
+        server: String,
+        /// Why.
+        why: String,
+    },
     /// A cryptographic operation failed.
     #[error("{operation} failed: {problem}")]
     Crypto {

@@ -95,9 +95,20 @@ impl Serialize for Serial {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The hash itself.
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The fingerprint of a certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         Self(Sha256::digest(certificate.as_ref()).into())
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
     }
 }
 

@@ -8,6 +8,7 @@ mod authority;
 mod credentials;
 mod csr;
 mod cti;
+mod enrol;
 mod error;
 mod expiry;
 mod files;
@@ -27,6 +28,7 @@ pub use authority::{AuthorityOptions, CertificateAuthority, Issued, KeyAlgorithm
 pub use credentials::Credentials;
 pub use csr::SigningRequest;
 pub use cti::cti_client_tls;
+pub use enrol::{BadToken, Enrolled, EnrolmentServer, Invitation, Occurrence, Token, enrol, invite};
 pub use error::CertsError;
 pub use expiry::{Expiry, Nearness};
 pub use identity::{Fingerprint, Identity, Serial, chain_end, peer_identity};

@@ -44,7 +44,7 @@ impl Sections {
         sections
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let mut sections = Self::default();
         if bytes
             .windows(OLD_ENCRYPTION.len())
@@ -94,8 +94,8 @@ impl KeySection {
         let info =
             pkcs8::EncryptedPrivateKeyInfo::try_from(encrypted.as_slice()).map_err(|error| CertsError::Content {
                 path: path.to_owned(),
-                expected: "an encrypted PKCS#8 key (RFC 5958)",
-                found: format!("found something else ({error})"),
+                expected: "a PKCS #8 key encrypted with AES (RFC 8018)",
+                found: format!("found something else ({error}): convert it with `openssl pkcs8 -topk8`"),
             })?;
         match info.decrypt(password.as_bytes()) {
             Ok(document) => Ok(PrivatePkcs8KeyDer::from(document.as_bytes().to_vec()).into()),

@@ -37,7 +37,7 @@ use crate::{hardening, shutdown, sources, telemetry};
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 
-/// Questions of the HTTPS interface that may wait.
+/// Questions and orders of the HTTPS interface that may wait, of each.
 const QUESTIONS: usize = 16;
 /// How long the end of the service waits for the second sink of the journal.
 const SECOND_SINK_LIMIT: Duration = Duration::from_secs(3);
@@ -104,11 +104,12 @@ async fn serve(
     let shutdown = CancellationToken::new();
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
+    let (order_sender, orders) = mpsc::channel(QUESTIONS);
     let web = WebDoor {
         tls: Arc::clone(&doors.web),
         refusals: refusals.clone(),
     };
-    let api = ServerApi::bind(&config, &cti, question_sender, web).await?;
+    let api = ServerApi::bind(&config, &cti, (question_sender, order_sender), web).await?;
     sources::start(&config, &mut cti)?;
     sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
@@ -158,6 +159,7 @@ async fn serve(
         sources: cti,
         journal: Box::new(journal.clone()),
         questions,
+        orders,
         figures,
     };
     telemetry::ready();
@@ -230,7 +232,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         server: config.cluster.name.clone(),
         software: SOFTWARE.to_owned(),
         source: config.capture.source.name(),
-        policy: config.rules(),
+        policy: config.rules()?,
         devices: config.all_devices()?,
         resolvers: config.media.resolvers.clone(),
     })
@@ -353,7 +355,7 @@ fn reload_on_hangup(
 /// New rules are on disk before they hold.
 fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> anyhow::Result<Reload> {
     let config = config::load::<CaptureConfig>(path)?;
-    let devices = config.all_devices()?;
+    let (policy, devices) = (config.rules()?, config.all_devices()?);
     let stale = running.needing_restart(&config);
     if !stale.is_empty() {
         tracing::warn!("changed, but read only at a start: {}", stale.join(", "));
@@ -363,7 +365,7 @@ fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> an
     })?;
     Ok(Reload {
         local_time: config.policy.local_time(),
-        policy: config.rules(),
+        policy,
         devices,
     })
 }

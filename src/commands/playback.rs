@@ -73,7 +73,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     if let Some(agent) = config.agent {
         desk.fulfil(Wish::Listen {
             agent,
-            purpose: None,
+            purpose: config.purpose,
             output: None,
         });
     }

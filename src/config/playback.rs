@@ -76,6 +76,9 @@ pub struct PlaybackSection {
     /// The agent to listen to from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// Why, where the server wants to know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
 }
 
 impl PlaybackSection {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use silentmon_capture_core::policy::PauseKind;
 use silentmon_capture_io::service::{Refusals, ServiceFigures};
 use silentmon_certs::Expiry;
 use silentmon_proto::ids::{Leg, ServerName};
@@ -165,6 +166,14 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     let forgotten = engine.failures_forgotten as f64;
     let help = "Failed sign-ins forgotten because there were too many to keep";
     page.counter("sign_in_failures_forgotten", help, [(NONE, forgotten)])?;
+    let pauses = [(PauseKind::Payment, "payment"), (PauseKind::Private, "private")];
+    let pauses = pauses.map(|(kind, name)| ([("kind", name)], engine.pauses.get(&kind).copied().unwrap_or_default()));
+    let help = "Pauses in which nothing of a call leaves the server, by what they are for";
+    page.gauge(
+        "pauses",
+        help,
+        pauses.iter().map(|(labels, count)| (&labels[..], *count as f64)),
+    )?;
     let links: Vec<_> = engine
         .links
         .iter()
@@ -212,9 +221,11 @@ fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.legs("packets_relayed", "Datagrams sent to supervisors", |leg| {
         counts(leg).relayed as f64
     })?;
-    page.legs("packets_suppressed", "Telephone events kept back", |leg| {
-        counts(leg).suppressed as f64
-    })?;
+    page.legs(
+        "packets_suppressed",
+        "Packets relayed as silence: telephone events, pauses",
+        |leg| counts(leg).suppressed as f64,
+    )?;
     page.legs(
         "packets_asked_again",
         "Packets that supervisors' programs missed",

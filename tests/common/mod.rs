@@ -8,6 +8,8 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+#[cfg(feature = "capture")]
+pub mod https;
 pub mod memory;
 pub mod punctual;
 
@@ -277,11 +279,6 @@ impl Service {
         self.child.id()
     }
 
-    /// Sends SIGHUP, at which it reads its configuration again.
-    pub fn hang_up(&self) {
-        signal(&self.child, "-HUP");
-    }
-
     /// What the system says of each of its threads: the value of `key` in /proc/PID/task/TID/status.
     pub fn threads(&self, key: &str) -> Vec<String> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
@@ -299,6 +296,11 @@ impl Service {
         let ended = self.terminate();
         log.extend(lines);
         ended
+    }
+
+    /// Lets it read its configuration again (SIGHUP).
+    pub fn reload(&self) {
+        signal(&self.child, "-HUP");
     }
 
     /// Sends SIGTERM and waits for the end: exit code and how long it took.

@@ -16,7 +16,7 @@ use crate::Password;
 use crate::csr::SigningRequest;
 use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
-use crate::identity::{Identity, Serial, issuer_and_serial, peer_identity};
+use crate::identity::{Identity, Serial, is_self_issued, issuer_and_serial, peer_identity};
 use crate::inspect::{CertificateSummary, inspect};
 use crate::pem::{Sections, encode};
 use crate::request::{RequestOptions, SubjectHost, alternative_names, create_request, distinguished_name};
@@ -106,6 +106,9 @@ struct Limits {
     path_length: Option<u32>,
 }
 
+/// Revocation lists of the authorities above.
+const LISTS_ABOVE: &str = "crl-above.pem";
+
 /// Authorities that may stand between a new root and a holder.
 const ROOT_PATH_LENGTH: u8 = 1;
 
@@ -145,6 +148,13 @@ impl CertificateAuthority {
         let mut chain = vec![certificate.der().clone()];
         chain.extend(self.certificates.iter().cloned());
         let below = Self::found(directory, chain, key, password)?;
+        let above = self.revocation_lists()?;
+        files::write(
+            &directory.join(LISTS_ABOVE),
+            above.as_bytes(),
+            Readers::All,
+            Existing::Replaced,
+        )?;
         let _turn = files::lock(&self.directory)?;
         self.file_copy(certificate.der())?;
         Ok(below)
@@ -252,9 +262,16 @@ impl CertificateAuthority {
         Ok((Issued { identity, ignored }, text))
     }
 
-    /// The authority's certificate and those above it, its own first.
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+    /// Whom to trust, in PEM: the root; where it isn't there, the topmost authority that is.
+    pub(crate) fn root_pem(&self) -> Result<String, CertsError> {
+        let root = self.certificates.iter().find(|certificate| is_self_issued(certificate));
+        let root = root.or_else(|| self.certificates.last());
+        root.map_or_else(|| Ok(String::new()), |root| encode("CERTIFICATE", root))
+    }
+
+    /// Where it lives.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Makes key, request and certificate in one go, where authority and holder are one machine: a demonstration, a
@@ -284,7 +301,7 @@ impl CertificateAuthority {
         params.extended_key_usages = match role {
             // A capture server is dialled by supervisors and dials its peers.
             Role::Capture => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
-            Role::Supervisor | Role::Admin => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Role::Supervisor | Role::Admin | Role::Desktop => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         params.use_authority_key_identifier_extension = true;
         Ok(params)
@@ -344,6 +361,17 @@ impl CertificateAuthority {
         let _turn = files::lock(&self.directory)?;
         let list = RevocationList::load(&self.revocation_list_path())?;
         list.write(&self.revocation_list_path(), &self.issuer, OffsetDateTime::now_utc())
+    }
+
+    /// The revocation lists that whoever checks its certificates needs, in PEM: its own, and those of the authorities
+    /// above it as they were put beside it in `crl-above.pem`.
+    pub(crate) fn revocation_lists(&self) -> Result<String, CertsError> {
+        let mut lists = Sections::read(&self.revocation_list_path())?.revocation_lists;
+        let above = self.directory.join(LISTS_ABOVE);
+        if above.exists() {
+            lists.extend(Sections::read(&above)?.revocation_lists);
+        }
+        lists.iter().map(|list| encode("X509 CRL", list)).collect()
     }
 
     fn revocation_list_path(&self) -> PathBuf {

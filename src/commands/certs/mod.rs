@@ -1,6 +1,7 @@
 //! `silentmon certs`: a certificate authority, requests, signing and revocation, for those who have no other.
 
 mod authority;
+mod enrolment;
 mod holder;
 mod show;
 #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
@@ -16,6 +17,7 @@ use silentmon_certs::{CertificateAuthority, CertsError, Password, SubjectName};
 pub use silentmon_certs::Role;
 
 use self::authority::{CrlArgs, InitCaArgs, ListArgs, RevokeArgs, SignArgs};
+use self::enrolment::{EnrolArgs, ServeArgs, TokenArgs};
 use self::holder::{ImportArgs, RenewArgs, RequestArgs};
 use self::show::InspectArgs;
 #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
@@ -45,6 +47,12 @@ enum Action {
     Crl(CrlArgs),
     /// Puts keys and certificates of other tools into this program's layout, and says what is missing.
     Import(ImportArgs),
+    /// Makes a one-time token for one server or supervisor, where the authority lives.
+    Token(TokenArgs),
+    /// Signs for whoever shows a token, until all are used or the time is over.
+    Serve(ServeArgs),
+    /// Makes a key here and gets its certificate from `certs serve`, by a token.
+    Enrol(EnrolArgs),
     /// Lists the certificates that the authority issued.
     List(ListArgs),
     /// Shows what stands in a file; exit 1 where a certificate in it isn't valid now.
@@ -72,6 +80,9 @@ pub fn run(args: CertsArgs) -> anyhow::Result<ExitCode> {
         Action::Revoke(args) => authority::revoke(&args),
         Action::Crl(args) => authority::renew_list(&args),
         Action::Import(args) => holder::import(&args),
+        Action::Token(args) => enrolment::token(args),
+        Action::Serve(args) => enrolment::serve(&args),
+        Action::Enrol(args) => enrolment::enrol(&args),
         Action::List(args) => authority::list(&args),
         Action::Inspect(args) => show::show(&args),
     }
@@ -149,10 +160,12 @@ fn failure(error: &CertsError) -> anyhow::Error {
         {
             ExitKind::NotPermitted
         }
-        CertsError::WrongPassword { .. } => ExitKind::NotPermitted,
-        CertsError::Read { .. } | CertsError::Write { .. } | CertsError::Exists { .. } | CertsError::Crypto { .. } => {
-            ExitKind::Unavailable
-        }
+        CertsError::WrongPassword { .. } | CertsError::Enrolment { .. } => ExitKind::NotPermitted,
+        CertsError::Read { .. }
+        | CertsError::Write { .. }
+        | CertsError::Exists { .. }
+        | CertsError::Network { .. }
+        | CertsError::Crypto { .. } => ExitKind::Unavailable,
         CertsError::PasswordLength { .. } | CertsError::Days(_) | CertsError::RequestWithoutRole { .. } => {
             ExitKind::Usage
         }

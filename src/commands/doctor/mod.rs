@@ -37,6 +37,15 @@ pub struct DoctorArgs {
     /// Has the relay tested by listening for a few seconds, which the server's journal records. Nothing is played.
     #[arg(long)]
     listen: bool,
+    /// Why, for the server's audit; some servers want one of a list.
+    #[arg(
+        long,
+        visible_alias = "purpose",
+        value_name = "TEXT",
+        default_value = "silentmon doctor",
+        requires = "listen"
+    )]
+    reason: String,
     /// A JSON array of the hops.
     #[arg(long)]
     json: bool,
@@ -65,6 +74,7 @@ struct Patient {
     agent: Option<AgentId>,
     session: Option<SessionId>,
     listen: bool,
+    reason: String,
     servers: Vec<String>,
     identity: PathBuf,
     ca: PathBuf,
@@ -158,6 +168,7 @@ impl Patient {
             agent: args.agent.as_deref().map(AgentId::new),
             session: args.session.as_deref().map(session).transpose()?,
             listen: args.listen,
+            reason: args.reason.clone(),
             servers,
             identity: from(&args.identity, desk.as_ref().map(|desk| &desk.identity), "--identity")?,
             ca: from(&args.ca, desk.as_ref().map(|desk| &desk.ca), "--ca")?,

@@ -46,7 +46,7 @@ async fn listen(patient: &Patient, agent: &AgentId, tls: ClientTls) -> anyhow::R
     let sink = Sink::open(&Output::Null, listener.player()).ok();
     let request = listener.start(MonitorRequest {
         agent: agent.clone(),
-        purpose: Some("silentmon doctor".to_owned()),
+        purpose: Some(patient.reason.clone()),
         output: OutputKind::Play,
     });
     let mut told = Told::default();

@@ -11,7 +11,7 @@ use silentmon_proto::time::Instant;
 
 use super::SpanWatch;
 use crate::directory::{Agent, MediaLeg};
-use crate::policy::Refusal;
+use crate::policy::{Mute, Refusal};
 use crate::session::AUDIBLE_WITHIN;
 
 /// The house at one moment, and one agent in it where the question is about one.
@@ -52,6 +52,10 @@ pub struct Subject<'a> {
     pub devices: &'a dyn Fn() -> Vec<Extension>,
     /// The rule by which whoever asks may not listen to him.
     pub refusal: Option<Refusal>,
+    /// Why nothing of him is heard by rule.
+    pub mute: Option<Mute>,
+    /// Until when at the latest, where that is known.
+    pub muted_until: Option<Instant>,
     /// Where his phone has media.
     pub told: Vec<MediaLeg>,
     /// Those of them that sound and that policy lets be heard.

@@ -200,10 +200,10 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
     let _ = inputs.send(ConnectionInput::Closed { id }).await;
 }
 
-/// Who a certificate says that somebody is; nobody, where it is another server's.
+/// Who a certificate says that somebody is; nobody, where it is another server's or an agent's.
 fn principal(peer: &Identity, from: IpAddr) -> Option<Principal> {
     let role = match peer.role {
-        CertificateRole::Capture => return None,
+        CertificateRole::Capture | CertificateRole::Desktop => return None,
         CertificateRole::Supervisor => Role::Supervisor,
         CertificateRole::Admin => Role::Administrator,
     };
