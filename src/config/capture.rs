@@ -18,7 +18,7 @@ use silentmon_proto::relay::MediaOrigin;
 
 use super::authority::CONFIRM_WITHIN;
 use super::cti::{self, CtiSection};
-use super::heard::{self, PaymentPauseTable, PrivateCallTable};
+use super::heard::{PaymentPauseTable, PrivateCallTable};
 use super::secret::Secret;
 use super::values::{HostPort, Seconds};
 use super::{Complaint, Schema, read_table};

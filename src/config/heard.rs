@@ -1,7 +1,7 @@
 //! The keys of `[policy]` that say what of a call is heard: payment pauses, private calls, disclosure.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

@@ -106,8 +106,8 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     if let Some(problem) = guest.problem(&door.tls.load()) {
-        tracing::warn!(why = problem.word(), "a request was refused");
-        tracing::debug!(remote = %guest.remote, %problem, "the request that was refused");
+        tracing::warn!(why = problem.word(), %problem, "a request was refused");
+        tracing::debug!(remote = %guest.remote, "where it came from");
         let reason = format!("{}: {}", Code::CertificateRefused, problem.to_holder());
         return answer(StatusCode::FORBIDDEN, json!({ "reason": reason }));
     }

@@ -118,8 +118,8 @@ impl WebDoor {
             ),
         };
         self.refusals.count("https", why);
-        tracing::warn!(why, "an HTTPS connection was refused");
-        tracing::debug!(%remote, error, "the HTTPS connection that was refused");
+        tracing::warn!(why, error, "an HTTPS connection was refused");
+        tracing::debug!(%remote, "where it came from");
         None
     }
 }

@@ -150,8 +150,8 @@ pub(super) async fn serve_endpoint(door: Door, inputs: mpsc::Sender<ConnectionIn
             Some(Err(refused)) => {
                 let why = refused.error.word();
                 refusals.count("quic", why);
-                tracing::warn!(why, "a connection was refused");
-                tracing::debug!(remote = %refused.remote, error = %refused.error, "the connection that was refused");
+                tracing::warn!(why, error = %refused.error, "a connection was refused");
+                tracing::debug!(remote = %refused.remote, "where it came from");
             }
             None => break,
         }
@@ -222,12 +222,7 @@ async fn await_withdrawal(
     inputs: &mpsc::Sender<ConnectionInput>,
 ) -> (CloseCode, String) {
     let problem = connection.withdrawn().await;
-    tracing::warn!(
-        connection = id.0,
-        why = problem.word(),
-        "a supervisor's certificate is good no longer"
-    );
-    tracing::debug!(connection = id.0, %problem, "what is wrong with it");
+    tracing::warn!(connection = id.0, why = problem.word(), %problem, "a supervisor's certificate is good no longer");
     let why = problem.to_holder();
     if inputs.send(ConnectionInput::Withdrawn { id, problem }).await.is_ok() {
         connection.closed().await;
