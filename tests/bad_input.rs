@@ -95,6 +95,9 @@ fn an_interface_that_does_not_exist_is_named() {
     );
 }
 
+/// A user without rights, and his group.
+const NOBODY: u32 = 65534;
+
 #[test]
 fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
     let house = House::build();
@@ -106,9 +109,9 @@ fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
         let mut command = Command::new("setpriv");
         command.args([
             "--reuid",
-            "65534",
+            &NOBODY.to_string(),
             "--regid",
-            "65534",
+            &NOBODY.to_string(),
             "--clear-groups",
             "--inh-caps=-all",
             &program,
@@ -138,7 +141,13 @@ fn open_to_all(house: &House) {
         .map(|entry| entry.expect("an entry").path())
         .chain([folder.clone()])
     {
-        std::fs::set_permissions(entry, PermissionsExt::from_mode(0o777)).expect("sets the mode");
+        // A key is used only where nobody else can read it.
+        let is_key = entry.extension().is_some_and(|extension| extension == "key");
+        if is_key {
+            std::os::unix::fs::chown(&entry, Some(NOBODY), Some(NOBODY)).expect("gives it away");
+        }
+        let mode = if is_key { 0o600 } else { 0o777 };
+        std::fs::set_permissions(entry, PermissionsExt::from_mode(mode)).expect("sets the mode");
     }
 }
 

@@ -78,6 +78,7 @@ impl Figures for CaptureFigures {
         };
         sessions(page, &figures)?;
         reasons(page, &figures)?;
+        turned_away(page, &figures)?;
         legs(page, &figures)?;
         capture(page, &figures)
     }
@@ -207,6 +208,24 @@ fn reasons(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
         page.gauge(name, help, labels.iter().map(|(labels, count)| (&labels[..], *count)))?;
     }
     Ok(())
+}
+
+fn turned_away(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
+    let door = figures.door;
+    let counts = [
+        ("malformed_message", door.messages),
+        ("malformed_datagram", door.datagrams),
+        ("too_many_repair_requests", door.requests),
+    ];
+    let labels = counts.map(|(what, count)| ([("what", what)], count as f64));
+    let help = "What connected supervisors sent and wasn't taken, by what was wrong with it";
+    page.counter(
+        "requests_refused",
+        help,
+        labels.iter().map(|(labels, count)| (&labels[..], *count)),
+    )?;
+    let help = "Messages of supervisors who ask for too much, which had to wait";
+    page.counter("messages_delayed", help, [(NONE, door.delayed as f64)])
 }
 
 fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {

@@ -8,7 +8,6 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-#[cfg(feature = "capture")]
 pub mod https;
 pub mod memory;
 pub mod punctual;
@@ -272,6 +271,12 @@ impl Service {
     /// The lines of the log that nobody waited for yet.
     pub fn log(&self) -> Vec<String> {
         self.lines.try_iter().collect()
+    }
+
+    /// Ends it as a crash does (SIGKILL).
+    pub fn kill(mut self) {
+        self.child.kill().expect("is killed");
+        self.child.wait().expect("it ends");
     }
 
     /// Its process id.

@@ -1,6 +1,7 @@
 //! One supervisor's connection: a task that reads his messages, a task that writes the answers, datagrams straight out.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,12 +11,13 @@ use silentmon_certs::{CertificateProblem, Identity, Role as CertificateRole, Ser
 use silentmon_proto::ids::SupervisorName;
 use silentmon_proto::relay::{ClientMessage, RepairRequest, ServerMessage};
 use silentmon_transport::{
-    Channel, CloseCode, Connection, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
+    Channel, CloseCode, Connection, ControlError, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::guests::{DoorCounts, Guests, Stay, Turned};
 use super::refusals::Refusals;
 
 /// How often it is looked who is connected with a certificate that ended meanwhile.
@@ -119,13 +121,19 @@ impl ConnectionOutput {
 }
 
 /// Lets supervisors in until `shutdown`, by the newest certificates.
-pub(super) async fn serve_endpoint(door: Door, inputs: mpsc::Sender<ConnectionInput>, shutdown: CancellationToken) {
+pub(super) async fn serve_endpoint(
+    door: Door,
+    inputs: mpsc::Sender<ConnectionInput>,
+    counts: Arc<DoorCounts>,
+    shutdown: CancellationToken,
+) {
     let Door {
         mut endpoint,
         mut renewals,
         refusals,
     } = door;
     let tasks = TaskTracker::new();
+    let guests = Guests::default();
     let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
     let mut next = 0;
     loop {
@@ -144,8 +152,19 @@ pub(super) async fn serve_endpoint(door: Door, inputs: mpsc::Sender<ConnectionIn
         };
         match arrived {
             Some(Ok(channel)) => {
+                let name = SupervisorName::new(channel.connection.peer().name.as_str());
+                let Some(stay) = guests.enter(&name, tokio::time::Instant::now()) else {
+                    refusals.count("quic", "too_many_connections");
+                    channel.connection.close(CloseCode::Protocol, "too many connections");
+                    continue;
+                };
                 next += 1;
-                tasks.spawn(serve_connection(ConnectionId(next), channel, inputs.clone()));
+                let guest = Guest {
+                    id: ConnectionId(next),
+                    stay,
+                    counts: Arc::clone(&counts),
+                };
+                tasks.spawn(serve_connection(guest, channel, inputs.clone()));
             }
             Some(Err(refused)) => {
                 let why = refused.error.word();
@@ -163,7 +182,15 @@ pub(super) async fn serve_endpoint(door: Door, inputs: mpsc::Sender<ConnectionIn
     endpoint.close("the server stops").await;
 }
 
-async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Sender<ConnectionInput>) {
+/// A connection that was let in.
+struct Guest {
+    id: ConnectionId,
+    stay: Stay,
+    counts: Arc<DoorCounts>,
+}
+
+async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<ConnectionInput>) {
+    let id = guest.id;
     let Channel {
         connection,
         sender,
@@ -190,8 +217,8 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
         return;
     }
     let (code, why) = tokio::select! {
-        end = read_messages(id, receiver, &inputs) => end,
-        end = read_requests(id, &connection, &inputs) => end,
+        end = read_messages(&guest, receiver, &inputs) => end,
+        end = read_requests(&guest, &connection, &inputs) => end,
         end = await_withdrawal(id, &connection, &inputs) => end,
     };
     connection.close(code, &why);
@@ -232,7 +259,7 @@ async fn await_withdrawal(
 
 /// Reads until the connection ends, and says why it did.
 async fn read_messages(
-    id: ConnectionId,
+    guest: &Guest,
     mut receiver: ControlReceiver,
     inputs: &mpsc::Sender<ConnectionInput>,
 ) -> (CloseCode, String) {
@@ -244,11 +271,22 @@ async fn read_messages(
                     format!("nothing heard for {} s", SILENCE_LIMIT.as_secs()),
                 );
             }
-            Ok(Err(error)) => return (CloseCode::Protocol, error.to_string()),
+            Ok(Err(error)) => {
+                if !matches!(error, ControlError::Closed(_)) {
+                    guest.counts.count(Turned::Message);
+                }
+                return (CloseCode::Protocol, error.to_string());
+            }
             Ok(Ok(None)) => return (CloseCode::Done, "closed by the supervisor".to_owned()),
             Ok(Ok(Some(message))) => message,
         };
-        if inputs.send(ConnectionInput::Message { id, message }).await.is_err() {
+        let wait = guest.stay.charge(&message, tokio::time::Instant::now());
+        if !wait.is_zero() {
+            guest.counts.count(Turned::Delayed);
+            tokio::time::sleep(wait).await;
+        }
+        let input = ConnectionInput::Message { id: guest.id, message };
+        if inputs.send(input).await.is_err() {
             return (CloseCode::Stopping, "the service stops".to_owned());
         }
     }
@@ -256,19 +294,18 @@ async fn read_messages(
 
 /// Reads datagrams until the connection ends. Those that come too fast, or are no requests, are counted and ignored.
 async fn read_requests(
-    id: ConnectionId,
+    guest: &Guest,
     connection: &Connection,
     inputs: &mpsc::Sender<ConnectionInput>,
 ) -> (CloseCode, String) {
     let (mut second, mut taken) = (tokio::time::Instant::now(), 0);
-    let (mut malformed, mut too_many) = (0_u64, 0_u64);
     let closed = loop {
         let datagram = match connection.receive_datagram().await {
             Ok(datagram) => datagram,
             Err(closed) => break closed,
         };
         let Ok(request) = RepairRequest::parse(&datagram) else {
-            malformed += 1;
+            guest.counts.count(Turned::Datagram);
             continue;
         };
         if second.elapsed() >= Duration::from_secs(1) {
@@ -277,18 +314,15 @@ async fn read_requests(
         taken += 1;
         let round_trip = connection.statistics().shortest_round_trip;
         let input = ConnectionInput::Repair {
-            id,
+            id: guest.id,
             request,
             round_trip,
         };
         // What comes while the event loop is behind would be answered too late.
         if taken > REQUESTS_IN_A_SECOND || inputs.try_send(input).is_err() {
-            too_many += 1;
+            guest.counts.count(Turned::Request);
         }
     };
-    if malformed + too_many > 0 {
-        tracing::info!(connection = id.0, malformed, too_many, "repair requests were ignored");
-    }
     // The end of the control stream, which may still say something, is the end of the connection.
     let reason = closed.to_string();
     tokio::time::sleep(FINISH_LIMIT).await;

@@ -2,6 +2,7 @@
 //! it wants sent goes out. One task owns the engine; capture runs on its own thread, each connection on its own task.
 
 mod connection;
+mod guests;
 mod journal;
 mod orders;
 mod refusals;
@@ -34,6 +35,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::connection::Door;
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
+use self::guests::DoorCounts;
+pub use self::guests::DoorFigures;
 use self::journal::{JournalThread, Written};
 use self::orders::Desks;
 pub use self::orders::{Notice, Notices, Order};
@@ -94,6 +97,8 @@ pub struct ServiceFigures {
     pub engine: EngineFigures,
     /// Agents and sessions by the reason why they can be heard or not.
     pub reasons: (ReasonCounts, ReasonCounts),
+    /// What connected supervisors sent and wasn't taken.
+    pub door: DoorFigures,
     /// What the capture saw and dropped.
     pub capture: CaptureStats,
     /// Packets of plain RTP that couldn't be sent.
@@ -187,6 +192,7 @@ pub struct Service {
     sources: CtiSources,
     signalling: SignallingPorts,
     resolver: Resolver,
+    door: Arc<DoorCounts>,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
@@ -207,7 +213,9 @@ impl Service {
         let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
-        let door = tokio::spawn(serve_endpoint(parts.door, input_sender, shutdown.clone()));
+        let counts = Arc::<DoorCounts>::default();
+        let serving = serve_endpoint(parts.door, input_sender, Arc::clone(&counts), shutdown.clone());
+        let door = tokio::spawn(serving);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
         let mut orders = parts.orders;
@@ -223,6 +231,7 @@ impl Service {
             sources: parts.sources,
             resolver: Resolver::new(parts.signalling.clone(), clock.now()),
             signalling: parts.signalling,
+            door: counts,
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
@@ -405,6 +414,7 @@ impl Service {
             self.figures.send_replace(Some(ServiceFigures {
                 engine: self.engine.figures(now),
                 reasons: self.engine.reasons(now),
+                door: self.door.figures(),
                 capture: stats,
                 plain_rtp_failures: self.plain_rtp_failures,
             }));
