@@ -325,7 +325,7 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
             let file = house.path("capture.toml");
             let text = std::fs::read_to_string(&file).expect("reads");
             // Each service has a journal of its own.
-            let text = text.replace("audit.jsonl", &format!("audit-{code}.jsonl"));
+            let text = text.replace("audit.jsonl", &format!("audit-{}.jsonl", patients.len()));
             std::fs::write(&file, change(text)).expect("writes");
             patients.push((server, house.start(), code, words));
         };
