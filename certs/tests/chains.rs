@@ -147,6 +147,23 @@ fn an_authority_below_another_issues_chains_that_can_be_verified_and_revoked() {
 }
 
 #[test]
+fn of_two_lists_of_one_authority_the_newer_counts_wherever_it_stands() {
+    let (lab, _, house) = two_levels(KeyAlgorithm::EcdsaP256);
+    fs::copy(lab.path("house/crl.pem"), lab.path("old.pem")).expect("copied");
+    house.revoke(&lab.text("gw1.pem")).expect("revoked");
+    for lists in [
+        ["root/crl.pem", "old.pem", "house/crl.pem"],
+        ["root/crl.pem", "house/crl.pem", "old.pem"],
+    ] {
+        assert_eq!(
+            judged(&lab, "root/ca.pem", &lists),
+            Err(CertificateProblem::Revoked),
+            "{lists:?}"
+        );
+    }
+}
+
+#[test]
 fn an_authority_at_the_end_of_its_path_has_none_below() {
     let (lab, _, house) = two_levels(KeyAlgorithm::EcdsaP256);
     let third = house.create_below(
@@ -385,9 +402,9 @@ fn the_files_of_other_tools_are_put_in_place_whatever_they_are_called() {
     );
     let gw1 = Credentials::load(&lab.path("out/gw1.pem"), None).expect("loads");
     assert_eq!(gw1.chain().len(), 2, "with the authority between");
-    let mode = |name: &str| fs::metadata(lab.path(name)).expect("there").permissions().mode() & 0o777;
+    let rights = |name: &str| fs::metadata(lab.path(name)).expect("there").permissions().mode() & 0o777;
     assert_eq!(
-        (mode("out/gw1.key"), mode("out/gw1.pem"), mode("out/ca.pem")),
+        (rights("out/gw1.key"), rights("out/gw1.pem"), rights("out/ca.pem")),
         (0o600, 0o644, 0o644)
     );
     let trust = Trust::load(&lab.path("out/ca.pem"), None).expect("loads");
