@@ -8,7 +8,6 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -105,7 +104,7 @@ fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
     let program = house.text("silentmon");
     std::fs::copy(env!("CARGO_BIN_EXE_silentmon"), &program).expect("copies the program");
     let mut command = if is_root() {
-        open_to_all(&house);
+        give_away(&house);
         let mut command = Command::new("setpriv");
         command.args([
             "--reuid",
@@ -134,20 +133,15 @@ fn is_root() -> bool {
         .is_ok_and(|output| output.stdout == b"0\n")
 }
 
-fn open_to_all(house: &House) {
+/// A key and a folder that others can read or change aren't relied on: all of it becomes the user's own.
+fn give_away(house: &House) {
     let folder = house.path(".");
     for entry in std::fs::read_dir(&folder)
         .expect("lists")
         .map(|entry| entry.expect("an entry").path())
         .chain([folder.clone()])
     {
-        // A key is used only where nobody else can read it.
-        let is_key = entry.extension().is_some_and(|extension| extension == "key");
-        if is_key {
-            std::os::unix::fs::chown(&entry, Some(NOBODY), Some(NOBODY)).expect("gives it away");
-        }
-        let mode = if is_key { 0o600 } else { 0o777 };
-        std::fs::set_permissions(entry, PermissionsExt::from_mode(mode)).expect("sets the mode");
+        std::os::unix::fs::chown(entry, Some(NOBODY), Some(NOBODY)).expect("gives it away");
     }
 }
 
