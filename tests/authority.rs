@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 const PASSWORD: &str = "correct horse";
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// Agent 4711 of team claims, who talks, and agent 4712 of team sales.
 const EVENTS: &str = r#"{"at":0,"event":"agent_state","agent":"4711","extension":"3001","team":"claims","state":"talking"}
 {"at":0,"event":"call","agent":"4711","call":"81","kind":"established","acd":true}
@@ -160,7 +162,7 @@ fn another_teams_agent_is_refused_at_every_door() {
     );
 
     let session = cookie(&floor.sign_in("anna", PASSWORD, &[]));
-    let doors: [(&str, Option<&str>, &[(&str, &str)]); 2] = [
+    let doors: [(&str, Option<&str>, Headers<'_>); 2] = [
         ("certificate", Some("anna"), &[]),
         ("password", None, &[("Cookie", &session)]),
     ];
@@ -379,7 +381,7 @@ fn purpose_limit_and_a_changed_rule_hold_for_running_sessions() {
         said(&refused)
     );
 
-    let begin = |more: &[&str]| {
+    let listening = |more: &[&str]| {
         let listen = ["listen", "4711", "--json", "--output", "null", "--purpose", "coaching"];
         let mut command = floor.command("anna", &[&listen, more].concat());
         command
@@ -389,14 +391,14 @@ fn purpose_limit_and_a_changed_rule_hold_for_running_sessions() {
         (command.spawn().expect("starts"), Instant::now())
     };
     // What isn't confirmed ends by itself, and says why.
-    let (silent, begun) = begin(&["--for", "20"]);
+    let (silent, begun) = listening(&["--for", "20"]);
     let ended = silent.wait_with_output().expect("ends");
     assert!(begun.elapsed() < Duration::from_secs(12), "{}", said(&ended));
     let summary: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
     assert_eq!(summary["reason"], "SM-1003", "{}", said(&ended));
     assert!(said(&ended).contains("Still listening?"), "{}", said(&ended));
 
-    let (confirming, begun) = begin(&["--for", "60", "--confirm"]);
+    let (confirming, begun) = listening(&["--for", "60", "--confirm"]);
     while floor.audited("session_confirmed").is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it was never confirmed");
         std::thread::sleep(Duration::from_millis(100));

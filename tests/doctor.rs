@@ -58,6 +58,12 @@ fn talking(agent: &str, address: &str) -> String {
     )
 }
 
+/// Hours that are long over or yet to come, whenever this runs: three days on.
+fn closed_now() -> String {
+    let day = time::OffsetDateTime::now_utc().weekday().nth_next(3).to_string();
+    format!("time_zone = \"UTC\"\nhours = [\"{} 00:00-24:00\"]", &day[..3])
+}
+
 struct Doctor<'h> {
     house: &'h House,
     server: SocketAddr,
@@ -270,6 +276,7 @@ fn everything_is_shown_on_demand(doctor: &Doctor<'_>) {
         "certificate",
         "capture server",
         "authority",
+        "lock-out",
         "policy",
         "CTI link",
         "agent",
@@ -318,7 +325,7 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
             let file = house.path("capture.toml");
             let text = std::fs::read_to_string(&file).expect("reads");
             // Each service has a journal of its own.
-            let text = text.replace("audit.jsonl", &format!("audit-{code}.jsonl"));
+            let text = text.replace("audit.jsonl", &format!("audit-{}.jsonl", patients.len()));
             std::fs::write(&file, change(text)).expect("writes");
             patients.push((server, house.start(), code, words));
         };
@@ -355,6 +362,11 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
     admit(&voice, "", &only(cti(picky, "")), "SM-1202", "password");
     let own_team = |text: String| text.replace("who = \"any-supervisor\"", "who = \"team\"");
     admit(&voice, &call, &own_team, "SM-1001", "(team \"claims\")");
+    let rule = |rule: String| move |text: String| text.replace("[policy]\n", &format!("[policy]\n{rule}\n"));
+    let excluded = rule("excluded_agents = [\"4711\"]".to_owned());
+    admit(&voice, &call, &excluded, "SM-1001", "he is excluded from listening");
+    let closed = rule(closed_now());
+    admit(&voice, &call, &closed, "SM-1003", "Listening is allowed only within");
 
     let unwritable = house.configure(&voice, &call, "");
     let _unwritable = unable_to_write(&house);

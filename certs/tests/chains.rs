@@ -385,9 +385,9 @@ fn the_files_of_other_tools_are_put_in_place_whatever_they_are_called() {
     );
     let gw1 = Credentials::load(&lab.path("out/gw1.pem"), None).expect("loads");
     assert_eq!(gw1.chain().len(), 2, "with the authority between");
-    let mode = |name: &str| fs::metadata(lab.path(name)).expect("there").permissions().mode() & 0o777;
+    let rights = |name: &str| fs::metadata(lab.path(name)).expect("there").permissions().mode() & 0o777;
     assert_eq!(
-        (mode("out/gw1.key"), mode("out/gw1.pem"), mode("out/ca.pem")),
+        (rights("out/gw1.key"), rights("out/gw1.pem"), rights("out/ca.pem")),
         (0o600, 0o644, 0o644)
     );
     let trust = Trust::load(&lab.path("out/ca.pem"), None).expect("loads");

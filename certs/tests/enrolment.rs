@@ -45,8 +45,14 @@ fn anna() -> Invitation {
 const HOUR: Duration = Duration::from_secs(3600);
 
 impl House {
-    /// With an authority below another one.
     fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        CertificateAuthority::create(&folder.path().join("ca"), &options("House"), &password()).expect("made");
+        Self { folder }
+    }
+
+    /// With an authority below another one.
+    fn with_two_levels() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = CertificateAuthority::create(&folder.path().join("root"), &options("Root"), &password());
         let below = root
@@ -84,7 +90,7 @@ impl House {
 
 #[test]
 fn a_token_gets_one_certificate_with_all_that_is_needed_and_the_service_ends() {
-    let house = House::new();
+    let house = House::with_two_levels();
     let token = house.invite(anna());
     let (address, running) = house.serve();
     house.enrol(address, &token, "certs").expect("enrolled");

@@ -7,6 +7,7 @@ use silentmon_capture_core::engine::{EngineEvent, PauseRecord, SessionRecord};
 use silentmon_capture_core::policy::{Means, PauseKind, PauseOf, Principal, Role};
 use silentmon_capture_core::session::Disclosed;
 use silentmon_proto::ids::AgentId;
+use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
 use time::OffsetDateTime;
@@ -240,29 +241,6 @@ impl<'a> Event<'a> {
             | EngineEvent::Resynchronised(_)
             | EngineEvent::Released(_)
             | EngineEvent::CallEnded { .. } => None,
-            EngineEvent::SessionConfirmed(record) => Some(Self::Confirmed {
-                session: record.session.to_string(),
-                who: Who::of(&record.principal),
-                agent: record.agent.as_str(),
-            }),
-            EngineEvent::SignedIn(principal) => Some(Self::SignedIn {
-                who: Who::of(principal),
-            }),
-            EngineEvent::SignInFailed { name, from, locked } => Some(Self::SignInFailed {
-                supervisor: name.as_str(),
-                from: *from,
-                locked_until: locked.as_ref().and_then(|locked| in_words(locked.until)),
-            }),
-            EngineEvent::Unlocked { principal, locked } => Some(Self::Unlocked {
-                who: Who::of(principal),
-                unlocked: locked.name.as_str(),
-                source: locked.source.to_string(),
-                failures: locked.failures,
-            }),
-            EngineEvent::ConnectionWithdrawn { principal, reason } => Some(Self::Withdrawn {
-                who: Who::of(principal),
-                reason: reason.to_string(),
-            }),
             EngineEvent::SessionMuted { session, rule } => Some(Self::Muted {
                 session: session.session.to_string(),
                 who: Who::of(&session.principal),
@@ -289,6 +267,29 @@ impl<'a> Event<'a> {
                 lasted_s: lasted.as_secs(),
                 reason: end.words(),
             }),
+            EngineEvent::SessionConfirmed(record) => Some(Self::Confirmed {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+            }),
+            EngineEvent::SignedIn(principal) => Some(Self::SignedIn {
+                who: Who::of(principal),
+            }),
+            EngineEvent::SignInFailed { name, from, locked } => Some(Self::SignInFailed {
+                supervisor: name.as_str(),
+                from: *from,
+                locked_until: locked.as_ref().and_then(|locked| in_words(locked.until)),
+            }),
+            EngineEvent::Unlocked { principal, locked } => Some(Self::Unlocked {
+                who: Who::of(principal),
+                unlocked: locked.name.as_str(),
+                source: locked.source.to_string(),
+                failures: locked.failures,
+            }),
+            EngineEvent::ConnectionWithdrawn { principal, reason } => Some(Self::Withdrawn {
+                who: Who::of(principal),
+                reason: reason.to_string(),
+            }),
             EngineEvent::SuperviseRequested(record) => Some(Self::Supervise {
                 session: record.session.to_string(),
                 who: Who::of(&record.principal),
@@ -297,44 +298,13 @@ impl<'a> Event<'a> {
                 device: record.device.as_str(),
                 refused: record.refused.as_deref(),
             }),
-            EngineEvent::SessionStarted(SessionRecord {
-                session,
-                principal,
-                agent,
-                purpose,
-                ..
-            }) => Some(Self::Started {
-                session: session.to_string(),
-                who: Who::of(principal),
-                agent: agent.as_str(),
-                purpose: purpose.as_deref(),
+            EngineEvent::SessionStarted(record) => Some(Self::Started {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+                purpose: record.purpose.as_deref(),
             }),
-            EngineEvent::SessionStopped(
-                SessionRecord {
-                    session,
-                    principal,
-                    agent,
-                    audible,
-                    disclosed,
-                    ..
-                },
-                reason,
-            ) => Some(Self::Stopped {
-                session: session.to_string(),
-                who: Who::of(principal),
-                agent: agent.as_str(),
-                audible_s: audible.as_secs(),
-                disclosure: match disclosed {
-                    Disclosed::NotRequired => "none_required",
-                    Disclosed::NotShown => "not_shown",
-                    Disclosed::Shown(_) => "shown",
-                },
-                disclosed_at: match disclosed {
-                    Disclosed::Shown(at) => OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok(),
-                    Disclosed::NotRequired | Disclosed::NotShown => None,
-                },
-                reason: reason.to_string(),
-            }),
+            EngineEvent::SessionStopped(record, reason) => Some(Self::stopped(record, reason)),
             EngineEvent::SessionRefused {
                 principal,
                 agent,
@@ -344,6 +314,25 @@ impl<'a> Event<'a> {
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),
+        }
+    }
+
+    fn stopped(record: &'a SessionRecord, reason: &Reason) -> Self {
+        Self::Stopped {
+            session: record.session.to_string(),
+            who: Who::of(&record.principal),
+            agent: record.agent.as_str(),
+            audible_s: record.audible.as_secs(),
+            disclosure: match record.disclosed {
+                Disclosed::NotRequired => "none_required",
+                Disclosed::NotShown => "not_shown",
+                Disclosed::Shown(_) => "shown",
+            },
+            disclosed_at: match record.disclosed {
+                Disclosed::Shown(at) => OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok(),
+                Disclosed::NotRequired | Disclosed::NotShown => None,
+            },
+            reason: reason.to_string(),
         }
     }
 }

@@ -226,6 +226,19 @@ pub struct PolicySection {
     pub copies: Copies,
     /// Standard RTP receivers that may get plain RTP.
     pub rtp_receivers: Vec<IpAddr>,
+    /// Whether nothing is heard of an agent while no desktop of his can be told.
+    pub disclosure_required: bool,
+    /// Numbers whose calls are private.
+    pub private_numbers: Vec<NumberPattern>,
+    /// A file with more of them, one a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_numbers_file: Option<PathBuf>,
+    /// Whether calls from and to unknown numbers are private.
+    pub unknown_numbers: UnknownNumbers,
+    /// When payment pauses begin and end.
+    pub payment_pause: PaymentPauseTable,
+    /// When else a call is private.
+    pub private_call: PrivateCallTable,
     /// Whether administrators listen.
     pub administrators: Administrators,
     /// Teams that quality management hears.
@@ -254,19 +267,6 @@ pub struct PolicySection {
     pub purposes: Vec<String>,
     /// Which agents a supervisor is shown.
     pub directory: DirectoryView,
-    /// Whether nothing is heard of an agent while no desktop of his can be told.
-    pub disclosure_required: bool,
-    /// Numbers whose calls are private.
-    pub private_numbers: Vec<NumberPattern>,
-    /// A file with more of them, one a line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_numbers_file: Option<PathBuf>,
-    /// Whether calls from and to unknown numbers are private.
-    pub unknown_numbers: UnknownNumbers,
-    /// When payment pauses begin and end.
-    pub payment_pause: PaymentPauseTable,
-    /// When else a call is private.
-    pub private_call: PrivateCallTable,
 }
 
 /// `[audit]`
@@ -469,6 +469,9 @@ impl CaptureConfig {
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
             supervisors: self.supervisors.clone(),
+            undisclosed: self.policy.undisclosed(),
+            private_calls: self.policy.private_calls()?,
+            payment_pauses: self.policy.payment_pauses(),
             roles: self.roles.clone(),
             administrators: self.policy.administrators,
             quality_teams: self.policy.quality_teams.clone(),
@@ -477,9 +480,6 @@ impl CaptureConfig {
             limits: self.policy.limits(),
             purposes: self.policy.purposes.clone(),
             directory: self.policy.directory,
-            undisclosed: self.policy.undisclosed(),
-            private_calls: self.policy.private_calls()?,
-            payment_pauses: self.policy.payment_pauses(),
         })
     }
 
@@ -537,6 +537,12 @@ impl Default for PolicySection {
             recording: Recording::default(),
             copies: Copies::default(),
             rtp_receivers: Vec::new(),
+            disclosure_required: false,
+            private_numbers: Vec::new(),
+            private_numbers_file: None,
+            unknown_numbers: UnknownNumbers::default(),
+            payment_pause: PaymentPauseTable::default(),
+            private_call: PrivateCallTable::default(),
             administrators: Administrators::default(),
             quality_teams: QualityTeams::default(),
             excluded_agents: Vec::new(),
@@ -549,12 +555,6 @@ impl Default for PolicySection {
             sessions_per_supervisor: None,
             purposes: Vec::new(),
             directory: DirectoryView::default(),
-            disclosure_required: false,
-            private_numbers: Vec::new(),
-            private_numbers_file: None,
-            unknown_numbers: UnknownNumbers::default(),
-            payment_pause: PaymentPauseTable::default(),
-            private_call: PrivateCallTable::default(),
         }
     }
 }

@@ -250,7 +250,7 @@ mod tests {
             ),
             (
                 "disclosure = \"never\"\nprivate_numbers = [\"anna\"]",
-                "capture.toml:6:20: expected a number",
+                "capture.toml:6:19: expected a number",
             ),
         ] {
             let error = read(policy).expect_err(policy);

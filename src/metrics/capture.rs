@@ -157,6 +157,14 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.counter("sessions_started", "Monitoring sessions started", [(NONE, started)])?;
     let refused = engine.sessions_refused as f64;
     page.counter("sessions_refused", "Monitoring sessions refused", [(NONE, refused)])?;
+    let pauses = [(PauseKind::Payment, "payment"), (PauseKind::Private, "private")];
+    let pauses = pauses.map(|(kind, name)| ([("kind", name)], engine.pauses.get(&kind).copied().unwrap_or_default()));
+    let help = "Pauses in which nothing of a call leaves the server, by what they are for";
+    page.gauge(
+        "pauses",
+        help,
+        pauses.iter().map(|(labels, count)| (&labels[..], *count as f64)),
+    )?;
     let foreign = engine.foreign_requests.iter();
     let foreign: Vec<_> = foreign
         .map(|(request, count)| ([("request", request.name())], *count as f64))
@@ -167,14 +175,6 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     let forgotten = engine.failures_forgotten as f64;
     let help = "Failed sign-ins forgotten because there were too many to keep";
     page.counter("sign_in_failures_forgotten", help, [(NONE, forgotten)])?;
-    let pauses = [(PauseKind::Payment, "payment"), (PauseKind::Private, "private")];
-    let pauses = pauses.map(|(kind, name)| ([("kind", name)], engine.pauses.get(&kind).copied().unwrap_or_default()));
-    let help = "Pauses in which nothing of a call leaves the server, by what they are for";
-    page.gauge(
-        "pauses",
-        help,
-        pauses.iter().map(|(labels, count)| (&labels[..], *count as f64)),
-    )?;
     let links: Vec<_> = engine
         .links
         .iter()

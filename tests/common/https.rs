@@ -100,10 +100,8 @@ fn write(
     let session = ClientConnection::new(config, to.ip().into()).expect("a session");
     let stream = TcpStream::connect(to).expect("connects");
     let mut stream = StreamOwned::new(session, stream);
-    let headers: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let line = |head: String, (name, value): &(&str, &str)| head + name + ": " + value + "\r\n";
+    let headers = headers.iter().fold(String::new(), line);
     let request = format!(
         "{wanted} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()

@@ -126,6 +126,7 @@ impl Pki {
 fn authority(name: &str, above: Option<&Authority>, serial: u64) -> (Authority, Certificate) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
+    params.use_authority_key_identifier_extension = above.is_some();
     params.distinguished_name.push(DnType::CommonName, name);
     params.serial_number = Some(SerialNumber::from(serial));
     params.not_before = OffsetDateTime::now_utc() - Duration::days(900);
@@ -142,6 +143,7 @@ fn authority(name: &str, above: Option<&Authority>, serial: u64) -> (Authority, 
 fn leaf(role: &str, flaw: Flaw) -> CertificateParams {
     let now = OffsetDateTime::now_utc();
     let mut params = CertificateParams::default();
+    params.use_authority_key_identifier_extension = true;
     params.distinguished_name.push(DnType::CommonName, role);
     let (begin, end) = match flaw {
         Flaw::Expired => (Duration::days(-20), Duration::days(-10)),

@@ -433,3 +433,34 @@ async fn a_client_that_never_greets_is_given_up_at_the_limit() {
     let ended = tokio::time::timeout(Duration::from_secs(2), dialled.expect("TLS was fine").closed()).await;
     assert!(ended.is_ok(), "the server hangs up");
 }
+
+#[tokio::test]
+async fn keys_are_replaced_while_sound_flows() {
+    let pki = Pki::new();
+    let (mut endpoint, _) = listen(pki.server_tls(), Settings::server());
+    let (tls, _verdict) = pki.client_tls().for_connection().expect("usable");
+    let client = foreign_client(rustls::ClientConfig::clone(&tls));
+    let dialling = client.connect(endpoint.local_address(), "127.0.0.1").expect("dials");
+    let greeting = async {
+        let quinn = dialling.await.expect("connected");
+        let (mut send, _receive) = quinn.open_bi().await.expect("a stream");
+        send.write_all(&[0; 4]).await.expect("greeted");
+        (quinn, send)
+    };
+    let (server, (quinn, _send)) = tokio::join!(endpoint.accept(), greeting);
+    let server = server.expect("open").expect("accepted");
+    server.connection.set_audio_streams(2);
+    for number in 0..300_u16 {
+        // The library does so by itself, once early and then before the cipher's limit (RFC 9001 section 6.6).
+        if number % 50 == 25 {
+            quinn.force_key_update();
+        }
+        let datagram = Bytes::copy_from_slice(&number.to_be_bytes());
+        assert_eq!(server.connection.send_datagram(datagram.clone()), Ok(SendOutcome::Sent));
+        let limit = Duration::from_secs(5);
+        let heard = tokio::time::timeout(limit, quinn.read_datagram())
+            .await
+            .expect("in time");
+        assert_eq!(heard.expect("open"), datagram);
+    }
+}

@@ -45,13 +45,13 @@ pub(super) fn policy_evidence(case: &Case<'_>) -> Evidence {
         Some(false) => "no",
         None => "not told",
     });
-    let refused = subject
-        .refused_at("policy")
-        .map(|refusal| refusal.rule.name().to_owned());
-    let rule = refused.or_else(|| subject.mute.as_ref().map(|mute| mute.rule().to_string()));
     let left = subject
         .muted_until
         .map(|until| seconds(until.saturating_since(case.now)));
+    let refused = subject
+        .refused_at("policy")
+        .map(|refusal| refusal.rule.name().to_owned());
+    let rule = refused.or_else(|| subject.mute.as_ref().map(Mute::rule));
     Evidence::new()
         .with_known("rule", rule)
         .with_known("call", call.map(|call| &call.id))

@@ -50,12 +50,12 @@ pub struct Subject<'a> {
     pub link: Option<&'a LinkName>,
     /// His phones.
     pub devices: &'a dyn Fn() -> Vec<Extension>,
-    /// The rule by which whoever asks may not listen to him.
-    pub refusal: Option<Refusal>,
     /// Why nothing of him is heard by rule.
     pub mute: Option<Mute>,
     /// Until when at the latest, where that is known.
     pub muted_until: Option<Instant>,
+    /// The rule by which whoever asks may not listen to him.
+    pub refusal: Option<Refusal>,
     /// Where his phone has media.
     pub told: Vec<MediaLeg>,
     /// Those of them that sound and that policy lets be heard.

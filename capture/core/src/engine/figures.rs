@@ -21,14 +21,14 @@ pub struct EngineFigures {
     pub sessions_started: u64,
     /// Sessions refused since the server's start.
     pub sessions_refused: u64,
+    /// Pauses that run, by what they are for.
+    pub pauses: BTreeMap<PauseKind, usize>,
     /// Messages refused because their sender has no right to what they are about.
     pub foreign_requests: ForeignRequests,
     /// Names locked after failed sign-ins.
     pub locked: usize,
     /// Failed sign-ins forgotten because there were too many to keep.
     pub failures_forgotten: u64,
-    /// Pauses that run, by what they are for.
-    pub pauses: BTreeMap<PauseKind, usize>,
     /// Supervisors' connections.
     pub connections: usize,
     /// Agents known.
@@ -115,10 +115,10 @@ impl Engine {
             sessions: self.sessions.len(),
             sessions_started: self.past.started,
             sessions_refused: self.past.refused,
+            pauses,
             foreign_requests: self.foreign_requests.clone(),
             locked: self.lock_out.locked(now).count(),
             failures_forgotten: self.lock_out.forgotten(),
-            pauses,
             connections: self.connections.len(),
             agents: self.directory.agents().count(),
             streams: self.streams.len(),

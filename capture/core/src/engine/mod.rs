@@ -1,9 +1,8 @@
 //! The capture server's state machine: CTI events, captured datagrams and supervisors' messages in; messages, audio and
 //! events out. One engine per server, driven by one event loop.
 //!
-//! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents,
-//! `links` looks after CTI links, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again,
-//! `figures` sums up for metrics, `diagnosis` says why there
+//! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links` looks after CTI
+//! links, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
 //! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
@@ -195,33 +194,6 @@ pub enum EngineEvent {
         /// Why not.
         reason: Reason,
     },
-    /// A supervisor said that he still listens, when he was asked.
-    SessionConfirmed(SessionRecord),
-    /// Somebody signed in by password.
-    SignedIn(Principal),
-    /// A sign-in by password failed.
-    SignInFailed {
-        /// Under which name.
-        name: SupervisorName,
-        /// From where.
-        from: IpAddr,
-        /// What is locked by it.
-        locked: Option<Locked>,
-    },
-    /// An administrator unlocked a name.
-    Unlocked {
-        /// Who.
-        principal: Principal,
-        /// What.
-        locked: Locked,
-    },
-    /// A supervisor's certificate is good no longer; he was told why, and his connection ends.
-    ConnectionWithdrawn {
-        /// Whose.
-        principal: Principal,
-        /// Why.
-        reason: Reason,
-    },
     /// Nothing of a session's agent is heard from now on, by rule.
     SessionMuted {
         /// The session.
@@ -256,6 +228,33 @@ pub enum EngineEvent {
         /// Whom.
         agent: AgentId,
     },
+    /// A supervisor said that he still listens, when he was asked.
+    SessionConfirmed(SessionRecord),
+    /// Somebody signed in by password.
+    SignedIn(Principal),
+    /// A sign-in by password failed.
+    SignInFailed {
+        /// Under which name.
+        name: SupervisorName,
+        /// From where.
+        from: IpAddr,
+        /// What is locked by it.
+        locked: Option<Locked>,
+    },
+    /// An administrator unlocked a name.
+    Unlocked {
+        /// Who.
+        principal: Principal,
+        /// What.
+        locked: Locked,
+    },
+    /// A supervisor's certificate is good no longer; he was told why, and his connection ends.
+    ConnectionWithdrawn {
+        /// Whose.
+        principal: Principal,
+        /// Why.
+        reason: Reason,
+    },
     /// A supervisor asked to be brought into a call.
     SuperviseRequested(SuperviseRecord),
     /// A link is to do something.
@@ -285,16 +284,16 @@ impl EngineEvent {
             Self::SessionStarted(_)
             | Self::SessionStopped(..)
             | Self::SessionRefused { .. }
-            | Self::SessionConfirmed(_)
-            | Self::SignedIn(_)
-            | Self::SignInFailed { .. }
-            | Self::Unlocked { .. }
-            | Self::ConnectionWithdrawn { .. }
             | Self::SessionMuted { .. }
             | Self::SessionUnmuted { .. }
             | Self::PauseStarted(_)
             | Self::PauseEnded { .. }
             | Self::Disclosed(_)
+            | Self::SessionConfirmed(_)
+            | Self::SignedIn(_)
+            | Self::SignInFailed { .. }
+            | Self::Unlocked { .. }
+            | Self::ConnectionWithdrawn { .. }
             | Self::SuperviseRequested(_) => true,
             Self::FilterChanged
             | Self::ListeningChanged { .. }
@@ -549,7 +548,6 @@ impl Engine {
             self.handle_link(update, now);
             return BTreeSet::new();
         }
-        self.views_changed |= matches!(event, CtiEvent::Team(_));
         let kept = match event {
             CtiEvent::CallVariables(told) => match self.without_foreign_variables(told) {
                 Some(kept) => Some(kept),
@@ -557,6 +555,7 @@ impl Engine {
             },
             _ => None,
         };
+        self.views_changed |= matches!(event, CtiEvent::Team(_));
         let agents = self.directory.handle_event(kept.as_ref().unwrap_or(event), now);
         for notice in self.directory.take_notices() {
             self.events.push_back(match notice {

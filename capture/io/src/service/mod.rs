@@ -80,12 +80,12 @@ pub struct ServiceParts {
     pub journal: Box<dyn Journal>,
     /// Questions of the HTTPS interface.
     pub questions: mpsc::Receiver<Question>,
+    /// What it has done.
+    pub orders: mpsc::Receiver<Order>,
     /// The clock on the operator's wall.
     pub local_time: LocalTime,
     /// Sign-ins before the start, the oldest first.
     pub former_sign_ins: Vec<FormerSignIn>,
-    /// What it has done.
-    pub orders: mpsc::Receiver<Order>,
     /// Where figures go once a second, for metrics.
     pub figures: watch::Sender<Option<ServiceFigures>>,
 }
@@ -676,18 +676,6 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
         EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
-        EngineEvent::SessionConfirmed(record) => {
-            tracing::info!(session = %record.session, "a supervisor still listens");
-        }
-        EngineEvent::SignedIn(principal) => tracing::info!(role = %principal.role, "somebody signed in"),
-        EngineEvent::SignInFailed { locked: None, .. } => tracing::warn!("a sign-in failed"),
-        EngineEvent::SignInFailed { locked: Some(_), .. } => {
-            tracing::warn!(reason = %Code::LockedOut, "a sign-in failed, and its name is locked for a while");
-        }
-        EngineEvent::Unlocked { .. } => tracing::info!("an administrator unlocked a name"),
-        EngineEvent::ConnectionWithdrawn { reason, .. } => {
-            tracing::info!(reason = %reason.code, "a supervisor was sent away");
-        }
         EngineEvent::SessionMuted { session, rule } => {
             tracing::info!(session = %session.session, reason = %rule.reason().code, "a session is muted by rule");
         }
@@ -703,6 +691,18 @@ fn log_event(event: &EngineEvent) {
         }
         EngineEvent::Disclosed(session) => tracing::info!(session = %session.session, "the agent was told"),
         EngineEvent::ListeningChanged { .. } => tracing::trace!("somebody listens to an agent, or nobody any longer"),
+        EngineEvent::SessionConfirmed(record) => {
+            tracing::info!(session = %record.session, "a supervisor still listens");
+        }
+        EngineEvent::SignedIn(principal) => tracing::info!(role = %principal.role, "somebody signed in"),
+        EngineEvent::SignInFailed { locked: None, .. } => tracing::warn!("a sign-in failed"),
+        EngineEvent::SignInFailed { locked: Some(_), .. } => {
+            tracing::warn!(reason = %Code::LockedOut, "a sign-in failed, and its name is locked for a while");
+        }
+        EngineEvent::Unlocked { .. } => tracing::info!("an administrator unlocked a name"),
+        EngineEvent::ConnectionWithdrawn { reason, .. } => {
+            tracing::info!(reason = %reason.code, "a supervisor was sent away");
+        }
         EngineEvent::SuperviseRequested(record) => {
             let refused = record.refused.as_deref();
             tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");

@@ -64,19 +64,19 @@ pub(super) const EXCLUDED_BY_POLICY: Page = Page {
     recognised: "A session was asked for outside policy.hours, without a purpose that policy.purposes lists, beyond the number of \
         sessions or listeners that policy allows, for a recording or for plain RTP that [policy] doesn't allow; or a session went on \
         for policy.session_limit and nobody said that he still listens. Or the agent's media are known, and [policy] admits none of \
-        them: with acd_only only calls are heard that are known to have come through a queue, and private calls and agents who would \
-        have to be told and can't be aren't heard.",
-    evidence: "The rule, as the configuration calls it; the call, and whether the CTI source said that it came through the queue (yes, \
-        no, not told). A number is named by its place in the list.",
+        them: with acd_only only calls are heard that are known to have come through a queue; private calls are not heard, nor \
+        agents who would have to be told and can't be.",
+    evidence: "The rule that refused, as the configuration calls it, a number by its place in the list; the call, and whether the CTI \
+        source said that it came through the queue (yes, no, not told).",
     causes: &[
         "It is an internal, outgoing or private call and acd_only is set (it is unless turned off).",
         "The CTI source doesn't say of calls whether they came through the queue.",
-        "It is outside the hours of listening.",
-        "No purpose was named, or none of the list.",
-        "Others listen to the agent already, or you have enough sessions.",
         "A number of the call is on a list of private ones, or nobody tells it and unknown_numbers is \"private\".",
         "The agent marked the call as private, or a call variable says that it is.",
         "disclosure_required is set, and no desktop of the agent takes notices.",
+        "It is outside the hours of listening.",
+        "No purpose was named, or none of the list.",
+        "Others listen to the agent already, or you have enough sessions.",
         "listen --output wav:… without recording = \"allowed\".",
         "listen --output rtp:… to a receiver that rtp_receivers doesn't name.",
     ],
