@@ -101,7 +101,7 @@ fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
     let program = house.text("silentmon");
     std::fs::copy(env!("CARGO_BIN_EXE_silentmon"), &program).expect("copies the program");
     let mut command = if is_root() {
-        give_away(&house, &NOBODY.to_string());
+        give_away(&house, "65534");
         let mut command = Command::new("setpriv");
         command.args([
             "--reuid",
