@@ -94,9 +94,6 @@ fn an_interface_that_does_not_exist_is_named() {
     );
 }
 
-/// A user without rights, and his group.
-const NOBODY: u32 = 65534;
-
 #[test]
 fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
     let house = House::build();
@@ -104,13 +101,13 @@ fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
     let program = house.text("silentmon");
     std::fs::copy(env!("CARGO_BIN_EXE_silentmon"), &program).expect("copies the program");
     let mut command = if is_root() {
-        give_away(&house, &NOBODY.to_string());
+        give_away(&house, "65534");
         let mut command = Command::new("setpriv");
         command.args([
             "--reuid",
-            &NOBODY.to_string(),
+            "65534",
             "--regid",
-            &NOBODY.to_string(),
+            "65534",
             "--clear-groups",
             "--inh-caps=-all",
             &program,

@@ -69,7 +69,7 @@ fn neither_log_nor_metrics_name_anybody() {
     assert!(!listen(&house, "alkibiades", "870451"), "another team");
     assert!(!listen(&house, "xanthippe", "870451x"), "nobody");
     assert!(!listen(&stranger, "anna", "870451"), "a stranger");
-    service.reload();
+    service.hang_up();
     let (before, reloaded) = service.read_up_to(|line| line.contains("configuration reloaded"));
     log.extend(before);
     log.push(reloaded);

@@ -304,7 +304,7 @@ impl Service {
     }
 
     /// Lets it read its configuration again (SIGHUP).
-    pub fn reload(&self) {
+    pub fn hang_up(&self) {
         signal(&self.child, "-HUP");
     }
 
