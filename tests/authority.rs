@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 const PASSWORD: &str = "correct horse";
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// Agent 4711 of team claims, who talks, and agent 4712 of team sales.
 const EVENTS: &str = r#"{"at":0,"event":"agent_state","agent":"4711","extension":"3001","team":"claims","state":"talking"}
 {"at":0,"event":"call","agent":"4711","call":"81","kind":"established","acd":true}
@@ -81,13 +83,13 @@ impl Floor {
     }
 
     fn request(&self, identity: Option<&str>, wanted: &str, headers: &[(&str, &str)]) -> Answer {
-        exchange(&self.house, self.server, identity, wanted, headers, "")
+        exchange(&self.house, self.server, identity, headers, (wanted, ""))
     }
 
     fn sign_in(&self, name: &str, password: &str, headers: &[(&str, &str)]) -> Answer {
         let body = json!({ "name": name, "password": password, "bearer": false }).to_string();
         let headers = [&[JSON], headers].concat();
-        exchange(&self.house, self.server, None, "POST /v1/sign-in", &headers, &body)
+        exchange(&self.house, self.server, None, &headers, ("POST /v1/sign-in", &body))
     }
 
     fn audit(&self) -> Vec<Value> {
@@ -160,7 +162,7 @@ fn another_teams_agent_is_refused_at_every_door() {
     );
 
     let session = cookie(&floor.sign_in("anna", PASSWORD, &[]));
-    let doors: [(&str, Option<&str>, &[(&str, &str)]); 2] = [
+    let doors: [(&str, Option<&str>, Headers<'_>); 2] = [
         ("certificate", Some("anna"), &[]),
         ("password", None, &[("Cookie", &session)]),
     ];
@@ -293,7 +295,7 @@ fn a_browsers_session_is_guarded_against_other_pages_and_ends_when_it_is_told_to
     assert_eq!(floor.sign_in("anna", PASSWORD, &[foreign]).status, 403);
     let body = json!({ "name": "anna", "password": PASSWORD }).to_string();
     let form = [("Content-Type", "text/plain")];
-    let plain = exchange(&floor.house, floor.server, None, "POST /v1/sign-in", &form, &body);
+    let plain = exchange(&floor.house, floor.server, None, &form, ("POST /v1/sign-in", &body));
     assert_eq!(plain.status, 415, "{plain:?}");
     for bad in [
         "{}",
@@ -301,7 +303,7 @@ fn a_browsers_session_is_guarded_against_other_pages_and_ends_when_it_is_told_to
         r#"{"name":"","password":"x"}"#,
         r#"{"name":"anna","password":"x","more":1}"#,
     ] {
-        let answer = exchange(&floor.house, floor.server, None, "POST /v1/sign-in", &[JSON], bad);
+        let answer = exchange(&floor.house, floor.server, None, &[JSON], ("POST /v1/sign-in", bad));
         assert_eq!(answer.status, 400, "{bad}: {answer:?}");
     }
 
@@ -346,7 +348,7 @@ fn a_browsers_session_is_guarded_against_other_pages_and_ends_when_it_is_told_to
     assert_eq!(floor.request(None, "GET /v1/agents", &[session]).status, 401);
 
     let body = json!({ "name": "anna", "password": PASSWORD, "bearer": true }).to_string();
-    let answer = exchange(&floor.house, floor.server, None, "POST /v1/sign-in", &[JSON], &body);
+    let answer = exchange(&floor.house, floor.server, None, &[JSON], ("POST /v1/sign-in", &body));
     assert!(answer.header("set-cookie").is_none(), "{answer:?}");
     let bearer = format!("Bearer {}", answer.json()["token"].as_str().expect("a token"));
     let shown = [("Authorization", bearer.as_str())];
@@ -379,7 +381,7 @@ fn purpose_limit_and_a_changed_rule_hold_for_running_sessions() {
         said(&refused)
     );
 
-    let begin = |more: &[&str]| {
+    let listening = |more: &[&str]| {
         let listen = ["listen", "4711", "--json", "--output", "null", "--purpose", "coaching"];
         let mut command = floor.command("anna", &[&listen, more].concat());
         command
@@ -389,21 +391,21 @@ fn purpose_limit_and_a_changed_rule_hold_for_running_sessions() {
         (command.spawn().expect("starts"), Instant::now())
     };
     // What isn't confirmed ends by itself, and says why.
-    let (silent, begun) = begin(&["--for", "20"]);
+    let (silent, begun) = listening(&["--for", "20"]);
     let ended = silent.wait_with_output().expect("ends");
     assert!(begun.elapsed() < Duration::from_secs(12), "{}", said(&ended));
     let summary: Value = serde_json::from_slice(&ended.stdout).expect("JSON");
     assert_eq!(summary["reason"], "SM-1003", "{}", said(&ended));
     assert!(said(&ended).contains("Still listening?"), "{}", said(&ended));
 
-    let (confirming, begun) = begin(&["--for", "60", "--confirm"]);
+    let (confirming, begun) = listening(&["--for", "60", "--confirm"]);
     while floor.audited("session_confirmed").is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it was never confirmed");
         std::thread::sleep(Duration::from_millis(100));
     }
     floor.change("purposes = ", "excluded_agents = [\"4711\"]\npurposes = ");
     let changed = Instant::now();
-    service.hang_up();
+    service.reload();
     let ended = confirming.wait_with_output().expect("ends");
     assert!(changed.elapsed() < Duration::from_secs(5), "{:?}", changed.elapsed());
     let summary: Value = serde_json::from_slice(&ended.stdout).expect("JSON");

@@ -58,6 +58,12 @@ fn talking(agent: &str, address: &str) -> String {
     )
 }
 
+/// Hours that are long over or yet to come, whenever this runs: three days on.
+fn closed_now() -> String {
+    let day = time::OffsetDateTime::now_utc().weekday().nth_next(3).to_string();
+    format!("time_zone = \"UTC\"\nhours = [\"{} 00:00-24:00\"]", &day[..3])
+}
+
 struct Doctor<'h> {
     house: &'h House,
     server: SocketAddr,
@@ -130,7 +136,14 @@ fn house_of_ills(house: &House) -> Option<(SocketAddr, Service)> {
         "{\"at\":0,\"event\":\"agent_state\",\"agent\":\"4719\",\"extension\":\"x4719\",\"state\":\"available\"}\n";
     // Not through the queue, where acd_only holds.
     events += &talking("4720", "10.1.1.99:24678").replace("true", "false");
-    let server = house.configure(&source(&capture), &events, "acd_only = true");
+    // With somebody whose number nobody is to hear of, and with one who is paying.
+    let private = "\"acd\":true,\"calling\":\"+49 30 12345\"";
+    events += &talking("4721", "10.1.1.98:24678").replace("\"acd\":true", private);
+    events += &talking("4722", "10.1.1.20:24680");
+    events += "{\"at\":0,\"event\":\"call_variables\",\"call\":\"c4722\",\"variables\":{\"CallVariable7\":\"PAY\"}}\n";
+    let policy = "acd_only = true\nprivate_numbers = [\"+49301234*\"]\n\
+                  [policy.payment_pause]\nvariable = \"CallVariable7\"\nvalue = \"PAY\"";
+    let server = house.configure(&source(&capture), &events, policy);
     Some((server, house.start()))
 }
 
@@ -177,6 +190,17 @@ fn each_ill_is_named() {
             });
         }
         scope.spawn(|| doctor.finds(&[&["--agent", "4720"], &SILENT[..]].concat(), "SM-1003"));
+        for (agent, code, words) in [
+            ("4721", "SM-1003", "on the list policy.private_numbers, no. 1"),
+            ("4722", "SM-5001", "(call variable CallVariable7); it ends by itself"),
+        ] {
+            let doctor = &doctor;
+            scope.spawn(move || {
+                let found = doctor.finds(&[&["--agent", agent], &SILENT[..]].concat(), code);
+                assert!(found["sentence"].to_string().contains(words), "{found}");
+                assert!(found["evidence"]["rule"].is_string(), "{found}");
+            });
+        }
         scope.spawn(|| doctor.finds(&SILENT, "SM-0000"));
         scope.spawn(|| doctor.finds(&["--output", "no such card"], "SM-4001"));
         scope.spawn(|| doctor.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-0000"));
@@ -252,6 +276,7 @@ fn everything_is_shown_on_demand(doctor: &Doctor<'_>) {
         "certificate",
         "capture server",
         "authority",
+        "lock-out",
         "policy",
         "CTI link",
         "agent",
@@ -300,7 +325,7 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
             let file = house.path("capture.toml");
             let text = std::fs::read_to_string(&file).expect("reads");
             // Each service has a journal of its own.
-            let text = text.replace("audit.jsonl", &format!("audit-{code}.jsonl"));
+            let text = text.replace("audit.jsonl", &format!("audit-{}.jsonl", patients.len()));
             std::fs::write(&file, change(text)).expect("writes");
             patients.push((server, house.start(), code, words));
         };
@@ -337,6 +362,11 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
     admit(&voice, "", &only(cti(picky, "")), "SM-1202", "password");
     let own_team = |text: String| text.replace("who = \"any-supervisor\"", "who = \"team\"");
     admit(&voice, &call, &own_team, "SM-1001", "(team \"claims\")");
+    let rule = |rule: String| move |text: String| text.replace("[policy]\n", &format!("[policy]\n{rule}\n"));
+    let excluded = rule("excluded_agents = [\"4711\"]".to_owned());
+    admit(&voice, &call, &excluded, "SM-1001", "he is excluded from listening");
+    let closed = rule(closed_now());
+    admit(&voice, &call, &closed, "SM-1003", "Listening is allowed only within");
 
     let unwritable = house.configure(&voice, &call, "");
     let _unwritable = unable_to_write(&house);
@@ -370,17 +400,19 @@ fn asks_for_another_password(house: &House, listen: SocketAddr) -> Service {
     Service::start(command)
 }
 
-/// The capture service with a disk that takes no byte more: it gets an error, not a signal.
+/// The capture service with a disk that takes no byte more: it gets an error, not a signal. The rules fit that are written
+/// down at the start, and no session behind them.
 fn unable_to_write(house: &House) -> Service {
+    let journal = house.path("audit.jsonl");
+    drop(house.start());
+    let rules = std::fs::metadata(&journal).expect("a journal").len();
+    for file in ["audit.jsonl", "audit.jsonl.head"] {
+        std::fs::remove_file(house.path(file)).expect("it is there");
+    }
     let mut command = Command::new("sh");
-    // 512 octets: the rules fit that are written down at the start, and no session behind them.
-    let program = "trap '' XFSZ; ulimit -f 1; exec \"$0\" capture --config \"$1\"";
-    command.args([
-        "-c",
-        program,
-        env!("CARGO_BIN_EXE_silentmon"),
-        &house.text("capture.toml"),
-    ]);
+    let program = "trap '' XFSZ; exec prlimit --fsize=\"$1\" \"$0\" capture --config \"$2\"";
+    command.args(["-c", program, env!("CARGO_BIN_EXE_silentmon")]);
+    command.args([(rules + 100).to_string(), house.text("capture.toml")]);
     Service::start(command)
 }
 

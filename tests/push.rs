@@ -6,19 +6,14 @@ mod common;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::https::exchange;
+use common::https::{self, Caller, TOKEN};
 use common::{House, Service, run, said};
 
-const TOKEN: &str = "0123456789abcdef";
 const AGENT: &str = r#"{"event":"agent_state","agent":"4711","extension":"3001","state":"talking"}"#;
 
 fn serve(house: &House) -> (SocketAddr, Service) {
     let listen = house.configure("{ interface = \"lo\" }", "", "");
-    std::fs::write(house.path("token"), format!("{TOKEN}\n")).expect("writes");
-    let file = house.path("capture.toml");
-    let text = std::fs::read_to_string(&file).expect("reads");
-    let source = "[[cti]]\nkind = \"http\"\ntoken_file = \"token\"\nroles = [\"admin\"]\n";
-    std::fs::write(&file, format!("{text}{source}")).expect("writes");
+    https::with_source(house);
     (listen, house.start())
 }
 
@@ -33,12 +28,9 @@ fn ask(
     to: SocketAddr,
     identity: Option<&str>,
     token: Option<&str>,
-    (wanted, body): (&str, &str),
+    request: (&str, &str),
 ) -> (u16, String) {
-    let bearer = token.map(|token| format!("Bearer {token}"));
-    let authorisation = bearer.as_deref().map(|bearer| ("Authorization", bearer));
-    let answer = exchange(house, to, identity, wanted, authorisation.as_slice(), body);
-    (answer.status, answer.body)
+    https::ask(house, to, Caller { identity, token }, request)
 }
 
 fn agents(house: &House, server: SocketAddr) -> String {

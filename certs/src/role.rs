@@ -23,11 +23,13 @@ pub enum Role {
     Supervisor,
     /// An administrator's program.
     Admin,
+    /// A program at an agent's desk; its name is the agent's id.
+    Desktop,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 3] = [Self::Capture, Self::Supervisor, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Capture, Self::Supervisor, Self::Admin, Self::Desktop];
 
     /// The word for it.
     pub const fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Role {
             Self::Capture => "capture",
             Self::Supervisor => "supervisor",
             Self::Admin => "admin",
+            Self::Desktop => "desktop",
         }
     }
 
@@ -66,7 +69,7 @@ impl FromStr for Role {
 
 /// A text that is no role.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("expected role capture, supervisor or admin, found \"{0}\"")]
+#[error("expected role desktop, capture, supervisor or admin, found \"{0}\"")]
 pub struct UnknownRole(String);
 
 /// The name in a certificate: 1 to 64 characters (RFC 5280 appendix A, ub-common-name), usable as a file name.

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
-use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
-use silentmon_capture_core::policy::{Means, Principal, Role};
+use silentmon_capture_core::engine::{EngineEvent, PauseRecord, SessionRecord};
+use silentmon_capture_core::policy::{Means, PauseKind, PauseOf, Principal, Role};
+use silentmon_capture_core::session::Disclosed;
+use silentmon_proto::ids::AgentId;
+use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
 use time::OffsetDateTime;
@@ -47,6 +50,29 @@ impl<'a> Who<'a> {
     }
 }
 
+/// A pause, whether anybody listens or not.
+#[derive(Debug, Serialize)]
+pub struct PauseEntry<'a> {
+    kind: PauseKind,
+    /// Whose it is, as it was asked for.
+    of: &'a PauseOf,
+    /// The agents it hits.
+    agents: &'a [AgentId],
+    /// What began it.
+    source: String,
+}
+
+impl<'a> PauseEntry<'a> {
+    fn of(PauseRecord { pause, agents }: &'a PauseRecord) -> Self {
+        Self {
+            kind: pause.kind,
+            of: &pause.of,
+            agents,
+            source: pause.source.words(&pause.by),
+        }
+    }
+}
+
 /// What a record says; `event` names it.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event")]
@@ -69,6 +95,51 @@ pub enum Event<'a> {
         who: Who<'a>,
         agent: &'a str,
         audible_s: u64,
+        /// Whether the agent was told, and when.
+        disclosure: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+        disclosed_at: Option<OffsetDateTime>,
+        reason: String,
+    },
+    /// The agent of a session was told that somebody listens.
+    #[serde(rename = "disclosure_shown")]
+    Disclosed {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+    },
+    /// Nothing of a session's agent is heard from now on, by rule.
+    #[serde(rename = "session_muted")]
+    Muted {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+        rule: String,
+    },
+    /// That is over.
+    #[serde(rename = "session_unmuted")]
+    Unmuted {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+        rule: String,
+        muted_s: u64,
+    },
+    /// A payment pause or a private call began.
+    #[serde(rename = "pause_started")]
+    PauseStarted {
+        #[serde(flatten)]
+        pause: PauseEntry<'a>,
+    },
+    /// It ended.
+    #[serde(rename = "pause_ended")]
+    PauseEnded {
+        #[serde(flatten)]
+        pause: PauseEntry<'a>,
+        lasted_s: u64,
         reason: String,
     },
     /// He was not allowed to.
@@ -164,11 +235,38 @@ impl<'a> Event<'a> {
     pub fn of(event: &'a EngineEvent) -> Option<Self> {
         match event {
             EngineEvent::FilterChanged
+            | EngineEvent::ListeningChanged { .. }
             | EngineEvent::DemandChanged { .. }
             | EngineEvent::Command { .. }
             | EngineEvent::Resynchronised(_)
             | EngineEvent::Released(_)
             | EngineEvent::CallEnded { .. } => None,
+            EngineEvent::SessionMuted { session, rule } => Some(Self::Muted {
+                session: session.session.to_string(),
+                who: Who::of(&session.principal),
+                agent: session.agent.as_str(),
+                rule: rule.rule(),
+            }),
+            EngineEvent::SessionUnmuted { session, rule, lasted } => Some(Self::Unmuted {
+                session: session.session.to_string(),
+                who: Who::of(&session.principal),
+                agent: session.agent.as_str(),
+                rule: rule.rule(),
+                muted_s: lasted.as_secs(),
+            }),
+            EngineEvent::Disclosed(session) => Some(Self::Disclosed {
+                session: session.session.to_string(),
+                who: Who::of(&session.principal),
+                agent: session.agent.as_str(),
+            }),
+            EngineEvent::PauseStarted(record) => Some(Self::PauseStarted {
+                pause: PauseEntry::of(record),
+            }),
+            EngineEvent::PauseEnded { record, end, lasted } => Some(Self::PauseEnded {
+                pause: PauseEntry::of(record),
+                lasted_s: lasted.as_secs(),
+                reason: end.words(),
+            }),
             EngineEvent::SessionConfirmed(record) => Some(Self::Confirmed {
                 session: record.session.to_string(),
                 who: Who::of(&record.principal),
@@ -200,34 +298,13 @@ impl<'a> Event<'a> {
                 device: record.device.as_str(),
                 refused: record.refused.as_deref(),
             }),
-            EngineEvent::SessionStarted(SessionRecord {
-                session,
-                principal,
-                agent,
-                purpose,
-                ..
-            }) => Some(Self::Started {
-                session: session.to_string(),
-                who: Who::of(principal),
-                agent: agent.as_str(),
-                purpose: purpose.as_deref(),
+            EngineEvent::SessionStarted(record) => Some(Self::Started {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+                purpose: record.purpose.as_deref(),
             }),
-            EngineEvent::SessionStopped(
-                SessionRecord {
-                    session,
-                    principal,
-                    agent,
-                    audible,
-                    ..
-                },
-                reason,
-            ) => Some(Self::Stopped {
-                session: session.to_string(),
-                who: Who::of(principal),
-                agent: agent.as_str(),
-                audible_s: audible.as_secs(),
-                reason: reason.to_string(),
-            }),
+            EngineEvent::SessionStopped(record, reason) => Some(Self::stopped(record, reason)),
             EngineEvent::SessionRefused {
                 principal,
                 agent,
@@ -237,6 +314,25 @@ impl<'a> Event<'a> {
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),
+        }
+    }
+
+    fn stopped(record: &'a SessionRecord, reason: &Reason) -> Self {
+        Self::Stopped {
+            session: record.session.to_string(),
+            who: Who::of(&record.principal),
+            agent: record.agent.as_str(),
+            audible_s: record.audible.as_secs(),
+            disclosure: match record.disclosed {
+                Disclosed::NotRequired => "none_required",
+                Disclosed::NotShown => "not_shown",
+                Disclosed::Shown(_) => "shown",
+            },
+            disclosed_at: match record.disclosed {
+                Disclosed::Shown(at) => OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok(),
+                Disclosed::NotRequired | Disclosed::NotShown => None,
+            },
+            reason: reason.to_string(),
         }
     }
 }

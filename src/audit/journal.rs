@@ -201,6 +201,7 @@ fn put_aside(path: &Path, first: u64, last: u64) -> PathBuf {
 mod tests {
     use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
     use silentmon_capture_core::policy::{Means, Principal, Role};
+    use silentmon_capture_core::session::Disclosed;
     use silentmon_proto::ids::SessionId;
     use silentmon_proto::reason::Code;
     use silentmon_proto::time::Instant;
@@ -252,6 +253,7 @@ mod tests {
             purpose: Some("coaching".into()),
             started: Instant::from_parts(1, 0),
             audible: std::time::Duration::from_secs(9),
+            disclosed: Disclosed::NotShown,
         };
         let started = EngineEvent::SessionStarted(record.clone());
         let stopped = EngineEvent::SessionStopped(record, Code::AudioFlowing.into());

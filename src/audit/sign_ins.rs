@@ -20,10 +20,13 @@ const MARKS: [&[u8]; 3] = [
 ];
 
 #[derive(Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[serde(tag = "event")]
 enum SignIn {
-    SignInFailed { supervisor: SupervisorName, from: IpAddr },
-    SignedIn { supervisor: SupervisorName, from: IpAddr },
+    #[serde(rename = "sign_in_failed")]
+    Failed { supervisor: SupervisorName, from: IpAddr },
+    #[serde(rename = "signed_in")]
+    Succeeded { supervisor: SupervisorName, from: IpAddr },
+    #[serde(rename = "unlocked")]
     Unlocked { unlocked: SupervisorName, source: String },
 }
 
@@ -62,9 +65,9 @@ pub fn since(path: &Path, begin: OffsetDateTime) -> anyhow::Result<Vec<FormerSig
 }
 
 fn former(sign_in: SignIn, at: OffsetDateTime) -> Option<FormerSignIn> {
-    let failed = matches!(sign_in, SignIn::SignInFailed { .. });
+    let failed = matches!(sign_in, SignIn::Failed { .. });
     let (name, from) = match sign_in {
-        SignIn::SignInFailed { supervisor, from } | SignIn::SignedIn { supervisor, from } => (supervisor, from),
+        SignIn::Failed { supervisor, from } | SignIn::Succeeded { supervisor, from } => (supervisor, from),
         SignIn::Unlocked { unlocked, source } => (unlocked, source.trim_end_matches("/64").parse().ok()?),
     };
     let at = Instant::from_nanos(u64::try_from(at.unix_timestamp_nanos()).ok()?);

@@ -37,7 +37,7 @@ use crate::{hardening, shutdown, sources, telemetry};
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 
-/// Questions of the HTTPS interface that may wait.
+/// Questions and orders of the HTTPS interface that may wait, of each.
 const QUESTIONS: usize = 16;
 /// How long the end of the service waits for the second sink of the journal.
 const SECOND_SINK_LIMIT: Duration = Duration::from_secs(3);
@@ -65,31 +65,50 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    let (journal, sink) = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
-    let source = open_source(&config)?;
-    let report = hardening::service::confine(&args.config, &config, &source);
+    let opened = Opened::open(&config)?;
+    let report = hardening::service::confine(&args.config, &config, &opened.source);
     report.log();
     if config.hardening.required {
         report.require_all()?;
     }
     // Its threads inherit what this one has given up.
-    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, journal, sink, source))?;
+    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, opened))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(
-    path: &Path,
-    config: CaptureConfig,
+/// What is opened with all rights.
+struct Opened {
     journal: AuditWriter,
+    /// What carries the journal to its second sink.
     sink: Option<syslog::Sink>,
+    identity: ServerIdentity,
     source: OpenSource,
-) -> anyhow::Result<()> {
+}
+
+impl Opened {
+    fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
+        let (journal, sink) = AuditWriter::open(config).map_err(|error| unusable(&error))?;
+        Ok(Self {
+            journal,
+            sink,
+            identity: ServerIdentity::load(&config.service.files())?,
+            source: open_source(config)?,
+        })
+    }
+}
+
+async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Result<()> {
+    let Opened {
+        journal,
+        sink,
+        identity,
+        source,
+    } = opened;
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let local_time = config.policy.local_time();
     let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
     let files = config.service.files();
-    let identity = ServerIdentity::load(&files)?;
     let endpoint = bind(&config, identity.relay)?;
     let (relay, renewals) = mpsc::channel(1);
     let refusals = Refusals::default();
@@ -104,11 +123,12 @@ async fn serve(
     let shutdown = CancellationToken::new();
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
+    let (order_sender, orders) = mpsc::channel(QUESTIONS);
     let web = WebDoor {
         tls: Arc::clone(&doors.web),
         refusals: refusals.clone(),
     };
-    let api = ServerApi::bind(&config, &cti, question_sender, web).await?;
+    let api = ServerApi::bind(&config, &cti, (question_sender, order_sender), web).await?;
     sources::start(&config, &mut cti)?;
     sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
@@ -158,6 +178,7 @@ async fn serve(
         sources: cti,
         journal: Box::new(journal.clone()),
         questions,
+        orders,
         figures,
     };
     telemetry::ready();
@@ -230,7 +251,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         server: config.cluster.name.clone(),
         software: SOFTWARE.to_owned(),
         source: config.capture.source.name(),
-        policy: config.rules(),
+        policy: config.rules()?,
         devices: config.all_devices()?,
         resolvers: config.media.resolvers.clone(),
     })
@@ -353,7 +374,7 @@ fn reload_on_hangup(
 /// New rules are on disk before they hold.
 fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> anyhow::Result<Reload> {
     let config = config::load::<CaptureConfig>(path)?;
-    let devices = config.all_devices()?;
+    let (policy, devices) = (config.rules()?, config.all_devices()?);
     let stale = running.needing_restart(&config);
     if !stale.is_empty() {
         tracing::warn!("changed, but read only at a start: {}", stale.join(", "));
@@ -363,7 +384,7 @@ fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> an
     })?;
     Ok(Reload {
         local_time: config.policy.local_time(),
-        policy: config.rules(),
+        policy,
         devices,
     })
 }

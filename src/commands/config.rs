@@ -81,6 +81,7 @@ fn understood(file: &Path) -> anyhow::Result<Understood> {
 #[cfg(feature = "capture")]
 fn understood_capture(file: &Path) -> anyhow::Result<Understood> {
     let config = config::load::<config::capture::CaptureConfig>(file)?;
+    config.rules()?;
     Ok(Understood {
         kind: "capture",
         text: print(&config)?,

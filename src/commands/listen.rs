@@ -207,8 +207,8 @@ struct Session {
     joins: bool,
     controls: Vec<SuperviseAction>,
     started: bool,
-    /// Whether the server waits to hear that he still listens.
-    asked: bool,
+    /// How long the server waits to hear that he still listens, once it asked.
+    asked: Option<Duration>,
     over: bool,
 }
 
@@ -232,7 +232,7 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
     let mut keyboard = keyboard::lines(args.supervisor_device.is_some() || keyboard::is_attended());
     let mut wishes = 0;
     while !session.over {
-        if session.asked && args.confirm {
+        if args.confirm {
             session.confirm(&listener);
         }
         let event = tokio::select! {
@@ -347,14 +347,14 @@ impl Session {
             joins,
             controls: Vec::new(),
             started: false,
-            asked: false,
+            asked: None,
             over: false,
         }
     }
 
     /// Says that he still listens, where that was asked.
     fn confirm(&mut self, listener: &Listener) {
-        if std::mem::take(&mut self.asked) {
+        if self.asked.take().is_some() {
             listener.confirm(self.request);
             output::status(&format!("Agent {}: listening goes on", self.agent));
         }
@@ -411,7 +411,7 @@ impl Session {
                 self.over = true;
             }
             ReceiverEvent::ConfirmListening { within, .. } => {
-                self.asked = true;
+                self.asked = Some(within);
                 output::complain(&format!(
                     "\nStill listening? Press Enter within {} s, or the session ends.",
                     within.as_secs()

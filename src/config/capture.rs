@@ -9,13 +9,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
 use silentmon_capture_core::policy::{
-    Administrators, Copies, DirectoryView, Disclosure, HeardCalls, Hours, Policy, QualityTeams, Recording, Roles, Who,
+    Administrators, Copies, DirectoryView, Disclosure, HeardCalls, Hours, NumberPattern, Policy, QualityTeams,
+    Recording, Roles, UnknownNumbers, Who,
 };
+use silentmon_proto::cti::ged188::CallMessageMask;
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
 use silentmon_proto::relay::MediaOrigin;
 
 use super::authority::CONFIRM_WITHIN;
 use super::cti::{self, CtiSection};
+use super::heard::{PaymentPauseTable, PrivateCallTable};
 use super::secret::Secret;
 use super::values::{HostPort, Seconds};
 use super::{Complaint, Schema, read_table};
@@ -223,6 +226,19 @@ pub struct PolicySection {
     pub copies: Copies,
     /// Standard RTP receivers that may get plain RTP.
     pub rtp_receivers: Vec<IpAddr>,
+    /// Whether nothing is heard of an agent while no desktop of his can be told.
+    pub disclosure_required: bool,
+    /// Numbers whose calls are private.
+    pub private_numbers: Vec<NumberPattern>,
+    /// A file with more of them, one a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_numbers_file: Option<PathBuf>,
+    /// Whether calls from and to unknown numbers are private.
+    pub unknown_numbers: UnknownNumbers,
+    /// When payment pauses begin and end.
+    pub payment_pause: PaymentPauseTable,
+    /// When else a call is private.
+    pub private_call: PrivateCallTable,
     /// Whether administrators listen.
     pub administrators: Administrators,
     /// Teams that quality management hears.
@@ -343,6 +359,30 @@ impl CaptureConfig {
                 "metrics.listen: whoever reaches {open} can read the figures, unencrypted"
             ));
         }
+        let has_desk = self.cti.iter().any(|cti| matches!(cti, CtiSection::Http(_)));
+        let tells = self
+            .policy
+            .disclosure
+            .is_some_and(|disclosure| disclosure != Disclosure::Never);
+        if tells && !has_desk {
+            notes.push(
+                "policy.disclosure: no agent's desktop can be told without a [[cti]] source of kind \"http\""
+                    .to_owned(),
+            );
+        }
+        for cti in &self.cti {
+            if let CtiSection::CiscoCtiServer(section) = cti
+                && self.policy.names_variables()
+                && section
+                    .call_mask
+                    .is_some_and(|mask| mask & CallMessageMask::CALL_DATA_UPDATE.0 == 0)
+            {
+                notes.push(
+                    "cti.call_mask: without 0x8000 changes of call variables aren't told, and policy names one"
+                        .to_owned(),
+                );
+            }
+        }
         if self.cti.is_empty() {
             notes.push("no [[cti]] source: no agent will ever be known".to_owned());
         }
@@ -412,8 +452,11 @@ impl CaptureConfig {
     }
 
     /// The operator's rules, as the engine takes them.
-    pub fn rules(&self) -> Policy {
-        Policy {
+    ///
+    /// # Errors
+    /// `BadConfig` where the file of private numbers can't be read, with the line where it is wrong.
+    pub fn rules(&self) -> anyhow::Result<Policy> {
+        Ok(Policy {
             disclosure: self.policy.disclosure.unwrap_or(Disclosure::Always),
             who: self.policy.who,
             calls: if self.policy.acd_only {
@@ -426,6 +469,9 @@ impl CaptureConfig {
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
             supervisors: self.supervisors.clone(),
+            undisclosed: self.policy.undisclosed(),
+            private_calls: self.policy.private_calls()?,
+            payment_pauses: self.policy.payment_pauses(),
             roles: self.roles.clone(),
             administrators: self.policy.administrators,
             quality_teams: self.policy.quality_teams.clone(),
@@ -434,7 +480,7 @@ impl CaptureConfig {
             limits: self.policy.limits(),
             purposes: self.policy.purposes.clone(),
             directory: self.policy.directory,
-        }
+        })
     }
 
     /// The same as the file says it, for the audit.
@@ -491,6 +537,12 @@ impl Default for PolicySection {
             recording: Recording::default(),
             copies: Copies::default(),
             rtp_receivers: Vec::new(),
+            disclosure_required: false,
+            private_numbers: Vec::new(),
+            private_numbers_file: None,
+            unknown_numbers: UnknownNumbers::default(),
+            payment_pause: PaymentPauseTable::default(),
+            private_call: PrivateCallTable::default(),
             administrators: Administrators::default(),
             quality_teams: QualityTeams::default(),
             excluded_agents: Vec::new(),
@@ -553,8 +605,9 @@ impl Schema for CaptureConfig {
         visit(&mut self.audit.path);
         if let Some(syslog) = &mut self.audit.syslog {
             visit(&mut syslog.ca);
-            syslog.identity.iter_mut().for_each(visit);
+            syslog.identity.iter_mut().for_each(&mut *visit);
         }
+        self.policy.private_numbers_file.iter_mut().for_each(visit);
     }
 
     fn check(&self) -> Result<(), Complaint> {
@@ -568,6 +621,7 @@ impl Schema for CaptureConfig {
                 expected,
             });
         }
+        self.policy.check_heard()?;
         if self.capture.buffer_mib == 0 || self.capture.buffer_mib > 1024 {
             let expected = format!("expected 1 to 1024 MiB, found {}", self.capture.buffer_mib);
             return Err(Complaint {

@@ -9,6 +9,8 @@ pub mod authority;
 pub mod capture;
 #[cfg(feature = "capture")]
 pub mod cti;
+#[cfg(feature = "capture")]
+mod heard;
 #[cfg(feature = "playback")]
 pub mod playback;
 #[cfg(feature = "capture")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use silentmon_capture_core::policy::PauseKind;
 use silentmon_capture_io::service::{Refusals, ServiceFigures};
 use silentmon_certs::Expiry;
 use silentmon_proto::ids::{Leg, ServerName};
@@ -156,6 +157,14 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.counter("sessions_started", "Monitoring sessions started", [(NONE, started)])?;
     let refused = engine.sessions_refused as f64;
     page.counter("sessions_refused", "Monitoring sessions refused", [(NONE, refused)])?;
+    let pauses = [(PauseKind::Payment, "payment"), (PauseKind::Private, "private")];
+    let pauses = pauses.map(|(kind, name)| ([("kind", name)], engine.pauses.get(&kind).copied().unwrap_or_default()));
+    let help = "Pauses in which nothing of a call leaves the server, by what they are for";
+    page.gauge(
+        "pauses",
+        help,
+        pauses.iter().map(|(labels, count)| (&labels[..], *count as f64)),
+    )?;
     let foreign = engine.foreign_requests.iter();
     let foreign: Vec<_> = foreign
         .map(|(request, count)| ([("request", request.name())], *count as f64))
@@ -231,9 +240,11 @@ fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.legs("packets_relayed", "Datagrams sent to supervisors", |leg| {
         counts(leg).relayed as f64
     })?;
-    page.legs("packets_suppressed", "Telephone events kept back", |leg| {
-        counts(leg).suppressed as f64
-    })?;
+    page.legs(
+        "packets_suppressed",
+        "Packets relayed as silence: telephone events, pauses",
+        |leg| counts(leg).suppressed as f64,
+    )?;
     page.legs(
         "packets_asked_again",
         "Packets that supervisors' programs missed",

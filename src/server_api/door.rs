@@ -10,14 +10,14 @@ use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use serde_json::json;
 use silentmon_capture_core::policy::{Means, Principal, Role};
 use silentmon_capture_io::cti::Pushed;
-use silentmon_capture_io::service::Question;
-use silentmon_certs::{CertificateProblem, Role as CertificateRole, ServerTls, peer_identity};
-use silentmon_proto::ids::SupervisorName;
+use silentmon_capture_io::service::{Order, Question};
+use silentmon_certs::{CertificateProblem, Identity, Role as CertificateRole, ServerTls, peer_identity};
+use silentmon_proto::ids::{AgentId, SupervisorName};
 use silentmon_proto::reason::Code;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -27,6 +27,9 @@ use super::routes::answer;
 use super::sign_in::{COOKIE, SignIns};
 use crate::config::secret::Secret;
 
+/// Who may push events, for whoever may not.
+pub(super) const PUSHER: &str = "a certificate of a role that `roles` names, or the token";
+
 /// What a request needs: who may come in, and what lies behind.
 #[derive(Clone)]
 pub(super) struct Door {
@@ -35,6 +38,7 @@ pub(super) struct Door {
     /// People who sign in, where there are any.
     pub(super) sign_ins: Option<SignIns>,
     pub(super) questions: mpsc::Sender<Question>,
+    pub(super) orders: mpsc::Sender<Order>,
     /// Certificates in use: a connection may outlive its guest's.
     pub(super) tls: Arc<ArcSwap<ServerTls>>,
 }
@@ -54,6 +58,8 @@ pub(super) struct Caller {
     principal: Option<Principal>,
     /// Whether he may push events and say what concerns calls.
     pub(super) pushes: bool,
+    /// The agent at whose desk the program is, by its certificate.
+    pub(super) desktop: Option<AgentId>,
     /// The session that he showed.
     session: Option<Shown>,
 }
@@ -65,10 +71,25 @@ struct Shown {
     by_cookie: bool,
 }
 
+/// Somebody who is let in, but isn't told how things stand.
+pub(super) struct NotTold;
+
+impl IntoResponse for NotTold {
+    fn into_response(self) -> Response {
+        answer(StatusCode::FORBIDDEN, json!({ "expected": PUSHER }))
+    }
+}
+
 impl Caller {
-    /// As whom answers are given: everything is told to whoever may push, but is no person.
-    pub(super) fn asks(&self) -> Option<Principal> {
-        self.principal.clone()
+    /// As whom he is told how things stand: a person by what he may see, and whoever may push events everything.
+    ///
+    /// # Errors
+    /// The refusal of anybody else.
+    pub(super) fn asks(&self) -> Result<Option<Principal>, NotTold> {
+        if self.principal.is_some() || self.pushes {
+            return Ok(self.principal.clone());
+        }
+        Err(NotTold)
     }
 
     /// The token of the session that he showed.
@@ -85,14 +106,16 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     if let Some(problem) = guest.problem(&door.tls.load()) {
-        tracing::warn!(why = problem.word(), %problem, remote = %guest.remote, "a request was refused");
+        tracing::warn!(why = problem.word(), %problem, "a request was refused");
+        tracing::debug!(remote = %guest.remote, "where it came from");
         let reason = format!("{}: {}", Code::CertificateRefused, problem.to_holder());
         return answer(StatusCode::FORBIDDEN, json!({ "reason": reason }));
     }
     let caller = match door.caller(&guest, request.headers()) {
         Ok(caller) => caller,
         Err((status, expected)) => {
-            tracing::info!(status = status.as_u16(), remote = %guest.remote, "a request was refused");
+            tracing::info!(status = status.as_u16(), "a request was refused");
+            tracing::debug!(remote = %guest.remote, "where it came from");
             return answer(status, json!({ "expected": expected }));
         }
     };
@@ -138,21 +161,23 @@ impl Door {
             return Ok(Caller {
                 principal: None,
                 pushes: true,
+                desktop: None,
                 session: None,
             });
         }
         if let Some(caller) = self.signed_in(guest, bearer, headers) {
             return Ok(caller);
         }
-        if let Some(caller) = guest.role.and_then(|role| self.certified(guest, role)) {
+        if let Some(caller) = guest
+            .identity
+            .as_ref()
+            .and_then(|identity| self.certified(guest, identity))
+        {
             return Ok(caller);
         }
         Err(match bearer {
             Some(_) => (StatusCode::FORBIDDEN, "another token"),
-            None if guest.role.is_some() => (
-                StatusCode::FORBIDDEN,
-                "a certificate of a role that `roles` names, or the token",
-            ),
+            None if guest.identity.is_some() => (StatusCode::FORBIDDEN, PUSHER),
             None => (
                 StatusCode::UNAUTHORIZED,
                 "Authorization: Bearer with the token, a client certificate, or a sign-in",
@@ -178,24 +203,26 @@ impl Door {
         Some(Caller {
             principal: Some(guest.principal(name, role, Means::Password)),
             pushes: false,
+            desktop: None,
             session: Some(Shown { token, by_cookie }),
         })
     }
 
     /// Whoever a certificate says. A server's is nobody's: it is good for pushing, where `roles` names it.
-    fn certified(&self, guest: &Guest, role: CertificateRole) -> Option<Caller> {
+    fn certified(&self, guest: &Guest, identity: &Identity) -> Option<Caller> {
+        let (role, name) = (identity.role, identity.name.as_str());
         let pushes = self.source.as_ref().is_some_and(|source| source.roles.contains(&role));
         let person = match role {
-            CertificateRole::Capture => None,
+            CertificateRole::Capture | CertificateRole::Desktop => None,
             CertificateRole::Supervisor => Some(Role::Supervisor),
             CertificateRole::Admin => Some(Role::Administrator),
         };
-        let principal = person
-            .zip(guest.name.clone())
-            .map(|(role, name)| guest.principal(name, role, Means::Certificate));
-        (pushes || principal.is_some()).then_some(Caller {
+        let principal = person.map(|role| guest.principal(SupervisorName::new(name), role, Means::Certificate));
+        let desktop = (role == CertificateRole::Desktop).then(|| AgentId::new(name));
+        (pushes || principal.is_some() || desktop.is_some()).then_some(Caller {
             principal,
             pushes,
+            desktop,
             session: None,
         })
     }
@@ -214,11 +241,9 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub(super) struct Guest {
-    remote: SocketAddr,
-    /// The role in his certificate, which an authority of ours vouches for.
-    role: Option<CertificateRole>,
-    /// The name in it.
-    name: Option<SupervisorName>,
+    pub(super) remote: SocketAddr,
+    /// Who he is by his certificate, which an authority of ours vouches for.
+    identity: Option<Identity>,
     /// His certificates, where he showed some.
     chain: Arc<[CertificateDer<'static>]>,
 }
@@ -251,12 +276,10 @@ impl Connected<IncomingStream<'_, SecureListener>> for Guest {
         let (_, session) = stream.io().get_ref();
         let chain = session.peer_certificates().unwrap_or_default();
         let identity = session.peer_certificates().map(peer_identity);
-        let identity = identity.and_then(Result::ok);
         Self {
             chain: chain.into(),
             remote: *stream.remote_addr(),
-            role: identity.as_ref().map(|identity| identity.role),
-            name: identity.map(|identity| SupervisorName::new(identity.name.as_str())),
+            identity: identity.and_then(Result::ok),
         }
     }
 }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use axum::serve::Listener;
 use silentmon_capture_io::service::Refusals;
 use silentmon_certs::ServerTls;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a handshake may take (requirements section 3).
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+/// A peer that acknowledges nothing for so long is gone.
+pub(super) const SILENT_PEER: Duration = Duration::from_secs(15);
 /// Connections whose handshake goes on at the same time.
 const MOST_HANDSHAKES: usize = 64;
 
@@ -79,6 +82,9 @@ async fn greet_all(listener: TcpListener, door: WebDoor, ready: mpsc::Sender<(Tl
                 continue;
             }
         };
+        if let Err(error) = SockRef::from(&stream).set_tcp_user_timeout(Some(SILENT_PEER)) {
+            tracing::warn!(%error, "an HTTPS connection may outlive its peer");
+        }
         let (door, ready) = (door.clone(), ready.clone());
         tokio::spawn(async move {
             let _turn = turn;
@@ -112,7 +118,8 @@ impl WebDoor {
             ),
         };
         self.refusals.count("https", why);
-        tracing::warn!(why, error, %remote, "an HTTPS connection was refused");
+        tracing::warn!(why, error, "an HTTPS connection was refused");
+        tracing::debug!(%remote, "where it came from");
         None
     }
 }

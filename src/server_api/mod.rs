@@ -2,8 +2,10 @@
 //! stand for anything that wants to show it.
 //!
 //! TLS 1.3 with the server's identity (`listener`). A request proves itself at the `door`, by a certificate, by a token or
-//! by a session (`web_session`) that a `sign_in` began; a batch of the `routes` is taken as a whole or not at all.
+//! by a session (`web_session`) that a `sign_in` began; a batch of the `routes` is taken as a whole or not at all. `desk` is
+//! for the programs at agents' desks.
 
+mod desk;
 mod door;
 mod listener;
 mod routes;
@@ -14,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use silentmon_capture_io::cti::CtiSources;
-use silentmon_capture_io::service::Question;
+use silentmon_capture_io::service::{Order, Question};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +48,7 @@ impl ServerApi {
     pub async fn bind(
         config: &CaptureConfig,
         sources: &CtiSources,
-        questions: mpsc::Sender<Question>,
+        (questions, orders): (mpsc::Sender<Question>, mpsc::Sender<Order>),
         tls: WebDoor,
     ) -> anyhow::Result<Option<Self>> {
         let source = push_source(config, sources)?;
@@ -63,6 +65,7 @@ impl ServerApi {
             sign_ins,
             questions,
             tls: Arc::clone(&tls.tls),
+            orders,
         };
         Ok(Some(Self { listener, tls, door }))
     }

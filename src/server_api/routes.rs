@@ -14,7 +14,8 @@ use silentmon_proto::cti::{CtiEvent, script};
 use silentmon_proto::ids::AgentId;
 use silentmon_proto::reason::Code;
 
-use super::door::{Caller, Door, admit};
+use super::desk;
+use super::door::{Caller, Door, NotTold, PUSHER, admit};
 use super::sign_in::{sign_in, sign_out};
 
 /// Most bytes of one request.
@@ -28,6 +29,7 @@ pub(super) fn routes(door: Door) -> Router {
         .route("/v1/diagnosis", get(diagnose_house))
         .route("/v1/diagnosis/{agent}", get(diagnose_agent))
         .route("/v1/sign-out", post(sign_out))
+        .merge(desk::routes())
         .layer(middleware::from_fn_with_state(door.clone(), admit))
         .route("/v1/sign-in", post(sign_in))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
@@ -40,8 +42,7 @@ async fn push(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Response {
     let Some(source) = door.source.filter(|_| caller.pushes) else {
-        let expected = "a certificate of a role that `roles` names, or the token";
-        return answer(StatusCode::FORBIDDEN, json!({ "expected": expected }));
+        return answer(StatusCode::FORBIDDEN, json!({ "expected": PUSHER }));
     };
     let body = match body {
         Ok(body) => body,
@@ -71,11 +72,11 @@ async fn push(
 }
 
 /// The agents whom the caller is shown, and why he may listen to none of them now, if so.
-async fn agents(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
-    let asks = caller.asks();
+async fn agents(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Result<Response, NotTold> {
+    let asks = caller.asks()?;
     match door.ask(|answer| Question::Agents { asks, answer }).await {
-        Some((agents, notice)) => answer(StatusCode::OK, json!({ "agents": agents, "notice": notice })),
-        None => stopping(),
+        Some((agents, notice)) => Ok(answer(StatusCode::OK, json!({ "agents": agents, "notice": notice }))),
+        None => Ok(stopping()),
     }
 }
 
@@ -84,8 +85,9 @@ async fn diagnose_agent(
     State(door): State<Door>,
     Extension(caller): Extension<Caller>,
     Path(agent): Path<AgentId>,
-) -> Response {
-    let (asks, about) = (caller.asks(), Some(agent.clone()));
+) -> Result<Response, NotTold> {
+    let asks = caller.asks()?;
+    let about = Some(agent.clone());
     let told = door
         .ask(|answer| Question::Diagnosis {
             asks,
@@ -94,16 +96,16 @@ async fn diagnose_agent(
         })
         .await;
     let Some(Answer { hops, .. }) = told else {
-        return stopping();
+        return Ok(stopping());
     };
     let refused = hops.iter().any(|hop| hop.code == Some(Code::NotAuthorised));
     let status = if refused { StatusCode::FORBIDDEN } else { StatusCode::OK };
-    answer(status, json!({ "agent": agent, "hops": hops }))
+    Ok(answer(status, json!({ "agent": agent, "hops": hops })))
 }
 
 /// The hops that all agents share, and why each agent and each session that the caller is shown can be heard or not.
-async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Response {
-    let asks = caller.asks();
+async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<Caller>) -> Result<Response, NotTold> {
+    let asks = caller.asks()?;
     let told = door
         .ask(|answer| Question::Diagnosis {
             asks,
@@ -112,7 +114,7 @@ async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<C
         })
         .await;
     let Some(told) = told else {
-        return stopping();
+        return Ok(stopping());
     };
     let Answer { hops, agents, sessions } = told;
     let agents = agents.into_iter().map(
@@ -126,13 +128,12 @@ async fn diagnose_house(State(door): State<Door>, Extension(caller): Extension<C
             json!({ "session": session, "agent": agent, "reason": reason, "warnings": warnings })
         });
     let (agents, sessions): (Vec<_>, Vec<_>) = (agents.collect(), sessions.collect());
-    answer(
-        StatusCode::OK,
-        json!({ "hops": hops, "agents": agents, "sessions": sessions }),
-    )
+    let told = json!({ "hops": hops, "agents": agents, "sessions": sessions });
+    Ok(answer(StatusCode::OK, told))
 }
 
-fn stopping() -> Response {
+/// The service ends.
+pub(super) fn stopping() -> Response {
     let expected = "a service that goes on; it stops";
     answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "expected": expected }))
 }

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::door::{Caller, Door, Guest, foreign_page};
 use super::routes::answer;
-use super::web_session::{IDLE, LONGEST, Token, WebSessions};
+use super::web_session::{IDLE, LONGEST, WebSessions};
 use crate::config::secret::Secret;
 use crate::users::{self, LONGEST_NAME, LONGEST_PASSWORD, User, Users};
 
@@ -72,7 +72,7 @@ struct Request {
 
 /// What became of a sign-in.
 enum Tried {
-    SignedIn(User, Token),
+    SignedIn(User, Secret),
     /// Locked: the password wasn't looked at.
     Refused(Reason),
     Wrong,
@@ -205,7 +205,7 @@ async fn is_right(user: Option<&User>, password: Secret) -> Option<bool> {
     looked.await.ok().flatten()
 }
 
-fn welcome(user: &User, token: &Token, bearer: bool) -> Response {
+fn welcome(user: &User, token: &Secret, bearer: bool) -> Response {
     let mut told = json!({
         "name": user.name,
         "role": user.role,
@@ -214,13 +214,13 @@ fn welcome(user: &User, token: &Token, bearer: bool) -> Response {
     });
     if bearer {
         if let Some(fields) = told.as_object_mut() {
-            fields.insert("token".to_owned(), token.as_str().into());
+            fields.insert("token".to_owned(), token.expose().into());
         }
         return no_store(answer(StatusCode::OK, told));
     }
     let cookie = format!(
         "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
-        token.as_str(),
+        token.expose(),
         LONGEST.as_secs()
     );
     let mut response = answer(StatusCode::OK, told);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use silentmon_proto::ids::SupervisorName;
 
+use crate::config::secret::Secret;
 use crate::users::{PasswordHash, UserFile};
 
 /// A session that nothing is asked with for so long is over.
@@ -18,25 +19,6 @@ pub const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 const MOST_OF_USER: usize = 8;
 /// Most sessions; beyond it nobody signs in until some have ended.
 const MOST: usize = 4096;
-/// Bytes of a token.
-const TOKEN_BYTES: usize = 32;
-
-/// What a browser shows for a session: 256 random bits, as hexadecimal digits.
-pub struct Token(String);
-
-impl Token {
-    fn new() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; TOKEN_BYTES];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
-    }
-
-    /// As it is sent.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// A token as it is kept: only its hash, so that the time of looking it up says nothing of it.
 type Key = [u8; 32];
 
@@ -60,9 +42,10 @@ impl WebSession {
 pub struct WebSessions(Mutex<HashMap<Key, WebSession>>);
 
 impl WebSessions {
-    /// Begins a session; `None` where there are too many, or no random numbers.
-    pub fn begin(&self, user: &SupervisorName, password: &PasswordHash, now: Instant) -> Option<Token> {
-        let token = Token::new().ok()?;
+    /// Begins a session, and answers with the token that a browser is to show; `None` where there are too many, or no
+    /// random numbers.
+    pub fn begin(&self, user: &SupervisorName, password: &PasswordHash, now: Instant) -> Option<Secret> {
+        let token = Secret::random().ok()?;
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|_, session| !session.is_over(now));
         let own = sessions.iter().filter(|(_, session)| session.user == *user);
@@ -81,7 +64,7 @@ impl WebSessions {
             begun: now,
             used: now,
         };
-        sessions.insert(key(token.as_str()), session);
+        sessions.insert(key(token.expose()), session);
         Some(token)
     }
 
@@ -134,13 +117,13 @@ mod tests {
         let ((users, password), sessions, begun) = (users(), WebSessions::default(), Instant::now());
         let anna = SupervisorName::from("anna");
         let token = sessions.begin(&anna, &password, begun).expect("begins");
-        let at = |minutes: u64| sessions.user(token.as_str(), &users, begun + Duration::from_secs(60 * minutes));
+        let at = |minutes: u64| sessions.user(token.expose(), &users, begun + Duration::from_secs(60 * minutes));
         for minutes in (29..=719).step_by(29) {
             assert_eq!(at(minutes), Some(anna.clone()), "{minutes}");
         }
         assert_eq!(at(720), None);
         let token = sessions.begin(&anna, &password, begun).expect("begins");
-        assert_eq!(sessions.user(token.as_str(), &users, begun + IDLE), None);
+        assert_eq!(sessions.user(token.expose(), &users, begun + IDLE), None);
         assert_eq!(sessions.user("0", &users, begun), None);
     }
 
@@ -150,17 +133,17 @@ mod tests {
         let anna = SupervisorName::from("anna");
         let begin = || sessions.begin(&anna, &password, now).expect("begins");
         let [first, second, third] = [begin(), begin(), begin()];
-        sessions.end(first.as_str());
-        assert_eq!(sessions.user(first.as_str(), &users, now), None);
-        assert!(sessions.user(second.as_str(), &users, now).is_some());
+        sessions.end(first.expose());
+        assert_eq!(sessions.user(first.expose(), &users, now), None);
+        assert!(sessions.user(second.expose(), &users, now).is_some());
         users.put(User {
             name: anna.clone(),
             role: Role::Supervisor,
             password: PasswordHash::of("another horse").expect("hashes"),
         });
-        assert_eq!(sessions.user(second.as_str(), &users, now), None);
+        assert_eq!(sessions.user(second.expose(), &users, now), None);
         users.remove(&anna);
-        assert_eq!(sessions.user(third.as_str(), &users, now), None);
+        assert_eq!(sessions.user(third.expose(), &users, now), None);
     }
 
     #[test]
@@ -175,8 +158,8 @@ mod tests {
             .collect();
         let live = tokens
             .iter()
-            .filter(|token| sessions.user(token.as_str(), &users, now).is_some());
+            .filter(|token| sessions.user(token.expose(), &users, now).is_some());
         assert_eq!(live.count(), MOST_OF_USER);
-        assert_eq!(sessions.user(tokens[0].as_str(), &users, now), None, "the oldest went");
+        assert_eq!(sessions.user(tokens[0].expose(), &users, now), None, "the oldest went");
     }
 }

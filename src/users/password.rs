@@ -8,6 +8,8 @@ use argon2::password_hash::{PasswordHash as Parsed, PasswordHasher, PasswordVeri
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::config::secret::Secret;
+
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;
 const LANES: u32 = 4;
@@ -50,10 +52,8 @@ impl PasswordHash {
 /// The hash that a password is checked against where nobody has the name: it takes as long, and nobody knows the password.
 pub fn unknown() -> Option<&'static PasswordHash> {
     static UNKNOWN: LazyLock<Option<PasswordHash>> = LazyLock::new(|| {
-        let mut password = [0; 32];
-        getrandom::fill(&mut password).ok()?;
-        let text: String = password.iter().map(|byte| format!("{byte:02x}")).collect();
-        PasswordHash::of(&text).ok()
+        let password = Secret::random().ok()?;
+        PasswordHash::of(password.expose()).ok()
     });
     UNKNOWN.as_ref()
 }

@@ -103,7 +103,8 @@ impl SentLately {
         }
     }
 
-    fn clear(&mut self) {
+    /// Forgets all packets: nothing that was sent may be sent again.
+    pub fn clear(&mut self) {
         self.packets.clear();
         self.bytes = 0;
     }

@@ -275,7 +275,7 @@ impl CertificateAuthority {
         params.extended_key_usages = match role {
             // A capture server is dialled by supervisors and dials its peers.
             Role::Capture => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
-            Role::Supervisor | Role::Admin => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Role::Supervisor | Role::Admin | Role::Desktop => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         params.use_authority_key_identifier_extension = true;
         Ok(params)

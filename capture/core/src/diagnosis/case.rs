@@ -11,7 +11,7 @@ use silentmon_proto::time::Instant;
 
 use super::SpanWatch;
 use crate::directory::{Agent, MediaLeg};
-use crate::policy::Refusal;
+use crate::policy::{Mute, Refusal};
 use crate::session::AUDIBLE_WITHIN;
 
 /// The house at one moment, and one agent in it where the question is about one.
@@ -50,6 +50,10 @@ pub struct Subject<'a> {
     pub link: Option<&'a LinkName>,
     /// His phones.
     pub devices: &'a dyn Fn() -> Vec<Extension>,
+    /// Why nothing of him is heard by rule.
+    pub mute: Option<Mute>,
+    /// Until when at the latest, where that is known.
+    pub muted_until: Option<Instant>,
     /// The rule by which whoever asks may not listen to him.
     pub refusal: Option<Refusal>,
     /// Where his phone has media.

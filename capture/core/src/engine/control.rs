@@ -90,6 +90,9 @@ impl Engine {
         };
         session.admission = Admission::Admitted;
         let agent = session.agent.clone();
+        // Whoever must be told is, before the first packet.
+        self.disclose(&agent, now);
+        self.mute_sessions(&agent, now);
         self.reroute(&agent);
         self.answer_start(id, request, now);
     }
@@ -286,6 +289,7 @@ impl Engine {
             session.judge_losses(&evidence, &self.streams, true, now);
         }
         let status = self.status(id, now);
+        self.unmute_at_last(id, now);
         let Some(session) = self.forget_session(id) else {
             return;
         };
@@ -313,6 +317,9 @@ impl Engine {
                 self.sessions_on.remove(&session.agent);
             }
         }
+        self.events.push_back(EngineEvent::ListeningChanged {
+            agent: session.agent.clone(),
+        });
         self.unauthorised.remove(&id);
         self.routes.set(id, &[]);
         self.events.push_back(EngineEvent::FilterChanged);
@@ -389,5 +396,6 @@ pub(super) fn record(session: &MonitorSession) -> SessionRecord {
         purpose: session.purpose.clone(),
         started: session.started,
         audible: session.audible,
+        disclosed: session.disclosed,
     }
 }

@@ -125,6 +125,8 @@ impl Engine {
                 link: self.link_of.get(id),
                 devices: &devices,
                 refusal,
+                mute: self.mute_of(id),
+                muted_until: self.pause_of(id).map(|pause| pause.until),
                 told: self.directory.media(id),
                 shared: self.shared_address(id, &media),
                 legs: match session {

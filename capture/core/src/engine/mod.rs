@@ -2,7 +2,7 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links` looks after CTI
-//! links, `media` routes packets, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
+//! links, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
 //! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
@@ -12,6 +12,7 @@ mod diagnosis;
 mod figures;
 mod links;
 mod media;
+mod pauses;
 mod repairs;
 mod rows;
 #[cfg(test)]
@@ -35,8 +36,8 @@ use crate::diagnosis::SpanWatch;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
 use crate::filter::{MediaFilter, MediaPath};
 use crate::link::LinkCommand;
-use crate::policy::{LockOut, Locked, Policy, Principal, WeekMinute};
-use crate::session::MonitorSession;
+use crate::policy::{KeyedDigits, LockOut, Locked, Mute, PauseEnd, Pauses, Policy, Principal, WeekMinute};
+use crate::session::{Disclosed, MonitorSession};
 use crate::stream::StreamTable;
 
 use self::authority::ForeignRequest;
@@ -47,6 +48,7 @@ pub use self::figures::{EngineFigures, LegFigures};
 use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
+pub use self::pauses::{Desk, PauseGranted, PauseRecord, PauseRequest};
 
 /// A supervisor's connection, numbered by the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +97,13 @@ pub struct Engine {
     seen: HashMap<IpAddr, Seen>,
     /// Whose phone has media at an address, by the agents' ids.
     owners: HashMap<MediaAddress, Vec<AgentId>>,
+    pauses: Pauses,
+    /// Agents of whom nothing leaves the server because of a pause.
+    silenced: BTreeSet<AgentId>,
+    /// What customers of monitored agents keyed lately.
+    digits: HashMap<AgentId, KeyedDigits>,
+    /// Programs at agents' desks that take notices.
+    desks: HashMap<AgentId, usize>,
     span: SpanWatch,
     /// Why the journal couldn't be written, since it last could.
     journal_failure: Option<Reason>,
@@ -185,6 +194,40 @@ pub enum EngineEvent {
         /// Why not.
         reason: Reason,
     },
+    /// Nothing of a session's agent is heard from now on, by rule.
+    SessionMuted {
+        /// The session.
+        session: SessionRecord,
+        /// The rule.
+        rule: Mute,
+    },
+    /// That is over.
+    SessionUnmuted {
+        /// The session.
+        session: SessionRecord,
+        /// The rule that held.
+        rule: Mute,
+        /// For how long.
+        lasted: Duration,
+    },
+    /// A pause began.
+    PauseStarted(PauseRecord),
+    /// A pause ended.
+    PauseEnded {
+        /// The pause.
+        record: PauseRecord,
+        /// Why it ended.
+        end: PauseEnd,
+        /// How long it lasted.
+        lasted: Duration,
+    },
+    /// The agent of a session was told that somebody listens.
+    Disclosed(SessionRecord),
+    /// Somebody listens to an agent, or nobody any longer ([`Engine::is_listened_to`]).
+    ListeningChanged {
+        /// Whom.
+        agent: AgentId,
+    },
     /// A supervisor said that he still listens, when he was asked.
     SessionConfirmed(SessionRecord),
     /// Somebody signed in by password.
@@ -241,6 +284,11 @@ impl EngineEvent {
             Self::SessionStarted(_)
             | Self::SessionStopped(..)
             | Self::SessionRefused { .. }
+            | Self::SessionMuted { .. }
+            | Self::SessionUnmuted { .. }
+            | Self::PauseStarted(_)
+            | Self::PauseEnded { .. }
+            | Self::Disclosed(_)
             | Self::SessionConfirmed(_)
             | Self::SignedIn(_)
             | Self::SignInFailed { .. }
@@ -248,6 +296,7 @@ impl EngineEvent {
             | Self::ConnectionWithdrawn { .. }
             | Self::SuperviseRequested(_) => true,
             Self::FilterChanged
+            | Self::ListeningChanged { .. }
             | Self::DemandChanged { .. }
             | Self::Command { .. }
             | Self::Resynchronised(_)
@@ -272,6 +321,8 @@ pub struct SessionRecord {
     pub started: Instant,
     /// How long at least one leg was audible.
     pub audible: Duration,
+    /// Whether the agent was told that somebody listens.
+    pub disclosed: Disclosed,
 }
 
 impl Engine {
@@ -294,6 +345,10 @@ impl Engine {
             link_of: HashMap::default(),
             seen: HashMap::default(),
             owners: HashMap::default(),
+            pauses: Pauses::default(),
+            silenced: BTreeSet::new(),
+            digits: HashMap::default(),
+            desks: HashMap::default(),
             span: SpanWatch::default(),
             journal_failure: None,
             drops_counted: 0,
@@ -346,7 +401,12 @@ impl Engine {
                 self.stop_session(id, &refusal.reason, now);
             }
         }
-        let agents = self.directory.agents().map(|(id, _)| id.clone()).collect();
+        let agents: BTreeSet<AgentId> = self.directory.agents().map(|(id, _)| id.clone()).collect();
+        let listened_to: Vec<AgentId> = self.sessions_on.keys().cloned().collect();
+        for agent in listened_to {
+            self.disclose(&agent, now);
+        }
+        self.follow_pauses(&agents, now);
         self.follow_all(agents, now);
     }
 
@@ -367,10 +427,14 @@ impl Engine {
 
     /// Looks after sessions: statuses that are due, broken connections nobody came back from.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.pauses.next_end().is_some_and(|end| end <= now) {
+            self.expire_pauses(now);
+        }
         if now < self.next_tick {
             return;
         }
         self.next_tick = now + TICK;
+        self.expire_pauses(now);
         self.streams.handle_timeout(now);
         self.directory.handle_timeout(now);
         self.expire_commands(now);
@@ -399,6 +463,7 @@ impl Engine {
 
     /// Ends every session, because the server stops.
     pub fn stop(&mut self, now: Instant) {
+        self.end_pauses(now);
         let reason = Reason::new(Code::NoCaptureServer, format!("{} stops.", self.settings.server));
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.stop_session(id, &reason, now);
@@ -421,7 +486,9 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Instant {
-        self.next_tick
+        self.pauses
+            .next_end()
+            .map_or(self.next_tick, |end| end.min(self.next_tick))
     }
 
     /// Where packets that are needed now pass.
@@ -481,8 +548,15 @@ impl Engine {
             self.handle_link(update, now);
             return BTreeSet::new();
         }
+        let kept = match event {
+            CtiEvent::CallVariables(told) => match self.without_foreign_variables(told) {
+                Some(kept) => Some(kept),
+                None => return BTreeSet::new(),
+            },
+            _ => None,
+        };
         self.views_changed |= matches!(event, CtiEvent::Team(_));
-        let agents = self.directory.handle_event(event, now);
+        let agents = self.directory.handle_event(kept.as_ref().unwrap_or(event), now);
         for notice in self.directory.take_notices() {
             self.events.push_back(match notice {
                 Notice::Resynchronised(difference) => EngineEvent::Resynchronised(difference),
@@ -496,6 +570,7 @@ impl Engine {
                 },
             });
         }
+        self.follow_pauses(&agents, now);
         self.follow_all(agents.clone(), now);
         agents
     }
@@ -509,6 +584,7 @@ impl Engine {
 
     /// Something about an agent changed: his media are where they are now, and whoever listens is told.
     fn follow(&mut self, agent: &AgentId, now: Instant) {
+        self.mute_sessions(agent, now);
         self.reroute(agent);
         for id in self.sessions_on(agent) {
             self.refresh_session(id, now);

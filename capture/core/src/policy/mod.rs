@@ -4,6 +4,9 @@ mod authority;
 mod hours;
 mod limits;
 mod lockout;
+mod mute;
+mod numbers;
+mod pause;
 mod principal;
 mod refusal;
 
@@ -14,12 +17,16 @@ use serde::{Deserialize, Serialize};
 use silentmon_proto::ids::{AgentId, SupervisorName, TeamName};
 use silentmon_proto::relay::OutputKind;
 
-use crate::directory::{Agent, Call, MediaLeg};
-
 pub use self::authority::{Administrators, AllTeams, DirectoryView, Excluded, QualityTeams, Roles};
 pub use self::hours::{BadWindow, Hours, WeekMinute, Window};
 pub use self::limits::{Limits, SessionLimit};
 pub use self::lockout::{LockOut, Locked, REMEMBERED_FOR, SignInOutcome, Source};
+pub use self::mute::{Mute, PrivateCalls, Undisclosed, UnknownNumbers, VariableRule};
+pub use self::numbers::{BadPattern, NumberList, NumberPattern, NumberRule, PhoneNumber};
+pub use self::pause::{
+    Begun, DigitBurst, KeyedDigits, Pause, PauseEnd, PauseKind, PauseOf, PauseSource, Pauses, PaymentPauses,
+    TooManyPauses,
+};
 pub use self::principal::{Means, Principal, Role};
 pub use self::refusal::{Refusal, Rule};
 
@@ -28,10 +35,16 @@ pub use self::refusal::{Refusal, Rule};
 pub struct Policy {
     /// Whether agents are told that someone listens.
     pub disclosure: Disclosure,
+    /// What becomes of calls of agents who can't be told.
+    pub undisclosed: Undisclosed,
     /// Which supervisors may hear an agent.
     pub who: Who,
     /// Which calls may be heard.
     pub calls: HeardCalls,
+    /// Which calls are private.
+    pub private_calls: PrivateCalls,
+    /// When payment pauses begin and end.
+    pub payment_pauses: PaymentPauses,
     /// Whether a supervisor's program may write what it hears to a file.
     pub recording: Recording,
     /// Whether a supervisor's program may have packets sent twice.
@@ -120,8 +133,11 @@ impl Policy {
     pub fn new(disclosure: Disclosure) -> Self {
         Self {
             disclosure,
+            undisclosed: Undisclosed::default(),
             who: Who::default(),
             calls: HeardCalls::default(),
+            private_calls: PrivateCalls::default(),
+            payment_pauses: PaymentPauses::default(),
             recording: Recording::default(),
             copies: Copies::default(),
             rtp_receivers: Vec::new(),
@@ -156,19 +172,6 @@ impl Policy {
             ))),
         }
     }
-
-    /// Those of an agent's media that may be heard.
-    pub fn admit_media(&self, agent: &Agent, media: Vec<MediaLeg>) -> Vec<MediaLeg> {
-        match self.calls {
-            HeardCalls::All => media,
-            HeardCalls::AcdOnly => media.into_iter().filter(|leg| is_acd(agent, leg)).collect(),
-        }
-    }
-}
-
-/// Media of a nailed-up line belong to no call of their own: they count as the call they carry.
-fn is_acd(agent: &Agent, leg: &MediaLeg) -> bool {
-    agent.call_on(leg).is_some_and(Call::counts_as_acd)
 }
 
 #[cfg(test)]

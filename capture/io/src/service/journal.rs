@@ -137,6 +137,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use silentmon_capture_core::engine::SessionRecord;
+    use silentmon_capture_core::policy::{Means, Principal, Role};
+    use silentmon_capture_core::session::Disclosed;
     use silentmon_proto::reason::{Code, Reason};
 
     use super::*;
@@ -171,7 +173,13 @@ mod tests {
     fn record(session: u64) -> SessionRecord {
         SessionRecord {
             session: SessionId(session),
-            supervisor: "anna".into(),
+            principal: Principal {
+                name: "anna".into(),
+                role: Role::Supervisor,
+                from: [10, 1, 9, 1].into(),
+                means: Means::Certificate,
+            },
+            disclosed: Disclosed::NotRequired,
             agent: "4711".into(),
             purpose: None,
             started: Instant::EPOCH,

@@ -4,6 +4,7 @@
 mod connection;
 mod guests;
 mod journal;
+mod orders;
 mod refusals;
 
 use std::collections::hash_map::Entry;
@@ -16,7 +17,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::diagnosis::Diagnosis;
 use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, PauseRecord, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
@@ -37,6 +38,8 @@ use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
 use self::guests::DoorCounts;
 pub use self::guests::DoorFigures;
 use self::journal::{JournalThread, Written};
+use self::orders::Desks;
+pub use self::orders::{Notice, Notices, Order};
 pub use self::refusals::Refusals;
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
@@ -77,6 +80,8 @@ pub struct ServiceParts {
     pub journal: Box<dyn Journal>,
     /// Questions of the HTTPS interface.
     pub questions: mpsc::Receiver<Question>,
+    /// What it has done.
+    pub orders: mpsc::Receiver<Order>,
     /// The clock on the operator's wall.
     pub local_time: LocalTime,
     /// Sign-ins before the start, the oldest first.
@@ -191,6 +196,7 @@ pub struct Service {
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
+    desks: Desks,
     figures: watch::Sender<Option<ServiceFigures>>,
 }
 
@@ -212,6 +218,8 @@ impl Service {
         let door = tokio::spawn(serving);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
+        let mut orders = parts.orders;
+        let (desk_closed, mut closed_desks) = mpsc::unbounded_channel();
         let mut service = Self {
             engine: Engine::new(parts.engine, clock.now()),
             local_time: parts.local_time,
@@ -227,6 +235,7 @@ impl Service {
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
+            desks: Desks::new(desk_closed),
             figures: parts.figures,
         };
         for (link, controls) in service.sources.links() {
@@ -251,6 +260,10 @@ impl Service {
                 Some(told) = service.sources.next() => service.handle_told(told),
                 Some(written) = written.recv() => service.handle_written(written),
                 Some(question) = questions.recv() => service.answer(question),
+                Some(order) = orders.recv() => service.handle_order(order),
+                Some(agent) = closed_desks.recv() => {
+                    service.desks.close(&agent, &mut service.engine, service.clock.now());
+                }
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
                 () = tokio::time::sleep_until(wake) => service.handle_wake(),
@@ -380,6 +393,7 @@ impl Service {
         self.tell_local_time();
         self.engine
             .handle_policy(reload.policy, reload.devices, self.clock.now());
+        self.desks.tell_all(&self.engine);
         tracing::info!("configuration reloaded: policy, teams and devices");
     }
 
@@ -447,7 +461,26 @@ impl Service {
         self.engine.handle_local_time((self.local_time)(now), now);
     }
 
-    /// 7. Time.
+    /// 7. What the HTTPS interface has done. Whoever asked has gone away where the answer can't be given.
+    fn handle_order(&mut self, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Pause { request, answer } => {
+                let _ = answer.send(self.engine.handle_pause(request, now));
+            }
+            Order::Resume { kind, of, by, answer } => {
+                let _ = answer.send(self.engine.handle_resume(kind, &of, &by, now));
+            }
+            Order::ListPauses { answer } => {
+                let _ = answer.send((now, self.engine.pauses().collect()));
+            }
+            Order::OpenDesk { agent, answer } => {
+                let _ = answer.send(self.desks.open(agent, &mut self.engine, now));
+            }
+        }
+    }
+
+    /// 8. Time.
     fn handle_wake(&mut self) {
         let now = self.clock.now();
         self.run_script(now);
@@ -472,6 +505,7 @@ impl Service {
             match event {
                 EngineEvent::Command { link, command } => self.command(&link, command, now),
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
+                EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),
                 audited if audited.is_audited() => self.journal.record(audited, now),
                 _ => {}
             }
@@ -642,6 +676,21 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
         EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
+        EngineEvent::SessionMuted { session, rule } => {
+            tracing::info!(session = %session.session, reason = %rule.reason().code, "a session is muted by rule");
+        }
+        EngineEvent::SessionUnmuted { session, lasted, .. } => {
+            tracing::info!(session = %session.session, muted_s = lasted.as_secs(), "a session is no longer muted by rule");
+        }
+        EngineEvent::PauseStarted(PauseRecord { pause, .. }) => {
+            tracing::info!(kind = pause.kind.words(), source = ?pause.source, "a pause began");
+        }
+        EngineEvent::PauseEnded { record, end, lasted } => {
+            let kind = record.pause.kind.words();
+            tracing::info!(kind, lasted_s = lasted.as_secs(), "a pause ended: {}", end.reason());
+        }
+        EngineEvent::Disclosed(session) => tracing::info!(session = %session.session, "the agent was told"),
+        EngineEvent::ListeningChanged { .. } => tracing::trace!("somebody listens to an agent, or nobody any longer"),
         EngineEvent::SessionConfirmed(record) => {
             tracing::info!(session = %record.session, "a supervisor still listens");
         }
@@ -659,12 +708,11 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");
         }
         EngineEvent::Command { link, .. } => tracing::debug!(%link, "a command for a CTI link"),
-        EngineEvent::Resynchronised(difference) => tracing::warn!(
-            device = %difference.device,
-            closed = difference.closed.len(),
-            opened = difference.opened.len(),
-            "a device's calls were not as thought; put right",
-        ),
+        EngineEvent::Resynchronised(difference) => {
+            let (closed, opened) = (difference.closed.len(), difference.opened.len());
+            tracing::warn!(closed, opened, "a device's calls were not as thought; put right");
+            tracing::debug!(device = %difference.device, "the device");
+        }
         EngineEvent::Released(release) => {
             tracing::debug!(device = %release.device, call = %release.call, by = ?release.by, "a connection was released");
         }

@@ -64,12 +64,16 @@ pub(super) const EXCLUDED_BY_POLICY: Page = Page {
     recognised: "A session was asked for outside policy.hours, without a purpose that policy.purposes lists, beyond the number of \
         sessions or listeners that policy allows, for a recording or for plain RTP that [policy] doesn't allow; or a session went on \
         for policy.session_limit and nobody said that he still listens. Or the agent's media are known, and [policy] admits none of \
-        them: with acd_only only calls are heard that are known to have come through a queue.",
-    evidence: "The rule that refused, as the configuration calls it; the call, and whether the CTI source said that it came through \
-        the queue (yes, no, not told).",
+        them: with acd_only only calls are heard that are known to have come through a queue; private calls are not heard, nor \
+        agents who would have to be told and can't be.",
+    evidence: "The rule that refused, as the configuration calls it, a number by its place in the list; the call, and whether the CTI \
+        source said that it came through the queue (yes, no, not told).",
     causes: &[
         "It is an internal, outgoing or private call and acd_only is set (it is unless turned off).",
         "The CTI source doesn't say of calls whether they came through the queue.",
+        "A number of the call is on a list of private ones, or nobody tells it and unknown_numbers is \"private\".",
+        "The agent marked the call as private, or a call variable says that it is.",
+        "disclosure_required is set, and no desktop of the agent takes notices.",
         "It is outside the hours of listening.",
         "No purpose was named, or none of the list.",
         "Others listen to the agent already, or you have enough sessions.",
@@ -80,17 +84,26 @@ pub(super) const EXCLUDED_BY_POLICY: Page = Page {
         "Wait for the next call of the queue; the session goes on.",
         "Name a purpose of the list.\n$ silentmon listen ID --purpose coaching …",
         "Where all calls may be heard, set acd_only = false in [policy] and reload; this is a question for whoever answers for it.",
+        "Where the agent must be told, have the program at his desk started; sound begins when it takes notices.",
         "See the rules as they are in force.\n$ silentmon config print capture.toml",
     ],
     related: &[Code::NotAuthorised, Code::PaymentPause],
 };
 
 pub(super) const PAYMENT_PAUSE: Page = Page {
-    meaning: "The agent takes payment data; nothing of the call leaves the capture server until that is over.",
-    recognised: "Not told by this version: there is no source of payment pauses yet.",
-    evidence: "",
-    causes: &[],
-    remedies: &["Wait: it ends by itself."],
+    meaning: "The customer tells how he pays; nothing of the call leaves the capture server until that is over.",
+    recognised: "A pause was asked for over HTTPS, the call's variable has the value that [policy.payment_pause] names, or the \
+        customer keyed as many digits. It holds for everybody on the call.",
+    evidence: "What began it, and after how long it ends by itself at the latest.",
+    causes: &[
+        "A payment is taken on the call.",
+        "The program that asked for the pause didn't ask for its end, or the variable was not set back.",
+        "The customer keyed many digits for another purpose: [policy.payment_pause] digits is too low.",
+    ],
+    remedies: &[
+        "Wait: it ends by itself, with the call at the latest.",
+        "See which pauses run and what began them.\n$ curl --cacert ca.pem -H \"Authorization: Bearer $(cat token)\" https://gw1:42228/v1/pauses",
+    ],
     related: &[Code::ExcludedByPolicy],
 };
 

@@ -20,6 +20,7 @@ mod following;
 mod links;
 mod listening;
 mod losing;
+mod pausing;
 mod repairing;
 mod resolving;
 mod sessions;
