@@ -443,11 +443,11 @@ async fn keys_are_replaced_while_sound_flows() {
     let dialling = client.connect(endpoint.local_address(), "127.0.0.1").expect("dials");
     let greeting = async {
         let quinn = dialling.await.expect("connected");
-        let (mut send, _receive) = quinn.open_bi().await.expect("a stream");
+        let (mut send, receive) = quinn.open_bi().await.expect("a stream");
         send.write_all(&[0; 4]).await.expect("greeted");
-        (quinn, send)
+        (quinn, send, receive)
     };
-    let (server, (quinn, _send)) = tokio::join!(endpoint.accept(), greeting);
+    let (server, (quinn, _send, _receive)) = tokio::join!(endpoint.accept(), greeting);
     let server = server.expect("open").expect("accepted");
     server.connection.set_audio_streams(2);
     for number in 0..300_u16 {
