@@ -405,7 +405,7 @@ fn purpose_limit_and_a_changed_rule_hold_for_running_sessions() {
     }
     floor.change("purposes = ", "excluded_agents = [\"4711\"]\npurposes = ");
     let changed = Instant::now();
-    service.hang_up();
+    service.reload();
     let ended = confirming.wait_with_output().expect("ends");
     assert!(changed.elapsed() < Duration::from_secs(5), "{:?}", changed.elapsed());
     let summary: Value = serde_json::from_slice(&ended.stdout).expect("JSON");

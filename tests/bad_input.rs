@@ -94,6 +94,9 @@ fn an_interface_that_does_not_exist_is_named() {
     );
 }
 
+/// A user without rights, and his group.
+const NOBODY: u32 = 65534;
+
 #[test]
 fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
     let house = House::build();
@@ -101,13 +104,13 @@ fn a_user_who_may_not_capture_is_told_which_right_is_missing() {
     let program = house.text("silentmon");
     std::fs::copy(env!("CARGO_BIN_EXE_silentmon"), &program).expect("copies the program");
     let mut command = if is_root() {
-        give_away(&house, "65534");
+        give_away(&house, &NOBODY.to_string());
         let mut command = Command::new("setpriv");
         command.args([
             "--reuid",
-            "65534",
+            &NOBODY.to_string(),
             "--regid",
-            "65534",
+            &NOBODY.to_string(),
             "--clear-groups",
             "--inh-caps=-all",
             &program,

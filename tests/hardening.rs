@@ -100,7 +100,7 @@ fn a_confined_service_reloads_and_rotates_and_ends_as_it_should() {
             0 => at_the_top(&config, "devices_file = \"phones.toml\"") + &format!("[teams]\nnobody = [\"{many}\"]\n"),
             _ => config,
         });
-        service.hang_up();
+        service.reload();
         service.wait_for_line(|line| line.contains("configuration reloaded"));
     }
     assert!(heard(&house, server), "the rules and the rotated journal hold");
@@ -132,7 +132,7 @@ fn a_file_that_the_configuration_did_not_name_at_the_start_cannot_be_read() {
     }
     let top = format!("devices_file = '{}'", secret.display());
     change(&house, |config| at_the_top(&config, &top));
-    service.hang_up();
+    service.reload();
     let line = service.wait_for_line(|line| line.contains("the configuration stays as it was"));
     assert!(
         line.contains("phones.toml") && line.contains("ermission denied"),

@@ -1,6 +1,6 @@
 //! Whom we believe: authorities, and the revocation lists that take single certificates back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -21,9 +22,10 @@ use crate::pem::Sections;
 #[derive(Debug, Clone)]
 pub struct Trust {
     pub(crate) roots: Arc<RootCertStore>,
-    pub(crate) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
+    // Each connection takes a copy of what it is checked by, and lists may be long.
+    pub(crate) revocation_lists: Arc<Vec<CertificateRevocationListDer<'static>>>,
     pub(crate) revoked: Revoked,
-    expiries: Vec<Expiry>,
+    expiries: Arc<Vec<Expiry>>,
 }
 
 impl Trust {
@@ -33,7 +35,7 @@ impl Trust {
     /// and can be taken back. Without a root the authorities in the file are trusted themselves.
     ///
     /// With a revocation list, every certificate whose issuer no list covers is refused, and so is everything once the
-    /// list is older than it promised to become.
+    /// list is older than it promised to become. Of several lists of one authority the newest counts.
     ///
     /// # Errors
     /// Where a file is missing, unreadable, or without what belongs in it.
@@ -46,9 +48,9 @@ impl Trust {
         };
         let mut trust = Self {
             roots: Arc::new(RootCertStore::empty()),
-            revocation_lists: Vec::new(),
+            revocation_lists: Arc::default(),
             revoked: Revoked::default(),
-            expiries: Vec::new(),
+            expiries: Arc::default(),
         };
         let wrong = |found: String| content(authorities, "certificates of authorities", found);
         let mut found = Vec::new();
@@ -61,7 +63,7 @@ impl Trust {
             if has_root && !authority.is_root {
                 continue;
             }
-            trust.expiries.push(authority.expiry);
+            Arc::make_mut(&mut trust.expiries).push(authority.expiry);
             roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
         }
         if roots.is_empty() {
@@ -88,11 +90,19 @@ impl Trust {
         if sections.revocation_lists.is_empty() {
             return Err(content(path, "a revocation list (X509 CRL)", "found none".to_owned()));
         }
-        for list in sections.revocation_lists {
-            let end = list_end(&list).map_err(|found| content(path, "revocation lists", found))?;
-            self.expiries.extend(end);
-            Arc::make_mut(&mut self.revoked.0).extend(entries(&list));
-            self.revocation_lists.push(list);
+        let wrong = |found: String| content(path, "revocation lists", found);
+        let mut newest: BTreeMap<String, List> = BTreeMap::new();
+        for der in sections.revocation_lists {
+            let list = List::read(der).map_err(wrong)?;
+            let known = newest.get(&list.issuer);
+            if known.is_none_or(|known| known.made < list.made) {
+                newest.insert(list.issuer.clone(), list);
+            }
+        }
+        for list in newest.into_values() {
+            Arc::make_mut(&mut self.expiries).extend(list.expiry);
+            Arc::make_mut(&mut self.revoked.0).extend(list.entries);
+            Arc::make_mut(&mut self.revocation_lists).push(list.der);
         }
         Ok(())
     }
@@ -157,23 +167,34 @@ fn authority(certificate: &[u8]) -> Result<Authority, String> {
     Ok(Authority { expiry, is_root })
 }
 
-fn entries(list: &[u8]) -> Vec<(String, Serial)> {
-    let Ok((_, parsed)) = CertificateRevocationList::from_der(list) else {
-        return Vec::new();
-    };
-    let issuer = parsed.issuer().to_string();
-    let entries = parsed.iter_revoked_certificates();
-    entries
-        .map(|entry| (issuer.clone(), Serial::from_bytes(entry.raw_serial())))
-        .collect()
+/// A revocation list, and what is asked of it.
+struct List {
+    der: CertificateRevocationListDer<'static>,
+    issuer: String,
+    /// Its date, and its number (RFC 5280 section 5.2.3) where two were made within a second.
+    made: (OffsetDateTime, Option<BigUint>),
+    expiry: Option<Expiry>,
+    entries: Vec<(String, Serial)>,
 }
 
-fn list_end(list: &[u8]) -> Result<Option<Expiry>, String> {
-    let (_, parsed) =
-        CertificateRevocationList::from_der(list).map_err(|error| format!("found a damaged one ({error})"))?;
-    Ok(parsed.next_update().map(|end| Expiry {
-        kind: LIST,
-        what: format!("the revocation list of {}", parsed.issuer()),
-        end: end.to_datetime(),
-    }))
+impl List {
+    fn read(der: CertificateRevocationListDer<'static>) -> Result<Self, String> {
+        let (_, parsed) =
+            CertificateRevocationList::from_der(&der).map_err(|error| format!("found a damaged one ({error})"))?;
+        let issuer = parsed.issuer().to_string();
+        let revoked = parsed.iter_revoked_certificates();
+        let entries = revoked.map(|entry| (issuer.clone(), Serial::from_bytes(entry.raw_serial())));
+        let expiry = parsed.next_update().map(|end| Expiry {
+            kind: LIST,
+            what: format!("the revocation list of {issuer}"),
+            end: end.to_datetime(),
+        });
+        Ok(Self {
+            made: (parsed.last_update().to_datetime(), parsed.crl_number().cloned()),
+            entries: entries.collect(),
+            expiry,
+            issuer,
+            der,
+        })
+    }
 }

@@ -147,6 +147,23 @@ fn an_authority_below_another_issues_chains_that_can_be_verified_and_revoked() {
 }
 
 #[test]
+fn of_two_lists_of_one_authority_the_newer_counts_wherever_it_stands() {
+    let (lab, _, house) = two_levels(KeyAlgorithm::EcdsaP256);
+    fs::copy(lab.path("house/crl.pem"), lab.path("old.pem")).expect("copied");
+    house.revoke(&lab.text("gw1.pem")).expect("revoked");
+    for lists in [
+        ["root/crl.pem", "old.pem", "house/crl.pem"],
+        ["root/crl.pem", "house/crl.pem", "old.pem"],
+    ] {
+        assert_eq!(
+            judged(&lab, "root/ca.pem", &lists),
+            Err(CertificateProblem::Revoked),
+            "{lists:?}"
+        );
+    }
+}
+
+#[test]
 fn an_authority_at_the_end_of_its_path_has_none_below() {
     let (lab, _, house) = two_levels(KeyAlgorithm::EcdsaP256);
     let third = house.create_below(

@@ -65,31 +65,50 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    let (journal, sink) = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
-    let source = open_source(&config)?;
-    let report = hardening::service::confine(&args.config, &config, &source);
+    let opened = Opened::open(&config)?;
+    let report = hardening::service::confine(&args.config, &config, &opened.source);
     report.log();
     if config.hardening.required {
         report.require_all()?;
     }
     // Its threads inherit what this one has given up.
-    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, journal, sink, source))?;
+    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, opened))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(
-    path: &Path,
-    config: CaptureConfig,
+/// What is opened with all rights.
+struct Opened {
     journal: AuditWriter,
+    /// What carries the journal to its second sink.
     sink: Option<syslog::Sink>,
+    identity: ServerIdentity,
     source: OpenSource,
-) -> anyhow::Result<()> {
+}
+
+impl Opened {
+    fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
+        let (journal, sink) = AuditWriter::open(config).map_err(|error| unusable(&error))?;
+        Ok(Self {
+            journal,
+            sink,
+            identity: ServerIdentity::load(&config.service.files())?,
+            source: open_source(config)?,
+        })
+    }
+}
+
+async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Result<()> {
+    let Opened {
+        journal,
+        sink,
+        identity,
+        source,
+    } = opened;
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let local_time = config.policy.local_time();
     let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
     let files = config.service.files();
-    let identity = ServerIdentity::load(&files)?;
     let endpoint = bind(&config, identity.relay)?;
     let (relay, renewals) = mpsc::channel(1);
     let refusals = Refusals::default();

@@ -106,14 +106,16 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     if let Some(problem) = guest.problem(&door.tls.load()) {
-        tracing::warn!(why = problem.word(), %problem, remote = %guest.remote, "a request was refused");
+        tracing::warn!(why = problem.word(), %problem, "a request was refused");
+        tracing::debug!(remote = %guest.remote, "where it came from");
         let reason = format!("{}: {}", Code::CertificateRefused, problem.to_holder());
         return answer(StatusCode::FORBIDDEN, json!({ "reason": reason }));
     }
     let caller = match door.caller(&guest, request.headers()) {
         Ok(caller) => caller,
         Err((status, expected)) => {
-            tracing::info!(status = status.as_u16(), remote = %guest.remote, "a request was refused");
+            tracing::info!(status = status.as_u16(), "a request was refused");
+            tracing::debug!(remote = %guest.remote, "where it came from");
             return answer(status, json!({ "expected": expected }));
         }
     };

@@ -118,7 +118,8 @@ impl WebDoor {
             ),
         };
         self.refusals.count("https", why);
-        tracing::warn!(why, error, %remote, "an HTTPS connection was refused");
+        tracing::warn!(why, error, "an HTTPS connection was refused");
+        tracing::debug!(%remote, "where it came from");
         None
     }
 }

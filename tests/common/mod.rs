@@ -8,7 +8,6 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-#[cfg(feature = "capture")]
 pub mod https;
 pub mod memory;
 pub mod punctual;
@@ -258,7 +257,7 @@ impl Service {
     }
 
     /// Waits for a line of the log; gives the lines before it, too.
-    fn read_up_to(&self, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
+    pub fn read_up_to(&self, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
         let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(20)) {
             if wanted(&line) {
@@ -285,11 +284,6 @@ impl Service {
         self.child.id()
     }
 
-    /// Sends SIGHUP, at which it reads its configuration again.
-    pub fn hang_up(&self) {
-        signal(&self.child, "-HUP");
-    }
-
     /// What the system says of each of its threads: the value of `key` in /proc/PID/task/TID/status.
     pub fn threads(&self, key: &str) -> Vec<String> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
@@ -299,6 +293,19 @@ impl Service {
             Some(line.split(':').nth(1)?.trim().to_owned())
         };
         tasks.filter_map(value).collect()
+    }
+
+    /// The same as [`Self::terminate`], with the last lines of the log.
+    pub fn terminate_with(mut self, log: &mut Vec<String>) -> (Option<i32>, Duration) {
+        let lines = std::mem::replace(&mut self.lines, mpsc::channel().1);
+        let ended = self.terminate();
+        log.extend(lines);
+        ended
+    }
+
+    /// Lets it read its configuration again (SIGHUP).
+    pub fn reload(&self) {
+        signal(&self.child, "-HUP");
     }
 
     /// Sends SIGTERM and waits for the end: exit code and how long it took.

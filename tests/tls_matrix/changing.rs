@@ -168,7 +168,7 @@ fn a_renewed_certificate_is_used_without_a_restart_and_a_bad_one_is_not() {
     replace(&pki, &pki.issue("capture", Flaw::None), "gw1.pem");
     server.wait_for_records(&["certificates_changed", "\"revoked\":0"], 1);
     assert!(who(&server), "the new one is in use");
-    server.service.hang_up();
+    server.service.reload();
     server.wait_for_records(&["certificates_changed"], 2);
     assert!(ear.listens(), "sessions go on");
     let page = server.metrics();

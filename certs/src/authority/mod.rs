@@ -3,6 +3,7 @@
 //! What a certificate may be used for is decided here, not by the request: no CA rights, key usages by role, our own
 //! serial number and validity (RFC 5280 sections 4.1 and 4.2).
 
+mod grant;
 mod key;
 
 use std::fs;
@@ -12,6 +13,8 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
+use self::grant::Grant;
+pub use self::grant::SignOptions;
 use crate::Password;
 use crate::csr::SigningRequest;
 use crate::error::CertsError;
@@ -19,7 +22,7 @@ use crate::files::{self, Existing, Readers};
 use crate::identity::{Identity, Serial, is_self_issued, issuer_and_serial, peer_identity};
 use crate::inspect::{CertificateSummary, inspect};
 use crate::pem::{Sections, encode};
-use crate::request::{RequestOptions, SubjectHost, alternative_names, create_request, distinguished_name};
+use crate::request::{RequestOptions, alternative_names, create_request, distinguished_name};
 use crate::revocation::{RevocationList, RevokedEntry};
 use crate::role::{Role, SubjectName};
 
@@ -50,35 +53,6 @@ pub enum KeyAlgorithm {
 impl AuthorityOptions {
     /// Ten years.
     pub const DEFAULT_DAYS: u32 = 3650;
-}
-
-/// What the operator grants.
-#[derive(Debug, Clone)]
-pub struct SignOptions {
-    /// How long the certificate is good; never longer than the authority itself.
-    pub days: u32,
-    /// The role to grant: needed where the request names none, refused where it names another.
-    pub role: Option<Role>,
-    /// The name to grant, likewise.
-    pub name: Option<SubjectName>,
-    /// The hosts that may be granted: a request for another one is refused. All, where none are given.
-    pub hosts: Option<Vec<SubjectHost>>,
-}
-
-impl SignOptions {
-    /// 825 days, the longest that common TLS implementations accept.
-    pub const DEFAULT_DAYS: u32 = 825;
-}
-
-impl Default for SignOptions {
-    fn default() -> Self {
-        Self {
-            days: Self::DEFAULT_DAYS,
-            role: None,
-            name: None,
-            hosts: None,
-        }
-    }
 }
 
 /// A certificate that was just issued.
@@ -402,48 +376,6 @@ impl CertificateAuthority {
         let key = |row: &CertificateSummary| (row.holder().to_owned(), row.not_before, row.serial.clone());
         rows.sort_by_cached_key(|(row, _)| key(row));
         Ok(rows)
-    }
-}
-
-/// What a certificate will say.
-struct Grant {
-    role: Role,
-    name: SubjectName,
-    hosts: Vec<SubjectHost>,
-}
-
-impl Grant {
-    /// What is asked for, as far as the operator grants it.
-    fn of(request: &SigningRequest, from: &str, options: &SignOptions) -> Result<Self, CertsError> {
-        let refused = |problem: String| CertsError::Grant {
-            from: from.to_owned(),
-            problem,
-        };
-        let role = match (request.role, options.role) {
-            (Some(asked), Some(granted)) if asked != granted => {
-                return Err(CertsError::RequestRole {
-                    from: from.to_owned(),
-                    requested: asked,
-                    wanted: granted,
-                });
-            }
-            (Some(role), _) | (None, Some(role)) => role,
-            (None, None) => return Err(CertsError::RequestWithoutRole { from: from.to_owned() }),
-        };
-        let name = match (&request.name, &options.name) {
-            (Some(asked), Some(granted)) if asked != granted => {
-                return Err(refused(format!("the name {asked}, but {granted} was to be granted")));
-            }
-            (Some(name), _) | (None, Some(name)) => name.clone(),
-            (None, None) => return Err(refused("no usable name".to_owned())),
-        };
-        if let Some(granted) = &options.hosts
-            && let Some(host) = request.hosts.iter().find(|host| !granted.contains(host))
-        {
-            return Err(refused(format!("the host {host}, which was not to be granted")));
-        }
-        let hosts = request.hosts.clone();
-        Ok(Self { role, name, hosts })
     }
 }
 

@@ -116,6 +116,9 @@ impl Ledger {
 
     /// Whom a token is for. A wrong secret counts.
     pub(super) fn check(&self, id: &[u8], secret: &[u8]) -> Result<Result<Invitation, Refusal>, CertsError> {
+        if !self.read()?.iter().any(|entry| entry.id == id) {
+            return Ok(Err(Refusal::Unknown));
+        }
         let now = OffsetDateTime::now_utc();
         self.change(|entries| {
             let entry = entries

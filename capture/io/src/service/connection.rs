@@ -169,7 +169,8 @@ pub(super) async fn serve_endpoint(
             Some(Err(refused)) => {
                 let why = refused.error.word();
                 refusals.count("quic", why);
-                tracing::warn!(why, error = %refused.error, remote = %refused.remote, "a connection was refused");
+                tracing::warn!(why, error = %refused.error, "a connection was refused");
+                tracing::debug!(remote = %refused.remote, "where it came from");
             }
             None => break,
         }
@@ -206,7 +207,8 @@ async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<C
         messages,
         finished,
     };
-    tracing::info!(connection = id.0, %remote, "a supervisor connected");
+    tracing::info!(connection = id.0, "a supervisor connected");
+    tracing::debug!(connection = id.0, %remote, "where he is");
     if inputs
         .send(ConnectionInput::Opened { id, principal, output })
         .await
@@ -220,7 +222,7 @@ async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<C
         end = await_withdrawal(id, &connection, &inputs) => end,
     };
     connection.close(code, &why);
-    tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
+    tracing::info!(connection = id.0, why, "a supervisor's connection ended");
     // The event loop is gone only when the service stops.
     let _ = inputs.send(ConnectionInput::Closed { id }).await;
 }

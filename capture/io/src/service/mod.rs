@@ -708,12 +708,11 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");
         }
         EngineEvent::Command { link, .. } => tracing::debug!(%link, "a command for a CTI link"),
-        EngineEvent::Resynchronised(difference) => tracing::warn!(
-            device = %difference.device,
-            closed = difference.closed.len(),
-            opened = difference.opened.len(),
-            "a device's calls were not as thought; put right",
-        ),
+        EngineEvent::Resynchronised(difference) => {
+            let (closed, opened) = (difference.closed.len(), difference.opened.len());
+            tracing::warn!(closed, opened, "a device's calls were not as thought; put right");
+            tracing::debug!(device = %difference.device, "the device");
+        }
         EngineEvent::Released(release) => {
             tracing::debug!(device = %release.device, call = %release.call, by = ?release.by, "a connection was released");
         }
