@@ -32,7 +32,7 @@ struct SecretArgs {
 /// Arguments of `auth add`.
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
-    /// The name he signs in with; [teams] and [supervisors] mean the same name.
+    /// The name he signs in with; teams and supervisors of the configuration mean the same name.
     name: String,
     /// What he may be.
     #[arg(long, value_enum)]

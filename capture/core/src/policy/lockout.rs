@@ -20,7 +20,7 @@ use super::{Refusal, Rule};
 pub const FAILURES: u32 = 3;
 /// How long after the last failure it stays locked.
 pub const LOCKED_FOR: Duration = Duration::from_secs(15 * 60);
-/// How far back failures may lie that lock now: each of them up to [`LOCKED_FOR`] before the next.
+/// How far back failures may lie that lock now: each of them up to 15 minutes before the next.
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(LOCKED_FOR.as_secs() * FAILURES as u64);
 /// Failures from one source under whatever names that lock the source: a whole office may sit behind one address.
 pub const FAILURES_OF_SOURCE: u32 = 30;
