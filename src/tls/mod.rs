@@ -73,7 +73,7 @@ pub fn look_over(files: &IdentityFiles) -> anyhow::Result<Vec<String>> {
 /// For dialling a telephony system.
 ///
 /// # Errors
-/// As [`server`].
+/// As [`ServerIdentity::load`].
 #[cfg(feature = "capture")]
 pub fn source(
     ca: &Path,
