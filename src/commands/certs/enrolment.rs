@@ -140,7 +140,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         'd' => 86_400,
         _ => return Err(expected()),
     };
-    let number: u64 = text.trim_end_matches(unit).parse().map_err(|_| expected())?;
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    let number: u64 = number.parse().map_err(|_| expected())?;
     let found = Duration::from_secs(number.saturating_mul(seconds));
     let good = !found.is_zero() && found <= LONGEST;
     if good { Ok(found) } else { Err(expected()) }
