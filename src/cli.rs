@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands;
+#[cfg(feature = "playback")]
+use crate::tls::IdentityFiles;
 
 /// Hear a contact-centre agent's calls live, from a mirror of the network.
 #[derive(Debug, Parser)]
@@ -57,6 +59,9 @@ pub enum Command {
     /// Helps to set up a mirror port.
     #[cfg(feature = "capture")]
     Span(commands::span::SpanArgs),
+    /// Who may sign in by password, and whose name is locked.
+    #[cfg(any(feature = "capture", feature = "playback"))]
+    Auth(commands::auth::AuthArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.
@@ -80,4 +85,16 @@ pub struct ServerArgs {
     /// Its revocation list.
     #[arg(long, value_name = "FILE")]
     pub crl: Option<PathBuf>,
+}
+
+#[cfg(feature = "playback")]
+impl ServerArgs {
+    /// The files of the supervisor's identity.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
 }

@@ -82,12 +82,20 @@ impl Listener {
 
     /// Listens to an agent instead of any other; the sound of the one before is forgotten.
     pub fn start(&self, wish: MonitorRequest) -> RequestId {
-        let mut player = Player::new(self.playout);
-        player.set_mix(self.mix);
-        *lock(&self.player) = player;
+        self.forget();
         let request = self.receiver.start_monitor(wish);
         self.heard.store(request.0, Ordering::Release);
         request
+    }
+
+    /// Forgets what was heard: nothing of it stays in memory.
+    pub fn forget(&self) {
+        self.heard.store(NONE, Ordering::Release);
+        let mut player = Player::new(self.playout);
+        player.set_mix(self.mix);
+        // Whoever plays sound must not wait until the old one's memory is wiped.
+        let old = std::mem::replace(&mut *lock(&self.player), player);
+        drop(old);
     }
 
     /// Changes how the legs are mixed, now and for sessions to come.
@@ -109,6 +117,16 @@ impl Listener {
     /// Asks to be brought into the call; `Supervised` follows.
     pub fn supervise(&self, request: RequestId, wish: SuperviseWish) {
         self.receiver.supervise(request, wish);
+    }
+
+    /// Says that the supervisor still listens.
+    pub fn confirm(&self, request: RequestId) {
+        self.receiver.confirm(request);
+    }
+
+    /// Dials with other certificates from now on.
+    pub fn use_tls(&self, tls: ClientTls) {
+        self.receiver.use_tls(tls);
     }
 
     /// Asks for all agents and every change.

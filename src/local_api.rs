@@ -43,6 +43,8 @@ pub enum Wish {
     },
     /// Stop listening.
     Stop,
+    /// Go on listening, where the server asked.
+    Confirm,
     /// Be brought into the call that is listened to.
     Supervise(Supervise),
     /// Hear both sides differently.
@@ -78,6 +80,9 @@ pub struct PlaybackStatus {
     pub output: String,
     /// The session that runs; as text, because a browser's numbers are too short for it.
     pub session: Option<String>,
+    /// The server asked so many seconds before the session's end whether anyone still listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm_within_s: Option<u64>,
     /// What can be asked for besides listening; nothing where the CTI link can't do it.
     pub controls: Vec<SuperviseAction>,
     /// How good what is heard is; once a second.
@@ -192,6 +197,7 @@ fn routes(token: String, api: LocalApi) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/agents", get(agents))
         .route("/v1/listen", post(listen).delete(stop))
+        .route("/v1/confirm", post(confirm))
         .route("/v1/sound", get(sound).patch(change_sound))
         .route("/v1/sessions/{id}/supervise", post(supervise))
         .route("/metrics", get(metrics))
@@ -296,6 +302,10 @@ fn live_output(text: &str) -> Result<Output, String> {
 
 async fn stop(State(api): State<LocalApi>) -> StatusCode {
     wish(&api, Wish::Stop).await
+}
+
+async fn confirm(State(api): State<LocalApi>) -> StatusCode {
+    wish(&api, Wish::Confirm).await
 }
 
 async fn sound(State(api): State<LocalApi>) -> Response {

@@ -6,6 +6,8 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod hardening;
 #[cfg(feature = "playback")]
 mod keyboard;
 #[cfg(feature = "playback")]
@@ -32,12 +34,21 @@ mod summary;
 mod telemetry;
 #[cfg(any(feature = "capture", feature = "playback"))]
 mod tls;
+#[cfg(feature = "capture")]
+mod users;
 
+use std::alloc::System;
 use std::process::ExitCode;
 
 use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
 
 use cli::{Cli, Command};
+
+/// Memory is wiped when it is given back: packets, decoded sound and keys are gone with whoever held them, wherever a
+/// buffer grew or was copied meanwhile. What is kept to be filled again wipes itself.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -62,6 +73,12 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     telemetry::start(cli.verbose, !cli.command.is_service());
+    #[cfg(any(feature = "capture", feature = "playback"))]
+    hardening::keep_memory_private();
+    #[cfg(feature = "playback")]
+    if cli.command.is_for_a_desktop() {
+        hardening::confine_desktop().log();
+    }
     match cli.command {
         #[cfg(feature = "capture")]
         Command::Capture(args) => commands::capture::run(&args),
@@ -87,6 +104,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::SpanCheck(args) => commands::span_check::run(&args),
         #[cfg(feature = "capture")]
         Command::Span(args) => commands::span::run(&args),
+        #[cfg(any(feature = "capture", feature = "playback"))]
+        Command::Auth(args) => commands::auth::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
@@ -94,6 +113,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 impl Command {
+    /// Whether the command hears, shows or reads calls and needs no rights for it.
+    #[cfg(feature = "playback")]
+    fn is_for_a_desktop(&self) -> bool {
+        match self {
+            Self::Playback(_) | Self::Listen(_) | Self::Agents(_) | Self::Doctor(_) => true,
+            #[cfg(feature = "capture")]
+            Self::Replay(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the command runs as a service, whose log is wanted.
     fn is_service(&self) -> bool {
         match self {

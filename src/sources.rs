@@ -76,6 +76,11 @@ fn start_cisco(
     )?;
     let password = password.as_ref().map_or("", Secret::expose);
     let defaults = cisco::Settings::new(name.clone(), section.client_id.as_str(), password);
+    let call_messages = if config.policy.names_variables() {
+        defaults.call_messages | CallMessageMask::CALL_DATA_UPDATE
+    } else {
+        defaults.call_messages
+    };
     let first = ProtocolVersion(section.protocol_version);
     let sides: Vec<_> = std::iter::once(&section.side_a).chain(&section.side_b).collect();
     let settings = cisco::Settings {
@@ -85,7 +90,7 @@ fn start_cisco(
         protocol_version: first,
         lowest_version: defaults.lowest_version.min(first),
         services: section.services_mask.map_or(defaults.services, ServiceMask),
-        call_messages: section.call_mask.map_or(defaults.call_messages, CallMessageMask),
+        call_messages: section.call_mask.map_or(call_messages, CallMessageMask),
         agent_states: section.agent_state_mask.map_or(defaults.agent_states, AgentStateMask),
         sides: if sides.len() > 1 { Sides::AAndB } else { Sides::A },
         active_standby: section.active_standby,
@@ -179,13 +184,7 @@ fn monitored_user(table: &UserTable) -> MonitoredUser {
 
 /// Host and port of `https://HOST[:PORT]`.
 fn https_address(url: &str) -> anyhow::Result<HostPort> {
-    let rest = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
-    let with_port = if rest.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']')) {
-        rest.to_owned()
-    } else {
-        format!("{rest}:443")
-    };
-    with_port.parse().map_err(|_| {
+    HostPort::of_https(url).ok_or_else(|| {
         Failure::error(
             ExitKind::BadConfig,
             format!("expected \"https://HOST[:PORT]\", found \"{url}\""),

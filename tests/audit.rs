@@ -6,6 +6,8 @@
 )]
 
 mod common;
+#[path = "common/dialler.rs"]
+mod dialler;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use common::{House, fixture, run, said};
+use dialler::Dialler;
+use serde_json::json;
 
 const EVENTS: &str = include_str!("fixtures/call.events.jsonl");
 
@@ -98,6 +102,41 @@ fn a_killed_service_leaves_a_whole_journal_with_what_was_heard_and_goes_on_with_
     );
 }
 
+#[test]
+fn wherever_a_crash_comes_nothing_was_heard_that_is_not_written_down_and_the_journal_stays_whole() {
+    let house = House::build();
+    let journal = house.path("audit.jsonl");
+    let server = configure(&house, &journal, "");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut heard = 0;
+    for wait in [0, 1, 2, 3, 4, 6, 8, 12, 20, 100, 500, 1500] {
+        let service = house.start();
+        let before = events(&journal)
+            .iter()
+            .filter(|event| *event == "session_started")
+            .count();
+        let sound = runtime.block_on(async {
+            let mut anna = Dialler::dial(&house, "anna", server).await;
+            let start = json!({"type": "start_monitor", "request": 1, "agent": "4711", "output": {"kind": "play"}});
+            anna.say(&start).await;
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            service.kill();
+            anna.datagrams().await.len()
+        });
+        let after = events(&journal)
+            .iter()
+            .filter(|event| *event == "session_started")
+            .count();
+        assert!(
+            sound == 0 || after == before + 1,
+            "after {wait} ms: {sound} packets, {before} starts, then {after}"
+        );
+        verified(&journal);
+        heard += sound;
+    }
+    assert!(heard > 0, "the longest of the waits let something be heard");
+}
+
 /// A file system in memory, unmounted at the end.
 struct Mount(PathBuf);
 
@@ -129,10 +168,15 @@ fn on_a_full_disk_nobody_listens_and_the_journal_stays_whole() {
     let Some(disk) = Mount::build(house.path("disk"), "size=4k") else {
         return;
     };
+    // The rules are written down at the start: with a supervisor of so long a name hardly anything fits behind them.
+    let teams = |length: usize| format!("[teams]\nnobody = [\"{}\"]\n", "n".repeat(length));
+    let journal = house.path("audit.jsonl");
+    configure(&house, &journal, &teams(0));
+    drop(house.start());
+    let short = std::fs::metadata(&journal).expect("is there").len();
     let journal = disk.0.join("audit.jsonl");
-    // The rules are written down at the start: with so many supervisors hardly anything fits behind them.
-    let nobody = "n".repeat(3_600);
-    let server = configure(&house, &journal, &format!("[teams]\nnobody = [\"{nobody}\"]\n"));
+    let longer = usize::try_from(4096 - 100 - short).expect("a page");
+    let server = configure(&house, &journal, &teams(longer));
     let service = house.start();
     let room = 4096 - std::fs::metadata(&journal).expect("is there").len();
     assert!(room < 200, "{room} octets are left: enough for a record");
@@ -141,6 +185,54 @@ fn on_a_full_disk_nobody_listens_and_the_journal_stays_whole() {
     assert!(said(&output).contains("SM-5002"), "{}", said(&output));
     assert_eq!(events(&journal), ["service_started"]);
     drop(service);
+    assert_eq!(verified(&journal)["torn"], 0);
+}
+
+#[test]
+fn where_the_disk_fills_up_in_mid_session_nobody_else_listens_and_the_end_is_written_once_there_is_room() {
+    let house = House::build();
+    let Some(disk) = Mount::build(house.path("disk"), "size=64k") else {
+        return;
+    };
+    let journal = disk.0.join("audit.jsonl");
+    let server = configure(&house, &journal, "");
+    let service = house.start();
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(async {
+        let mut anna = Dialler::dial(&house, "anna", server).await;
+        let started = anna.start("4711", &json!({})).await;
+        assert_eq!(started["type"], "monitor_started", "{started}");
+        let filler = disk.0.join("filler");
+        let full = std::fs::write(&filler, vec![0; 64 << 10]);
+        assert!(full.is_err(), "the disk is full");
+        // A record fits into the last page of the journal as long as that isn't full.
+        let mut bert = Dialler::dial(&house, "bert", server).await;
+        let refused = loop {
+            let answer = bert.start("4711", &json!({})).await;
+            if answer["type"] == "monitor_refused" {
+                break answer;
+            }
+            bert.say(&json!({"type": "stop_monitor", "session": answer["session"]}))
+                .await;
+        };
+        assert_eq!(refused["reason"]["code"], "SM-5002", "{refused}");
+        anna.hear_sound(20).await;
+        anna.say(&json!({"type": "stop_monitor", "session": started["session"]}))
+            .await;
+        anna.hear_of("monitor_stopped").await;
+        std::fs::remove_file(filler).expect("removes");
+    });
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let unfinished = || {
+        let events = events(&journal);
+        let count = |name: &str| events.iter().filter(|event| *event == name).count();
+        count("session_started") - count("session_stopped")
+    };
+    while unfinished() > 0 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", events(&journal));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(listen(&house, server, "1").status.success());
+    assert_eq!(service.terminate().0, Some(0));
     assert_eq!(verified(&journal)["torn"], 0);
 }
 

@@ -206,3 +206,112 @@ fn bad_input_is_refused_with_the_right_exit_code() {
         assert!(text.contains(sentence), "{arguments}: {text}");
     }
 }
+
+#[test]
+fn an_authority_below_another_signs_what_is_granted_and_nothing_else() {
+    let directory = authority();
+    let dir = directory.path();
+    let below = "init-ca --out DIR/house --intermediate-of DIR/ca --algorithm ed25519 --name House --password-file DIR/password";
+    let (code, text) = complaint(&certs(dir, &format!("{below} --issuer-password-file DIR/wrong")));
+    assert!(code == Some(77) && text.contains("wrong password"), "{text}");
+    let made = certs(dir, &format!("{below} --issuer-password-file DIR/password"));
+    assert_eq!(complaint(&made), (Some(0), String::new()));
+    certs(dir, "request --role capture --name gw1 --san 10.1.1.5 --out DIR");
+    let sign = "sign --ca DIR/house --csr DIR/gw1.csr --out DIR/gw1.pem --days 20 --password-file DIR/password";
+    for (more, words) in [
+        ("--role supervisor", "role supervisor was to be granted"),
+        ("--name gw2", "the name gw1, but gw2 was to be granted"),
+        ("--host 10.1.1.6", "the host 10.1.1.5, which was not to be granted"),
+    ] {
+        let (code, text) = complaint(&certs(dir, &format!("{sign} {more}")));
+        assert!(code == Some(65) && text.contains(words), "{more}: {code:?} {text}");
+    }
+    let signed = certs(
+        dir,
+        &format!("{sign} --role capture --name gw1 --host 10.1.1.5,gw1.example"),
+    );
+    assert_eq!(complaint(&signed), (Some(0), String::new()));
+    let inspected = certs(dir, "inspect DIR/gw1.pem");
+    let said = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    assert!(
+        said.contains("certificate: authority CN=House") && said.contains("(valid) (19 days left)"),
+        "{said}"
+    );
+    let rows: serde_json::Value =
+        serde_json::from_slice(&certs(dir, "list --json --ca DIR/house").stdout).expect("JSON");
+    assert_eq!(
+        (&rows[0]["state"], &rows[0]["days_left"]),
+        (&"valid".into(), &19.0.into())
+    );
+
+    let before = fs::read(dir.join("house/crl.pem")).expect("there");
+    let renewed = certs(dir, "crl --ca DIR/house --password-file DIR/password");
+    assert_eq!(complaint(&renewed), (Some(0), String::new()));
+    assert_ne!(fs::read(dir.join("house/crl.pem")).expect("there"), before);
+    let third = "init-ca --out DIR/third --intermediate-of DIR/house --password-file DIR/password";
+    let third = certs(dir, &format!("{third} --issuer-password-file DIR/password"));
+    let (code, text) = complaint(&third);
+    assert!(
+        code == Some(65) && text.contains("no authority below it"),
+        "{code:?} {text}"
+    );
+}
+
+#[test]
+fn files_of_other_tools_are_imported_and_what_is_missing_is_said() {
+    let directory = authority();
+    let dir = directory.path();
+    request_and_sign(dir);
+    let imported = certs(dir, "import DIR/gw1.pem DIR/gw1.key --out DIR/in");
+    assert_eq!(complaint(&imported), (Some(0), String::new()));
+    assert!(dir.join("in/gw1.key").exists() && dir.join("in/ca.pem").exists());
+    let (code, text) = complaint(&certs(dir, "import DIR/gw1.pem --out DIR/none"));
+    assert_eq!(code, Some(65), "{text}");
+    for words in [
+        "missing: no private key for the certificate of CN=gw1",
+        "no private key with its certificate was found",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+}
+
+#[test]
+fn a_token_for_a_server_needs_its_hosts_and_nonsense_is_no_token() {
+    let directory = authority();
+    let dir = directory.path();
+    let (code, text) = complaint(&certs(dir, "token --ca DIR/ca --role capture --name gw1"));
+    assert!(code == Some(64) && text.contains("--host"), "{text}");
+    let (code, text) = complaint(&certs(dir, "token --ca DIR/none --role admin --name root"));
+    assert!(code == Some(69) && text.contains("ca.pem"), "{text}");
+    let (code, text) = complaint(&certs(dir, "token --ca DIR/ca --role admin --name root --valid 2y"));
+    assert!(code == Some(64) && text.contains("a number and s, m, h or d"), "{text}");
+    let (code, text) = complaint(&certs(
+        dir,
+        "enrol --server 127.0.0.1:1 --token smt1_xyz --out DIR/certs",
+    ));
+    assert!(
+        code == Some(64) && text.contains("expected an enrolment token"),
+        "{text}"
+    );
+    let made = certs(dir, "token --ca DIR/ca --role admin --name root");
+    let token = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    assert!(token.starts_with("smt1_") && token.lines().count() == 1, "{token}");
+    let arguments = format!("enrol --server 127.0.0.1:1 --token {token} --out DIR/certs");
+    let (code, text) = complaint(&certs(dir, &arguments));
+    assert!(
+        code == Some(69) && text.contains("127.0.0.1:1: ") && !text.contains(&token),
+        "{text}"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_that_others_may_read_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = authority();
+    let dir = directory.path();
+    request_and_sign(dir);
+    fs::set_permissions(dir.join("gw1.key"), fs::Permissions::from_mode(0o644)).expect("set");
+    let (code, text) = complaint(&certs(dir, "renew DIR/gw1.pem --out DIR/renewed"));
+    assert!(code == Some(65) && text.contains("chmod 600"), "{code:?} {text}");
+}

@@ -1,5 +1,9 @@
 //! The playback service on a supervisor's desktop, told over its local interface whom to hear.
-#![allow(clippy::expect_used, reason = "a test that can't go on panics")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may fail here, and says what it skipped"
+)]
 
 mod common;
 
@@ -8,6 +12,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use common::memory::Traces;
 use common::{House, Service, fixture, silentmon};
 
 const EVENTS: &str = include_str!("fixtures/call.events.jsonl");
@@ -316,4 +321,32 @@ fn the_sound_is_changed_while_it_is_heard() {
     // The settings last for the next session.
     desk.ask("POST", "/v1/listen", &desk.token, "{\"agent\":\"4711\"}");
     assert_eq!(sound("GET", "").1["mute"], serde_json::json!(["customer"]));
+}
+
+#[test]
+fn nothing_of_a_call_stays_in_memory_after_the_session() {
+    let house = House::build();
+    let (server, _capture) = capture(&house);
+    let desk = Desk::start(&house, server, "null");
+    let traces = Traces::of_sound(&common::exact(&house, "agent"));
+    let (code, body) = desk.ask("POST", "/v1/listen", &desk.token, r#"{"agent":"4711"}"#);
+    assert!(code < 300, "{code} {body}");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        match traces.count_in(desk.service.id()) {
+            None => return eprintln!("skipped: needs to read another program's memory"),
+            Some(0) => assert!(
+                Instant::now() < deadline,
+                "what is heard is in memory while it is heard"
+            ),
+            Some(_) => break,
+        }
+    }
+    let (code, body) = desk.ask("DELETE", "/v1/listen", &desk.token, "");
+    assert!(code < 300, "{code} {body}");
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while let Some(left) = traces.count_in(desk.service.id()).filter(|left| *left > 0) {
+        assert!(Instant::now() < deadline, "{left} packets are still in memory");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

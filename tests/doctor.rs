@@ -9,12 +9,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use common::punctual::on_a_machine_that_keeps_time;
 use common::{House, Service, fixture, said, silentmon};
@@ -26,7 +27,7 @@ const BEARS: Duration = Duration::from_millis(50);
 /// Makes a capture; `None` where Python is missing.
 fn make(house: &House, variant: &str) -> Option<PathBuf> {
     let capture = house.path(&format!("{variant}.pcap"));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-fixtures");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-fixtures");
     let made = Command::new(script)
         .args(["--variant", variant, "--out"])
         .arg(&capture)
@@ -39,7 +40,7 @@ fn make(house: &House, variant: &str) -> Option<PathBuf> {
     Some(capture)
 }
 
-fn source(capture: &Path) -> String {
+fn source(capture: &std::path::Path) -> String {
     format!("{{ file = '{}', loop = true }}", capture.display())
 }
 
@@ -55,6 +56,12 @@ fn talking(agent: &str, address: &str) -> String {
         "{{{who},\"event\":\"agent_state\",\"extension\":\"x{agent}\",\"state\":\"talking\",\"team\":\"claims\"}}\n\
          {{{who},\"event\":\"call\",\"call\":\"c{agent}\",\"kind\":\"established\",\"acd\":true}}\n{media}"
     )
+}
+
+/// Hours that are long over or yet to come, whenever this runs: three days on.
+fn closed_now() -> String {
+    let day = time::OffsetDateTime::now_utc().weekday().nth_next(3).to_string();
+    format!("time_zone = \"UTC\"\nhours = [\"{} 00:00-24:00\"]", &day[..3])
 }
 
 struct Doctor<'h> {
@@ -129,7 +136,14 @@ fn house_of_ills(house: &House) -> Option<(SocketAddr, Service)> {
         "{\"at\":0,\"event\":\"agent_state\",\"agent\":\"4719\",\"extension\":\"x4719\",\"state\":\"available\"}\n";
     // Not through the queue, where acd_only holds.
     events += &talking("4720", "10.1.1.99:24678").replace("true", "false");
-    let server = house.configure(&source(&capture), &events, "acd_only = true");
+    // With somebody whose number nobody is to hear of, and with one who is paying.
+    let private = "\"acd\":true,\"calling\":\"+49 30 12345\"";
+    events += &talking("4721", "10.1.1.98:24678").replace("\"acd\":true", private);
+    events += &talking("4722", "10.1.1.20:24680");
+    events += "{\"at\":0,\"event\":\"call_variables\",\"call\":\"c4722\",\"variables\":{\"CallVariable7\":\"PAY\"}}\n";
+    let policy = "acd_only = true\nprivate_numbers = [\"+49301234*\"]\n\
+                  [policy.payment_pause]\nvariable = \"CallVariable7\"\nvalue = \"PAY\"";
+    let server = house.configure(&source(&capture), &events, policy);
     Some((server, house.start()))
 }
 
@@ -152,8 +166,12 @@ fn each_ill_is_named() {
         .stderr(Stdio::null())
         .spawn()
         .expect("listens");
-    let path = Thinning::start(server);
+    let paths = [thinned, straggling].map(|fate: fn(u32) -> _| Path::start(server, fate));
     std::thread::sleep(Duration::from_secs(5));
+    let listening = |path: &Path, more: &[&str], code| {
+        let patient = Doctor::of(&house, path.address);
+        patient.finds(&[&["--agent", "4711", "--listen"], &SILENT[..], more].concat(), code);
+    };
     std::thread::scope(|scope| {
         for (agent, _, code, words) in PATIENTS {
             let doctor = &doctor;
@@ -172,12 +190,24 @@ fn each_ill_is_named() {
             });
         }
         scope.spawn(|| doctor.finds(&[&["--agent", "4720"], &SILENT[..]].concat(), "SM-1003"));
+        for (agent, code, words) in [
+            ("4721", "SM-1003", "on the list policy.private_numbers, no. 1"),
+            ("4722", "SM-5001", "(call variable CallVariable7); it ends by itself"),
+        ] {
+            let doctor = &doctor;
+            scope.spawn(move || {
+                let found = doctor.finds(&[&["--agent", agent], &SILENT[..]].concat(), code);
+                assert!(found["sentence"].to_string().contains(words), "{found}");
+                assert!(found["evidence"]["rule"].is_string(), "{found}");
+            });
+        }
         scope.spawn(|| doctor.finds(&SILENT, "SM-0000"));
         scope.spawn(|| doctor.finds(&["--output", "no such card"], "SM-4001"));
         scope.spawn(|| doctor.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-0000"));
+        scope.spawn(|| listening(&paths[0], &[], "SM-3001"));
         scope.spawn(|| {
-            let thinned = Doctor::of(&house, path.address);
-            thinned.finds(&[&["--agent", "4711", "--listen"], &SILENT[..]].concat(), "SM-3001");
+            let impatient = impatient_desk(&house, server);
+            listening(&paths[1], &["--config", &impatient], "SM-3002");
         });
         scope.spawn(|| certificates_and_servers(&house, server));
     });
@@ -191,6 +221,16 @@ fn each_ill_is_named() {
     everything_is_shown_on_demand(&doctor);
     let _ = listener.kill();
     let _ = listener.wait();
+}
+
+/// The configuration of a playback service that waits for no straggler.
+fn impatient_desk(house: &House, server: SocketAddr) -> String {
+    let config = format!(
+        "schema = 1\n[playback]\nservers = [\"{server}\"]\nidentity = \"anna.pem\"\nca = \"ca.pem\"\n\
+         preset = \"low\"\nmax_delay_ms = 100\n"
+    );
+    std::fs::write(house.path("playback.toml"), config).expect("writes");
+    house.text("playback.toml")
 }
 
 fn certificates_and_servers(house: &House, server: SocketAddr) {
@@ -225,7 +265,7 @@ fn outdated(house: &House) {
         .map(|uri| rcgen::SanType::URI(uri.try_into().expect("ASCII")))
         .to_vec();
     let certificate = params.self_signed(&key).expect("signed");
-    std::fs::write(house.path("old.pem"), certificate.pem() + &key.serialize_pem()).expect("writes");
+    house.write_secret("old.pem", certificate.pem() + &key.serialize_pem());
 }
 
 fn everything_is_shown_on_demand(doctor: &Doctor<'_>) {
@@ -236,6 +276,7 @@ fn everything_is_shown_on_demand(doctor: &Doctor<'_>) {
         "certificate",
         "capture server",
         "authority",
+        "lock-out",
         "policy",
         "CTI link",
         "agent",
@@ -284,7 +325,7 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
             let file = house.path("capture.toml");
             let text = std::fs::read_to_string(&file).expect("reads");
             // Each service has a journal of its own.
-            let text = text.replace("audit.jsonl", &format!("audit-{code}.jsonl"));
+            let text = text.replace("audit.jsonl", &format!("audit-{}.jsonl", patients.len()));
             std::fs::write(&file, change(text)).expect("writes");
             patients.push((server, house.start(), code, words));
         };
@@ -321,6 +362,11 @@ fn the_doctor_names_what_a_whole_house_suffers_from() {
     admit(&voice, "", &only(cti(picky, "")), "SM-1202", "password");
     let own_team = |text: String| text.replace("who = \"any-supervisor\"", "who = \"team\"");
     admit(&voice, &call, &own_team, "SM-1001", "(team \"claims\")");
+    let rule = |rule: String| move |text: String| text.replace("[policy]\n", &format!("[policy]\n{rule}\n"));
+    let excluded = rule("excluded_agents = [\"4711\"]".to_owned());
+    admit(&voice, &call, &excluded, "SM-1001", "he is excluded from listening");
+    let closed = rule(closed_now());
+    admit(&voice, &call, &closed, "SM-1003", "Listening is allowed only within");
 
     let unwritable = house.configure(&voice, &call, "");
     let _unwritable = unable_to_write(&house);
@@ -354,17 +400,19 @@ fn asks_for_another_password(house: &House, listen: SocketAddr) -> Service {
     Service::start(command)
 }
 
-/// The capture service with a disk that takes no byte more: it gets an error, not a signal.
+/// The capture service with a disk that takes no byte more: it gets an error, not a signal. The rules fit that are written
+/// down at the start, and no session behind them.
 fn unable_to_write(house: &House) -> Service {
+    let journal = house.path("audit.jsonl");
+    drop(house.start());
+    let rules = std::fs::metadata(&journal).expect("a journal").len();
+    for file in ["audit.jsonl", "audit.jsonl.head"] {
+        std::fs::remove_file(house.path(file)).expect("it is there");
+    }
     let mut command = Command::new("sh");
-    // 512 octets: the rules fit that are written down at the start, and no session behind them.
-    let program = "trap '' XFSZ; ulimit -f 1; exec \"$0\" capture --config \"$1\"";
-    command.args([
-        "-c",
-        program,
-        env!("CARGO_BIN_EXE_silentmon"),
-        &house.text("capture.toml"),
-    ]);
+    let program = "trap '' XFSZ; exec prlimit --fsize=\"$1\" \"$0\" capture --config \"$2\"";
+    command.args(["-c", program, env!("CARGO_BIN_EXE_silentmon")]);
+    command.args([(rules + 100).to_string(), house.text("capture.toml")]);
     Service::start(command)
 }
 
@@ -376,30 +424,42 @@ fn answer_in_plain(listener: &TcpListener) {
     }
 }
 
-/// A way to the server on which most packets of the length of audio are lost, and no others: a policer that lets control
-/// through.
-struct Thinning {
+/// A way to the server that treats packets of the length of audio in its own way, and lets control through.
+struct Path {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
 }
 
-/// Lengths of QUIC packets that carry one to three times 20 ms of G.711. Control shares some of them, so a few pass.
+/// Lengths of QUIC packets that carry one to three times 20 ms of G.711. Control shares some of them.
 const AUDIO: std::ops::RangeInclusive<usize> = 150..=700;
-/// One in so many of them passes.
-const PASSES: u32 = 15;
 
-impl Thinning {
-    fn start(server: SocketAddr) -> Self {
+/// A policer: one in fifteen passes, so that of control a few do.
+fn thinned(number: u32) -> Option<Duration> {
+    number.is_multiple_of(15).then_some(Duration::ZERO)
+}
+
+/// A queue that lets most packets wait, those that are sent again too.
+fn straggling(number: u32) -> Option<Duration> {
+    const WAITS: [u64; 5] = [0, 400, 400, 400, 400];
+    WAITS
+        .get(number as usize % WAITS.len())
+        .copied()
+        .map(Duration::from_millis)
+}
+
+impl Path {
+    /// `fate` says after what time the packet of this number gets through, if it does.
+    fn start(server: SocketAddr, fate: fn(u32) -> Option<Duration>) -> Self {
         let [front, back] = ["127.0.0.1:0"; 2].map(|any| UdpSocket::bind(any).expect("a port"));
         let address = front.local_addr().expect("its address");
         back.connect(server).expect("a way to the server");
-        for socket in [&front, &back] {
-            socket
-                .set_read_timeout(Some(Duration::from_millis(20)))
-                .expect("a time-out");
-        }
+        front
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .expect("a time-out");
+        back.set_read_timeout(Some(Duration::from_millis(1)))
+            .expect("a time-out");
         let stop = Arc::<AtomicBool>::default();
-        let client = Arc::new(std::sync::Mutex::new(None));
+        let client = Arc::new(Mutex::new(None));
         let (front, back) = (Arc::new(front), Arc::new(back));
         let (over, there, here, who) = (
             Arc::clone(&stop),
@@ -418,15 +478,24 @@ impl Thinning {
         });
         let over = Arc::clone(&stop);
         std::thread::spawn(move || {
-            let mut thinned = 0_u32;
-            let mut bytes = [0; 2048];
+            let (mut number, mut bytes) = (0, [0; 2048]);
+            let mut waiting = BTreeMap::new();
             while !over.load(Ordering::Relaxed) {
-                let (Ok(length), Some(to)) = (back.recv(&mut bytes), *client.lock().expect("whole")) else {
+                if let Ok(length) = back.recv(&mut bytes) {
+                    number += 1;
+                    let delay = if AUDIO.contains(&length) {
+                        fate(number)
+                    } else {
+                        Some(Duration::ZERO)
+                    };
+                    let due = delay.map(|delay| Instant::now() + delay);
+                    waiting.extend(due.map(|due| ((due, number), bytes[..length].to_vec())));
+                }
+                let Some(to) = *client.lock().expect("whole") else {
                     continue;
                 };
-                thinned += u32::from(AUDIO.contains(&length));
-                if !AUDIO.contains(&length) || thinned.is_multiple_of(PASSES) {
-                    let _ = front.send_to(&bytes[..length], to);
+                while let Some(first) = waiting.first_entry().filter(|first| first.key().0 <= Instant::now()) {
+                    let _ = front.send_to(&first.remove(), to);
                 }
             }
         });
@@ -434,7 +503,7 @@ impl Thinning {
     }
 }
 
-impl Drop for Thinning {
+impl Drop for Path {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }

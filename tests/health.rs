@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::shared;
 use silentmon_capture_core::engine::{Engine, EngineSettings};
-use silentmon_capture_core::policy::{Copies, Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_capture_core::policy::{Disclosure, HeardCalls, Policy, Who};
 use silentmon_capture_core::stream::{Encryption, Evidence, Limits, Stream, StreamTable};
 use silentmon_capture_io::file::CaptureFile;
 use silentmon_proto::cti::script;
@@ -88,14 +88,9 @@ fn healthy_phones(file: &Path) -> Vec<Phone> {
 
 fn engine(now: Instant) -> Engine {
     let policy = Policy {
-        disclosure: Disclosure::Never,
         who: Who::AnySupervisor,
         calls: HeardCalls::All,
-        recording: Recording::Refused,
-        copies: Copies::Allowed,
-        rtp_receivers: Vec::new(),
-        teams: BTreeMap::new(),
-        supervisors: BTreeMap::new(),
+        ..Policy::new(Disclosure::Never)
     };
     let settings = EngineSettings {
         server: "gw1".into(),
@@ -130,7 +125,7 @@ fn alarms(file: &Path, phones: &[Phone]) -> (usize, Vec<String>) {
         }
         *next = now + Duration::from_secs(1);
         engine.handle_timeout(now);
-        for (agent, found) in engine.diagnose_all(now) {
+        for (agent, found) in engine.diagnose_all(None, now) {
             let phone = phones.iter().find(|phone| phone.address.to_string() == agent.as_str());
             if !phone.is_some_and(|phone| phone.from + EDGE <= now && now + EDGE <= phone.until) {
                 continue;

@@ -34,6 +34,26 @@ fn the_capture_services_unit_leaves_little_exposed() {
 }
 
 #[test]
+fn the_capture_services_unit_lets_it_give_up_its_rights() {
+    let text = std::fs::read_to_string(packaged("silentmon-capture.service")).expect("a unit");
+    let filters = text.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+    let allowed: Vec<_> = filters
+        .filter(|filter| !filter.starts_with('~'))
+        .flat_map(str::split_whitespace)
+        .collect();
+    for call in [
+        "capset",
+        "seccomp",
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+    ] {
+        assert!(allowed.contains(&call), "{call} is needed for it: {allowed:?}");
+    }
+    assert!(text.contains("\nLimitCORE=0\n"));
+}
+
+#[test]
 fn the_units_start_what_there_is() {
     for (unit, command) in [
         ("silentmon-capture.service", "capture"),

@@ -3,24 +3,17 @@
 
 mod common;
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use common::https::{self, Caller, TOKEN};
 use common::{House, Service, run, said};
-use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
-const TOKEN: &str = "0123456789abcdef";
 const AGENT: &str = r#"{"event":"agent_state","agent":"4711","extension":"3001","state":"talking"}"#;
 
 fn serve(house: &House) -> (SocketAddr, Service) {
     let listen = house.configure("{ interface = \"lo\" }", "", "");
-    std::fs::write(house.path("token"), format!("{TOKEN}\n")).expect("writes");
-    let file = house.path("capture.toml");
-    let text = std::fs::read_to_string(&file).expect("reads");
-    let source = "[[cti]]\nkind = \"http\"\ntoken_file = \"token\"\nroles = [\"admin\"]\n";
-    std::fs::write(&file, format!("{text}{source}")).expect("writes");
+    https::with_source(house);
     (listen, house.start())
 }
 
@@ -35,31 +28,9 @@ fn ask(
     to: SocketAddr,
     identity: Option<&str>,
     token: Option<&str>,
-    (wanted, body): (&str, &str),
+    request: (&str, &str),
 ) -> (u16, String) {
-    let identity = identity.map(|name| house.path(&format!("{name}.pem")));
-    let ca = house.path("ca.pem");
-    let config = silentmon_certs::cti_client_tls(Path::new(&ca), identity.as_deref()).expect("a configuration");
-    let name = to.ip().into();
-    let session = ClientConnection::new(config, name).expect("a session");
-    let stream = TcpStream::connect(to).expect("connects");
-    let mut stream = StreamOwned::new(session, stream);
-    let authorisation = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-    let request = format!(
-        "{wanted} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{authorisation}Content-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).expect("sends");
-    // A body that is too long is answered before it has been read.
-    let _ = stream.write_all(body.as_bytes());
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer);
-    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
-    (
-        status.unwrap_or_else(|| panic!("an answer, not {answer:?}")),
-        body.to_owned(),
-    )
+    https::ask(house, to, Caller { identity, token }, request)
 }
 
 fn agents(house: &House, server: SocketAddr) -> String {

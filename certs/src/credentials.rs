@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::Password;
 use crate::error::CertsError;
+use crate::expiry::Expiry;
 use crate::files;
 use crate::identity::{Identity, peer_identity};
 use crate::pem::{KeySection, Sections};
@@ -22,7 +23,6 @@ pub struct Credentials {
     certified: Arc<CertifiedKey>,
     identity: Identity,
     path: PathBuf,
-    key_readable_by_others: bool,
 }
 
 impl Credentials {
@@ -30,16 +30,15 @@ impl Credentials {
     /// file of the same name that ends in `.key`. `password` is needed where the key is encrypted.
     ///
     /// # Errors
-    /// Where a file is missing or unreadable, the key is missing, encrypted under another password or no certificate's,
-    /// or the certificate carries no role.
+    /// Where a file is missing, unreadable or open to other users, the key is missing, encrypted under another password
+    /// or no certificate's, or the certificate carries no role.
     pub fn load(path: &Path, password: Option<&Password>) -> Result<Self, CertsError> {
-        let (certified, key_path) = read_pair(path, password)?;
+        let certified = certified_key(path, password)?;
         let identity = identity_in(path, &certified)?;
         Ok(Self {
             certified: Arc::new(certified),
             identity,
             path: path.to_owned(),
-            key_readable_by_others: files::readable_by_others(&key_path),
         })
     }
 
@@ -58,27 +57,32 @@ impl Credentials {
         &self.certified.cert
     }
 
-    /// What an operator should know about them at `now`, one sentence each: expired or soon to be, not yet valid, key
-    /// readable by others.
-    pub fn warnings(&self, now: OffsetDateTime) -> Vec<String> {
+    /// Until when the certificate and those between it and its root are good.
+    pub fn expiries(&self) -> Vec<Expiry> {
         let path = self.path.display();
-        let (from, to) = (self.identity.not_before, self.identity.not_after);
-        let mut warnings = Vec::new();
-        if now > to {
-            warnings.push(format!("the certificate in {path} expired on {}", to.date()));
-        } else if to - now < Duration::days(30) {
-            warnings.push(format!("the certificate in {path} expires on {}", to.date()));
-        }
-        if now < from {
-            warnings.push(format!(
-                "the certificate in {path} is valid only from {} on",
-                from.date()
-            ));
-        }
-        if self.key_readable_by_others {
-            warnings.push(format!(
-                "the private key of {path} can be read by other users: set its mode to 0600"
-            ));
+        let own = Expiry {
+            kind: "certificate",
+            what: format!("the certificate in {path}"),
+            end: self.identity.not_after,
+        };
+        let above = self.chain().iter().skip(1).filter_map(|certificate| {
+            let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).ok()?;
+            Some(Expiry {
+                kind: "chain",
+                what: format!("the certificate of {} in {path}", parsed.subject()),
+                end: parsed.validity().not_after.to_datetime(),
+            })
+        });
+        std::iter::once(own).chain(above).collect()
+    }
+
+    /// What an operator should know about them at `now`, one sentence each: expired or soon to be, not yet valid.
+    pub fn warnings(&self, now: OffsetDateTime) -> Vec<String> {
+        let expiries = self.expiries();
+        let mut warnings: Vec<_> = expiries.iter().filter_map(|expiry| expiry.warning(now)).collect();
+        if now < self.identity.not_before {
+            let (path, from) = (self.path.display(), self.identity.not_before.date());
+            warnings.push(format!("the certificate in {path} is valid only from {from} on"));
         }
         warnings
     }
@@ -93,7 +97,8 @@ impl Credentials {
 /// # Errors
 /// As [`Credentials::load`].
 pub(crate) fn certified_key(path: &Path, password: Option<&Password>) -> Result<CertifiedKey, CertsError> {
-    read_pair(path, password).map(|(certified, _)| certified)
+    let (certificates, key) = read_parts(path, password)?;
+    assemble(path, &certificates, key)
 }
 
 /// Whose certificate a file holds, and the key to it.
@@ -101,7 +106,7 @@ pub(crate) fn certified_key(path: &Path, password: Option<&Password>) -> Result<
 /// # Errors
 /// As [`Credentials::load`].
 pub(crate) fn holder_and_key(path: &Path) -> Result<(Identity, PrivateKeyDer<'static>), CertsError> {
-    let (certificates, _, key) = read_parts(path, None)?;
+    let (certificates, key) = read_parts(path, None)?;
     let certified = assemble(path, &certificates, key.clone_key())?;
     Ok((identity_in(path, &certified)?, key))
 }
@@ -116,14 +121,9 @@ fn identity_in(path: &Path, certified: &CertifiedKey) -> Result<Identity, CertsE
     })
 }
 
-fn read_pair(path: &Path, password: Option<&Password>) -> Result<(CertifiedKey, PathBuf), CertsError> {
-    let (certificates, key_path, key) = read_parts(path, password)?;
-    Ok((assemble(path, &certificates, key)?, key_path))
-}
+type Parts = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-type Parts = (Vec<CertificateDer<'static>>, PathBuf, PrivateKeyDer<'static>);
-
-/// Certificates, the key's file and the key.
+/// Certificates and key.
 fn read_parts(path: &Path, password: Option<&Password>) -> Result<Parts, CertsError> {
     let mut sections = Sections::read(path)?;
     if sections.certificates.is_empty() {
@@ -133,8 +133,9 @@ fn read_parts(path: &Path, password: Option<&Password>) -> Result<Parts, CertsEr
         Some(section) => (path.to_owned(), section),
         None => key_beside(path)?,
     };
+    files::check_secret(&key_path)?;
     let key = section.open(&key_path, password)?;
-    Ok((sections.certificates, key_path, key))
+    Ok((sections.certificates, key))
 }
 
 fn assemble(
@@ -198,13 +199,13 @@ fn key_beside(path: &Path) -> Result<(PathBuf, KeySection), CertsError> {
     Ok((sibling, key))
 }
 
-fn public_key_of<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
+pub(crate) fn public_key_of<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
     let (_, parsed) = X509Certificate::from_der(certificate.as_ref()).ok()?;
     Some(parsed.tbs_certificate.subject_pki.raw)
 }
 
 /// Puts the chain in order, from the leaf to the last certificate that isn't self-issued: the other side has the root.
-fn chain_from(
+pub(crate) fn chain_from(
     leaf: &CertificateDer<'static>,
     certificates: &[CertificateDer<'static>],
 ) -> Vec<CertificateDer<'static>> {

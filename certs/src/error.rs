@@ -59,6 +59,18 @@ pub enum CertsError {
         /// How many certificates it holds.
         certificates: usize,
     },
+    /// Others than its owner may read a private key.
+    #[error("the private key in {path} can be read by other users: it is not used until `chmod 600 {path}`", path = path.display())]
+    Exposed {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// Everybody may change what must be relied on.
+    #[error("{path} can be changed by every user of this machine: it is not relied on until `chmod o-w {path}`", path = path.display())]
+    Changeable {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// The key is encrypted and no password was given.
     #[error("the private key in {path} is encrypted: its password is needed", path = path.display())]
     PasswordNeeded {
@@ -86,21 +98,32 @@ pub enum CertsError {
         problem: String,
     },
     /// A request asks for another role than the operator wants to grant.
-    #[error("{path} asks for role {requested}, but role {wanted} was to be granted", path = path.display())]
+    #[error("{from} asks for role {requested}, but role {wanted} was to be granted")]
     RequestRole {
-        /// The request's file.
-        path: PathBuf,
+        /// The request's file, or who sent it.
+        from: String,
         /// The role in the request.
         requested: Role,
         /// The role on the command line.
         wanted: Role,
     },
     /// Neither request nor operator says which role.
-    #[error("{path} names no role: say which one to grant with --role", path = path.display())]
+    #[error("{from} names no role: say which one to grant with --role")]
     RequestWithoutRole {
-        /// The request's file.
-        path: PathBuf,
+        /// The request's file, or who sent it.
+        from: String,
     },
+    /// A request asks for something else that isn't to be granted.
+    #[error("{from} asks for {problem}")]
+    Grant {
+        /// The request's file, or who sent it.
+        from: String,
+        /// For what.
+        problem: String,
+    },
+    /// An authority's certificate allows no authority below it.
+    #[error("the authority in {path} may have no authority below it (its path length is 0)", path = .0.display())]
+    PathLength(PathBuf),
     /// A name can't stand in a certificate.
     #[error(transparent)]
     Name(#[from] BadSubjectName),
@@ -124,6 +147,22 @@ pub enum CertsError {
         purpose: &'static str,
         /// The role that is needed.
         needed: Role,
+    },
+    /// Another machine can't be reached, or an address can't be listened on.
+    #[error("{address}: {source}")]
+    Network {
+        /// Host and port.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The enrolment service refused.
+    #[error("{server}: {why}")]
+    Enrolment {
+        /// Host and port.
+        server: String,
+        /// Why.
+        why: String,
     },
     /// A cryptographic operation failed.
     #[error("{operation} failed: {problem}")]

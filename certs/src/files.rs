@@ -117,16 +117,50 @@ pub(crate) fn lock(directory: &Path) -> Result<File, CertsError> {
     Ok(file)
 }
 
-/// Whether others than the owner may read a file that holds a private key.
+/// Refuses a private key that others than its owner may read, or whose folder everybody may change.
 #[cfg(unix)]
-pub(crate) fn readable_by_others(path: &Path) -> bool {
+pub(crate) fn check_secret(path: &Path) -> Result<(), CertsError> {
+    if mode(path).is_some_and(|mode| mode & 0o077 != 0) {
+        return Err(CertsError::Exposed { path: path.to_owned() });
+    }
+    check_folder(path)
+}
+
+/// Refuses a file that says who is trusted where everybody may change it or its folder.
+#[cfg(unix)]
+pub(crate) fn check_unchangeable(path: &Path) -> Result<(), CertsError> {
+    if mode(path).is_some_and(|mode| mode & 0o002 != 0) {
+        return Err(CertsError::Changeable { path: path.to_owned() });
+    }
+    check_folder(path)
+}
+
+/// In a folder with the sticky bit, as /tmp, nobody can replace another's file.
+#[cfg(unix)]
+fn check_folder(path: &Path) -> Result<(), CertsError> {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let folder = parent.unwrap_or(Path::new("."));
+    if mode(folder).is_some_and(|mode| mode & 0o1002 == 0o0002) {
+        let path = folder.to_owned();
+        return Err(CertsError::Changeable { path });
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn mode(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
-    fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+    fs::metadata(path).ok().map(|found| found.permissions().mode())
 }
 
 #[cfg(not(unix))]
-pub(crate) fn readable_by_others(_path: &Path) -> bool {
-    false
+pub(crate) fn check_secret(_path: &Path) -> Result<(), CertsError> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn check_unchangeable(_path: &Path) -> Result<(), CertsError> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -142,7 +176,30 @@ mod tests {
         write(&path, b"secret", Readers::Owner, Existing::Kept).expect("written");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert!(!readable_by_others(&path));
+        assert!(check_secret(&path).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_read_or_a_folder_that_all_change_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("x.key");
+        write(&path, b"secret", Readers::Owner, Existing::Kept).expect("written");
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+        for (mode, good) in [(0o400, true), (0o600, true), (0o640, false), (0o604, false)] {
+            set(&path, mode);
+            assert_eq!(check_secret(&path).is_ok(), good, "{mode:o}");
+        }
+        set(&path, 0o600);
+        for (mode, good) in [(0o755, true), (0o777, false), (0o1777, true)] {
+            set(directory.path(), mode);
+            assert_eq!(check_secret(&path).is_ok(), good, "{mode:o}");
+        }
+        set(directory.path(), 0o700);
+        set(&path, 0o646);
+        let error = check_unchangeable(&path).expect_err("refused").to_string();
+        assert!(error.contains("chmod o-w"), "{error}");
     }
 
     #[test]

@@ -95,9 +95,20 @@ impl Serialize for Serial {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// The hash itself.
+    pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The fingerprint of a certificate.
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         Self(Sha256::digest(certificate.as_ref()).into())
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
     }
 }
 
@@ -141,6 +152,30 @@ pub fn peer_identity(chain: &[CertificateDer<'_>]) -> Result<Identity, Certifica
         hosts: names.iter().copied().filter_map(host).collect(),
         issuer: certificate.issuer().to_string(),
     })
+}
+
+/// When the first certificate of a chain ends.
+pub fn chain_end(chain: &[CertificateDer<'_>]) -> Option<OffsetDateTime> {
+    let ends = chain.iter().filter_map(|certificate| parse(certificate).ok());
+    ends.map(|certificate| certificate.validity().not_after.to_datetime())
+        .min()
+}
+
+/// The hosts alone, likewise.
+pub(crate) fn hosts_of(leaf: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(parsed) = parse(leaf) else { return Vec::new() };
+    alternative_names(&parsed).into_iter().filter_map(host).collect()
+}
+
+/// Whether holder and issuer are one, as far as a certificate says.
+pub(crate) fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
+    parse(certificate).is_ok_and(|parsed| parsed.subject() == parsed.issuer())
+}
+
+/// Who issued a certificate, and its number: what revocation lists name it by.
+pub(crate) fn issuer_and_serial(certificate: &CertificateDer<'_>) -> Option<(String, Serial)> {
+    let parsed = parse(certificate).ok()?;
+    Some((parsed.issuer().to_string(), Serial::from_bytes(parsed.raw_serial())))
 }
 
 /// The role alone, for a certificate that failed otherwise.
@@ -194,7 +229,7 @@ fn name(certificate: &X509Certificate<'_>, names: &[&GeneralName<'_>]) -> Result
 }
 
 /// Third-party authorities may not copy the name's URI; the common name has to do then.
-fn common_name(certificate: &X509Certificate<'_>) -> Option<SubjectName> {
+pub(crate) fn common_name(certificate: &X509Certificate<'_>) -> Option<SubjectName> {
     let text = certificate.subject().iter_common_name().next()?.as_str().ok()?;
     SubjectName::new(text).ok()
 }

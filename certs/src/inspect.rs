@@ -10,7 +10,8 @@ use x509_parser::prelude::FromDer;
 
 use crate::csr::SigningRequest;
 use crate::error::CertsError;
-use crate::identity::{Fingerprint, Serial, peer_identity};
+use crate::expiry::Expiry;
+use crate::identity::{Fingerprint, Serial, common_name, peer_identity};
 use crate::pem::Sections;
 use crate::role::{Role, SubjectName};
 
@@ -40,6 +41,9 @@ pub struct CertificateSummary {
     pub role: Option<Role>,
     /// The silentmon name, if it has one.
     pub name: Option<SubjectName>,
+    /// The common name, where it could be a silentmon name.
+    #[serde(skip)]
+    pub common_name: Option<SubjectName>,
     /// Host names and addresses it is good for.
     pub hosts: Vec<String>,
     /// Its serial number.
@@ -52,6 +56,22 @@ pub struct CertificateSummary {
     /// End of its validity.
     #[serde(with = "time::serde::rfc3339")]
     pub not_after: OffsetDateTime,
+}
+
+impl CertificateSummary {
+    /// The silentmon name, else the distinguished name.
+    pub fn holder(&self) -> &str {
+        self.name.as_ref().map_or(self.subject.as_str(), SubjectName::as_str)
+    }
+
+    /// Until when it is good.
+    pub fn expiry(&self) -> Expiry {
+        Expiry {
+            kind: if self.authority { "authority" } else { "certificate" },
+            what: format!("the certificate of {}", self.holder()),
+            end: self.not_after,
+        }
+    }
 }
 
 /// A request whose signature is its own key's.
@@ -78,7 +98,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, CertsError> {
         expected: "certificates",
         found,
     };
-    let certificates: Result<Vec<_>, _> = sections.certificates.iter().map(certificate).collect();
+    let certificates: Result<Vec<_>, _> = sections.certificates.iter().map(summarise).collect();
     let requests: Result<Vec<_>, _> = sections.requests.iter().map(|der| request(der)).collect();
     let inspection = Inspection {
         certificates: certificates.map_err(damaged)?,
@@ -97,7 +117,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, CertsError> {
     }
 }
 
-fn certificate(der: &CertificateDer<'static>) -> Result<CertificateSummary, String> {
+pub(crate) fn summarise(der: &CertificateDer<'_>) -> Result<CertificateSummary, String> {
     let (_, parsed) = X509Certificate::from_der(der).map_err(|error| format!("found a damaged one ({error})"))?;
     let identity = peer_identity(std::slice::from_ref(der)).ok();
     Ok(CertificateSummary {
@@ -106,6 +126,7 @@ fn certificate(der: &CertificateDer<'static>) -> Result<CertificateSummary, Stri
         authority: parsed.is_ca(),
         role: identity.as_ref().map(|identity| identity.role),
         name: identity.as_ref().map(|identity| identity.name.clone()),
+        common_name: common_name(&parsed),
         hosts: identity.map(|identity| identity.hosts).unwrap_or_default(),
         serial: Serial::from_bytes(parsed.raw_serial()),
         fingerprint: Fingerprint::of(der),

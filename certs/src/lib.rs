@@ -8,9 +8,12 @@ mod authority;
 mod credentials;
 mod csr;
 mod cti;
+mod enrol;
 mod error;
+mod expiry;
 mod files;
 mod identity;
+mod import;
 mod inspect;
 mod pem;
 mod problem;
@@ -21,18 +24,21 @@ mod tls;
 mod trust;
 mod verify;
 
-pub use authority::{AuthorityOptions, CertificateAuthority, Issued, SignOptions};
+pub use authority::{AuthorityOptions, CertificateAuthority, Issued, KeyAlgorithm, SignOptions};
 pub use credentials::Credentials;
 pub use csr::SigningRequest;
 pub use cti::cti_client_tls;
+pub use enrol::{BadToken, Enrolled, EnrolmentServer, Invitation, Occurrence, Token, enrol, invite};
 pub use error::CertsError;
-pub use identity::{Fingerprint, Identity, Serial, peer_identity};
+pub use expiry::{Expiry, Nearness};
+pub use identity::{Fingerprint, Identity, Serial, chain_end, peer_identity};
+pub use import::{Import, import};
 pub use inspect::{CertificateSummary, Inspection, RequestSummary, inspect};
-pub use problem::{CertificateProblem, PeerRefusal};
+pub use problem::{CertificateProblem, PeerRefusal, TlsProblem};
 pub use request::{RenewedKey, RequestOptions, SubjectHost, create_renewal, create_request};
 pub use revocation::RevokedEntry;
 pub use role::{BadSubjectName, Role, SubjectName, UnknownRole};
-pub use tls::{ClientTls, ServerTls, Verdict, web_server_tls};
+pub use tls::{ClientTls, ServerTls, Verdict};
 pub use trust::Trust;
 
 /// The password that protects a private key; wiped from memory when dropped.

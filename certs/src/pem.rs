@@ -29,6 +29,9 @@ pub(crate) enum KeySection {
     Encrypted(Vec<u8>),
 }
 
+/// Header of a private key that is encrypted with a password as PEM did it first (RFC 1421 section 4.6.1.1).
+const OLD_ENCRYPTION: &[u8] = b"Proc-Type: 4,ENCRYPTED";
+
 impl Sections {
     pub(crate) fn read(path: &Path) -> Result<Self, CertsError> {
         let mut bytes = files::read(path)?;
@@ -41,8 +44,16 @@ impl Sections {
         sections
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let mut sections = Self::default();
+        if bytes
+            .windows(OLD_ENCRYPTION.len())
+            .any(|window| window == OLD_ENCRYPTION)
+        {
+            return Err(
+                "found a key encrypted in the way before PKCS #8: convert it with `openssl pkcs8 -topk8`".to_owned(),
+            );
+        }
         for section in Pem::iter_from_buffer(bytes) {
             let section = section.map_err(|error| format!("found a damaged section ({error})"))?;
             sections.take(&section.label, section.contents);
@@ -83,8 +94,8 @@ impl KeySection {
         let info =
             pkcs8::EncryptedPrivateKeyInfo::try_from(encrypted.as_slice()).map_err(|error| CertsError::Content {
                 path: path.to_owned(),
-                expected: "an encrypted PKCS#8 key (RFC 5958)",
-                found: format!("found something else ({error})"),
+                expected: "a PKCS #8 key encrypted with AES (RFC 8018)",
+                found: format!("found something else ({error}): convert it with `openssl pkcs8 -topk8`"),
             })?;
         match info.decrypt(password.as_bytes()) {
             Ok(document) => Ok(PrivatePkcs8KeyDer::from(document.as_bytes().to_vec()).into()),

@@ -1,7 +1,9 @@
 //! Why a certificate was refused, ours or the other side's, each reason with its own sentence.
 
+use std::io;
+
 use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error as TlsError};
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
 use thiserror::Error;
 use time::{Date, OffsetDateTime};
 
@@ -26,6 +28,12 @@ pub enum CertificateProblem {
     /// No trusted authority issued it.
     #[error("its certificate was issued by an authority that isn't trusted here")]
     UnknownAuthority,
+    /// Its own key signed it, and no authority.
+    #[error("its certificate is signed by itself; an authority that is trusted here has to sign it")]
+    SelfSigned,
+    /// A revocation list names the authority that issued it.
+    #[error("the authority that issued its certificate has been revoked")]
+    IssuerRevoked,
     /// The revocation list names it.
     #[error("its certificate has been revoked")]
     Revoked,
@@ -118,6 +126,32 @@ impl PeerRefusal {
 }
 
 impl CertificateProblem {
+    /// One word for it, the same in every version: for labels and records.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::SelfSigned => "self_signed",
+            Self::IssuerRevoked => "issuer_revoked",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::RevocationListExpired { .. } => "revocation_list_expired",
+            Self::WrongRole { .. } => "wrong_role",
+            Self::NoRole(_) => "no_role",
+            Self::WrongName { .. } => "wrong_name",
+            Self::WrongPurpose => "wrong_purpose",
+            Self::Missing => "missing",
+            Self::Unverifiable(_) => "unverifiable",
+            Self::RefusedByPeer(_) => "refused_by_peer",
+        }
+    }
+
+    /// The sentence, said to the certificate's holder.
+    pub fn to_holder(&self) -> String {
+        self.to_string().replacen("its certificate", "your certificate", 1)
+    }
+
     /// What a TLS library's error says about the other side's certificate; `None` where it is about something else.
     pub(crate) fn from_tls(error: &TlsError) -> Option<Self> {
         match error {
@@ -154,6 +188,57 @@ impl CertificateProblem {
     }
 }
 
+/// Why a TLS handshake over TCP failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// A certificate was refused, by us or by the other side.
+    #[error("{0}")]
+    Certificate(CertificateProblem),
+    /// No version of TLS that both sides speak.
+    #[error("it doesn't speak TLS 1.3, and nothing older is spoken here")]
+    OldVersion,
+    /// What came is no TLS.
+    #[error("what it sent isn't TLS; plain text isn't answered")]
+    NotTls,
+    /// Something else went wrong.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl TlsProblem {
+    /// One word for it, as [`CertificateProblem::word`].
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Certificate(problem) => problem.word(),
+            Self::OldVersion => "old_version",
+            Self::NotTls => "not_tls",
+            Self::Other(_) => "other",
+        }
+    }
+
+    /// What the error of a TLS stream means, where our own check of the other side's certificate found nothing.
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) else {
+            return Self::Other(error.to_string());
+        };
+        if let Some(problem) = CertificateProblem::from_tls(tls) {
+            return Self::Certificate(problem);
+        }
+        match tls {
+            TlsError::PeerIncompatible(_) | TlsError::AlertReceived(AlertDescription::ProtocolVersion) => {
+                Self::OldVersion
+            }
+            TlsError::InvalidMessage(_) => Self::NotTls,
+            TlsError::AlertReceived(alert) => match PeerRefusal::from_alert(u8::from(*alert)) {
+                Some(refusal) => Self::Certificate(CertificateProblem::RefusedByPeer(refusal)),
+                None => Self::Other(tls.to_string()),
+            },
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
 fn date(at: UnixTime) -> Date {
     let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
     OffsetDateTime::from_unix_timestamp(seconds).map_or(Date::MAX, OffsetDateTime::date)
@@ -166,14 +251,10 @@ fn roles(accepted: &[Role]) -> String {
 
 fn hosts(presented: &[String]) -> String {
     if presented.is_empty() {
-        return "no host at all".to_owned();
+        "no host at all".to_owned()
+    } else {
+        presented.join(", ")
     }
-    let hosts: Vec<_> = presented
-        .iter()
-        .filter(|name| !name.contains("urn:silentmon:"))
-        .map(String::as_str)
-        .collect();
-    hosts.join(", ")
 }
 
 #[cfg(test)]

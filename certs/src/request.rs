@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::credentials;
@@ -25,7 +26,8 @@ pub struct RequestOptions {
 }
 
 /// A host in a certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum SubjectHost {
     /// A DNS name; may start with `*.` for one label.
     Name(String),
@@ -52,6 +54,20 @@ impl FromStr for SubjectHost {
         } else {
             Err(CertsError::Host(text.to_owned()))
         }
+    }
+}
+
+impl TryFrom<String> for SubjectHost {
+    type Error = CertsError;
+
+    fn try_from(text: String) -> Result<Self, CertsError> {
+        text.parse()
+    }
+}
+
+impl From<SubjectHost> for String {
+    fn from(host: SubjectHost) -> Self {
+        host.to_string()
     }
 }
 
@@ -115,21 +131,35 @@ pub fn create_renewal(
 /// # Errors
 /// Where a key of that name is there already, or a file can't be written.
 pub fn create_request(directory: &Path, options: &RequestOptions) -> Result<(PathBuf, PathBuf), CertsError> {
-    let crypto = |error: rcgen::Error| CertsError::crypto("making a request")(error.to_string());
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)?;
-    let key_pem = Zeroizing::new(key.serialize_pem());
+    let key = new_key()?;
     files::create_directory(directory)?;
     let key_path = directory.join(format!("{}.key", options.name));
-    files::write(&key_path, key_pem.as_bytes(), Readers::Owner, Existing::Kept)?;
+    write_key(&key_path, &key)?;
     Ok((key_path, write_request(directory, options, &key)?))
 }
 
-fn write_request(directory: &Path, options: &RequestOptions, key: &KeyPair) -> Result<PathBuf, CertsError> {
+pub(crate) fn new_key() -> Result<KeyPair, CertsError> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map_err(|error| CertsError::crypto("making a key")(error.to_string()))
+}
+
+/// Never in another key's place.
+pub(crate) fn write_key(path: &Path, key: &KeyPair) -> Result<(), CertsError> {
+    let pem = Zeroizing::new(key.serialize_pem());
+    files::write(path, pem.as_bytes(), Readers::Owner, Existing::Kept)
+}
+
+/// A request in PEM.
+pub(crate) fn request_pem(options: &RequestOptions, key: &KeyPair) -> Result<String, CertsError> {
     let crypto = |error: rcgen::Error| CertsError::crypto("making a request")(error.to_string());
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name(&options.name);
     params.subject_alt_names = alternative_names(options.role, &options.name, &options.hosts)?;
-    let request = params.serialize_request(key).map_err(crypto)?.pem().map_err(crypto)?;
+    params.serialize_request(key).map_err(crypto)?.pem().map_err(crypto)
+}
+
+fn write_request(directory: &Path, options: &RequestOptions, key: &KeyPair) -> Result<PathBuf, CertsError> {
+    let request = request_pem(options, key)?;
     let path = directory.join(format!("{}.csr", options.name));
     files::write(&path, request.as_bytes(), Readers::All, Existing::Replaced)?;
     Ok(path)

@@ -23,11 +23,13 @@ pub enum Role {
     Supervisor,
     /// An administrator's program.
     Admin,
+    /// A program at an agent's desk; its name is the agent's id.
+    Desktop,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 3] = [Self::Capture, Self::Supervisor, Self::Admin];
+    pub const ALL: [Self; 4] = [Self::Capture, Self::Supervisor, Self::Admin, Self::Desktop];
 
     /// The word for it.
     pub const fn name(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Role {
             Self::Capture => "capture",
             Self::Supervisor => "supervisor",
             Self::Admin => "admin",
+            Self::Desktop => "desktop",
         }
     }
 
@@ -66,13 +69,27 @@ impl FromStr for Role {
 
 /// A text that is no role.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("expected role capture, supervisor or admin, found \"{0}\"")]
+#[error("expected role desktop, capture, supervisor or admin, found \"{0}\"")]
 pub struct UnknownRole(String);
 
 /// The name in a certificate: 1 to 64 characters (RFC 5280 appendix A, ub-common-name), usable as a file name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SubjectName(String);
+
+impl TryFrom<String> for SubjectName {
+    type Error = BadSubjectName;
+
+    fn try_from(text: String) -> Result<Self, BadSubjectName> {
+        Self::new(text)
+    }
+}
+
+impl From<SubjectName> for String {
+    fn from(name: SubjectName) -> Self {
+        name.0
+    }
+}
 
 impl SubjectName {
     /// Takes a name.

@@ -1,40 +1,46 @@
 //! Whom we believe: authorities, and the revocation lists that take single certificates back.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateRevocationListDer;
-use time::{Duration, OffsetDateTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::error::CertsError;
-use crate::identity::{Identity, Serial};
+use crate::expiry::Expiry;
+use crate::files;
+use crate::identity::{Identity, Serial, issuer_and_serial};
 use crate::pem::Sections;
 
 /// Authorities and revocation lists.
 #[derive(Debug, Clone)]
 pub struct Trust {
     pub(crate) roots: Arc<RootCertStore>,
-    pub(crate) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
-    revoked: Arc<HashSet<(String, Serial)>>,
-    authorities_end: Vec<(String, OffsetDateTime)>,
-    lists_end: Vec<(String, OffsetDateTime)>,
+    // Each connection takes a copy of what it is checked by, and lists may be long.
+    pub(crate) revocation_lists: Arc<Vec<CertificateRevocationListDer<'static>>>,
+    pub(crate) revoked: Revoked,
+    expiries: Arc<Vec<Expiry>>,
 }
 
 impl Trust {
     /// Reads the trusted authorities from a PEM file and, where there is one, the revocation lists from another.
     ///
+    /// Where the file holds roots, only those are trusted: the authorities between them and a holder come with his chain,
+    /// and can be taken back. Without a root the authorities in the file are trusted themselves.
+    ///
     /// With a revocation list, every certificate whose issuer no list covers is refused, and so is everything once the
-    /// list is older than it promised to become.
+    /// list is older than it promised to become. Of several lists of one authority the newest counts.
     ///
     /// # Errors
     /// Where a file is missing, unreadable, or without what belongs in it.
     pub fn load(authorities: &Path, revocations: Option<&Path>) -> Result<Self, CertsError> {
-        let sections = Sections::read(authorities)?;
+        let sections = files::check_unchangeable(authorities).and_then(|()| Sections::read(authorities))?;
         let content = |path: &Path, expected, found: String| CertsError::Content {
             path: path.to_owned(),
             expected,
@@ -42,19 +48,23 @@ impl Trust {
         };
         let mut trust = Self {
             roots: Arc::new(RootCertStore::empty()),
-            revocation_lists: Vec::new(),
-            revoked: Arc::default(),
-            authorities_end: Vec::new(),
-            lists_end: Vec::new(),
+            revocation_lists: Arc::default(),
+            revoked: Revoked::default(),
+            expiries: Arc::default(),
         };
-        let mut roots = RootCertStore::empty();
+        let wrong = |found: String| content(authorities, "certificates of authorities", found);
+        let mut found = Vec::new();
         for certificate in sections.certificates {
-            trust.authorities_end.push(
-                authority(&certificate).map_err(|found| content(authorities, "certificates of authorities", found))?,
-            );
-            roots
-                .add(certificate)
-                .map_err(|error| content(authorities, "certificates of authorities", error.to_string()))?;
+            found.push((authority(&certificate).map_err(wrong)?, certificate));
+        }
+        let has_root = found.iter().any(|(authority, _)| authority.is_root);
+        let mut roots = RootCertStore::empty();
+        for (authority, certificate) in found {
+            if has_root && !authority.is_root {
+                continue;
+            }
+            Arc::make_mut(&mut trust.expiries).push(authority.expiry);
+            roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
         }
         if roots.is_empty() {
             return Err(content(
@@ -65,6 +75,7 @@ impl Trust {
         }
         trust.roots = Arc::new(roots);
         if let Some(path) = revocations {
+            files::check_unchangeable(path)?;
             trust.take_revocations(Sections::read(path)?, path, content)?;
         }
         Ok(trust)
@@ -79,62 +90,111 @@ impl Trust {
         if sections.revocation_lists.is_empty() {
             return Err(content(path, "a revocation list (X509 CRL)", "found none".to_owned()));
         }
-        for list in sections.revocation_lists {
-            let end = list_end(&list).map_err(|found| content(path, "revocation lists", found))?;
-            self.lists_end.extend(end);
-            Arc::make_mut(&mut self.revoked).extend(entries(&list));
-            self.revocation_lists.push(list);
+        let wrong = |found: String| content(path, "revocation lists", found);
+        let mut newest: BTreeMap<String, List> = BTreeMap::new();
+        for der in sections.revocation_lists {
+            let list = List::read(der).map_err(wrong)?;
+            let known = newest.get(&list.issuer);
+            if known.is_none_or(|known| known.made < list.made) {
+                newest.insert(list.issuer.clone(), list);
+            }
+        }
+        for list in newest.into_values() {
+            Arc::make_mut(&mut self.expiries).extend(list.expiry);
+            Arc::make_mut(&mut self.revoked.0).extend(list.entries);
+            Arc::make_mut(&mut self.revocation_lists).push(list.der);
         }
         Ok(())
     }
 
     /// Whether a revocation list names a certificate whose holder is already connected.
     pub fn is_revoked(&self, holder: &Identity) -> bool {
-        self.revoked.contains(&(holder.issuer.clone(), holder.serial.clone()))
+        self.revoked.0.contains(&(holder.issuer.clone(), holder.serial.clone()))
+    }
+
+    /// How many certificates the revocation lists name.
+    pub fn revoked(&self) -> usize {
+        self.revoked.0.len()
+    }
+
+    /// When the first of the revocation lists ends.
+    pub(crate) fn lists_end(&self) -> Option<OffsetDateTime> {
+        let lists = self.expiries.iter().filter(|expiry| expiry.kind == LIST);
+        lists.map(|expiry| expiry.end).min()
+    }
+
+    /// Until when authorities and revocation lists are good.
+    pub fn expiries(&self) -> &[Expiry] {
+        &self.expiries
     }
 
     /// What an operator should know at `now`, one sentence each: authorities and lists that expired or soon will.
     pub fn warnings(&self, now: OffsetDateTime) -> Vec<String> {
-        let authorities = self.authorities_end.iter().map(|(name, end)| ("authority", name, *end));
-        let lists = self
-            .lists_end
-            .iter()
-            .map(|(name, end)| ("revocation list of", name, *end));
-        let ends = authorities
-            .chain(lists)
-            .filter(|(_, _, end)| *end - now < Duration::days(30));
-        ends.map(|(what, name, end)| {
-            let verb = if end < now { "expired" } else { "expires" };
-            format!("the {what} {name} {verb} on {}", end.date())
-        })
-        .collect()
+        self.expiries.iter().filter_map(|expiry| expiry.warning(now)).collect()
     }
 }
 
-fn authority(certificate: &[u8]) -> Result<(String, OffsetDateTime), String> {
+/// What the revocation lists name: issuer and serial number.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Revoked(Arc<HashSet<(String, Serial)>>);
+
+impl Revoked {
+    /// Whether they name this certificate.
+    pub(crate) fn names(&self, certificate: &CertificateDer<'_>) -> bool {
+        issuer_and_serial(certificate).is_some_and(|key| self.0.contains(&key))
+    }
+}
+
+const LIST: &str = "revocation_list";
+
+struct Authority {
+    expiry: Expiry,
+    is_root: bool,
+}
+
+fn authority(certificate: &[u8]) -> Result<Authority, String> {
     let (_, parsed) =
         X509Certificate::from_der(certificate).map_err(|error| format!("found a damaged one ({error})"))?;
     if !parsed.is_ca() {
         return Err(format!("found {}, which is none", parsed.subject()));
     }
-    Ok((parsed.subject().to_string(), parsed.validity().not_after.to_datetime()))
-}
-
-fn entries(list: &[u8]) -> Vec<(String, Serial)> {
-    let Ok((_, parsed)) = CertificateRevocationList::from_der(list) else {
-        return Vec::new();
+    let expiry = Expiry {
+        kind: "authority",
+        what: format!("the authority {}", parsed.subject()),
+        end: parsed.validity().not_after.to_datetime(),
     };
-    let issuer = parsed.issuer().to_string();
-    let entries = parsed.iter_revoked_certificates();
-    entries
-        .map(|entry| (issuer.clone(), Serial::from_bytes(entry.raw_serial())))
-        .collect()
+    let is_root = parsed.subject() == parsed.issuer();
+    Ok(Authority { expiry, is_root })
 }
 
-fn list_end(list: &[u8]) -> Result<Option<(String, OffsetDateTime)>, String> {
-    let (_, parsed) =
-        CertificateRevocationList::from_der(list).map_err(|error| format!("found a damaged one ({error})"))?;
-    Ok(parsed
-        .next_update()
-        .map(|end| (parsed.issuer().to_string(), end.to_datetime())))
+/// A revocation list, and what is asked of it.
+struct List {
+    der: CertificateRevocationListDer<'static>,
+    issuer: String,
+    /// Its date, and its number (RFC 5280 section 5.2.3) where two were made within a second.
+    made: (OffsetDateTime, Option<BigUint>),
+    expiry: Option<Expiry>,
+    entries: Vec<(String, Serial)>,
+}
+
+impl List {
+    fn read(der: CertificateRevocationListDer<'static>) -> Result<Self, String> {
+        let (_, parsed) =
+            CertificateRevocationList::from_der(&der).map_err(|error| format!("found a damaged one ({error})"))?;
+        let issuer = parsed.issuer().to_string();
+        let revoked = parsed.iter_revoked_certificates();
+        let entries = revoked.map(|entry| (issuer.clone(), Serial::from_bytes(entry.raw_serial())));
+        let expiry = parsed.next_update().map(|end| Expiry {
+            kind: LIST,
+            what: format!("the revocation list of {issuer}"),
+            end: end.to_datetime(),
+        });
+        Ok(Self {
+            made: (parsed.last_update().to_datetime(), parsed.crl_number().cloned()),
+            entries: entries.collect(),
+            expiry,
+            issuer,
+            der,
+        })
+    }
 }

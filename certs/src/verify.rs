@@ -8,9 +8,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme};
 
-use crate::identity::role_of;
+use crate::identity::{hosts_of, is_self_issued, peer_identity, role_of};
 use crate::problem::CertificateProblem;
 use crate::role::Role;
+use crate::trust::Revoked;
 
 /// What a verifier found wrong. The TLS library passes on only a text and an alert, so the finding is left here.
 #[derive(Debug, Clone, Default)]
@@ -32,11 +33,25 @@ impl Finding {
 #[derive(Debug)]
 pub(crate) struct DiallerVerifier {
     pub(crate) webpki: Arc<dyn ClientCertVerifier>,
-    pub(crate) accepted: Arc<[Role]>,
+    pub(crate) accepted: Accepted,
+    pub(crate) revoked: Revoked,
     pub(crate) finding: Finding,
 }
 
+/// Whose certificate is good for a door.
+#[derive(Debug, Clone)]
+pub(crate) enum Accepted {
+    /// Who has one of these roles, and a name.
+    Roles(Arc<[Role]>),
+    /// Everybody for whom an authority vouches: what each may do is judged later.
+    Anybody,
+}
+
 impl ClientCertVerifier for DiallerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.webpki.client_auth_mandatory()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.webpki.root_hint_subjects()
     }
@@ -47,9 +62,22 @@ impl ClientCertVerifier for DiallerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, TlsError> {
+        let accepted: &[Role] = match &self.accepted {
+            Accepted::Roles(roles) => roles,
+            Accepted::Anybody => &Role::ALL,
+        };
         let chain = self.webpki.verify_client_cert(end_entity, intermediates, now);
-        let verified = chain.map_err(|error| explain(error, end_entity, &self.accepted, &self.finding))?;
-        require_role(end_entity, &self.accepted, &self.finding)?;
+        let verified = chain.map_err(|error| {
+            let suspect = Suspect {
+                leaf: end_entity,
+                accepted,
+                revoked: &self.revoked,
+            };
+            suspect.explain(error, &self.finding)
+        })?;
+        if let Accepted::Roles(roles) = &self.accepted {
+            require_role(end_entity, roles, &self.finding)?;
+        }
         Ok(verified)
     }
 
@@ -81,6 +109,7 @@ impl ClientCertVerifier for DiallerVerifier {
 pub(crate) struct DialledVerifier {
     pub(crate) webpki: Arc<WebPkiServerVerifier>,
     pub(crate) accepted: Arc<[Role]>,
+    pub(crate) revoked: Revoked,
     pub(crate) finding: Finding,
 }
 
@@ -96,7 +125,14 @@ impl ServerCertVerifier for DialledVerifier {
         let chain = self
             .webpki
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        let verified = chain.map_err(|error| explain(error, end_entity, &self.accepted, &self.finding))?;
+        let verified = chain.map_err(|error| {
+            let suspect = Suspect {
+                leaf: end_entity,
+                accepted: &self.accepted,
+                revoked: &self.revoked,
+            };
+            suspect.explain(error, &self.finding)
+        })?;
         require_role(end_entity, &self.accepted, &self.finding)?;
         Ok(verified)
     }
@@ -125,9 +161,9 @@ impl ServerCertVerifier for DialledVerifier {
 }
 
 fn require_role(leaf: &CertificateDer<'_>, accepted: &[Role], finding: &Finding) -> Result<(), TlsError> {
-    let problem = match role_of(leaf) {
-        Ok(found) if accepted.contains(&found) => return Ok(()),
-        Ok(found) => wrong_role(found, accepted),
+    let problem = match peer_identity(std::slice::from_ref(leaf)) {
+        Ok(found) if accepted.contains(&found.role) => return Ok(()),
+        Ok(found) => wrong_role(found.role, accepted),
         Err(problem) => problem,
     };
     finding.note(problem);
@@ -144,25 +180,51 @@ fn wrong_role(found: Role, accepted: &[Role]) -> CertificateProblem {
     }
 }
 
-/// Notes what webpki found. A supervisor's certificate used as a server fails by its key usage before its role is
-/// looked at; the role is the better explanation.
-fn explain(error: TlsError, leaf: &CertificateDer<'_>, accepted: &[Role], finding: &Finding) -> TlsError {
-    let Some(problem) = CertificateProblem::from_tls(&error) else {
-        return error;
-    };
-    match (problem, role_of(leaf)) {
-        (CertificateProblem::WrongPurpose, Ok(found)) if !accepted.contains(&found) => {
-            finding.note(wrong_role(found, accepted));
-            TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
-        }
-        (problem @ (CertificateProblem::UnknownAuthority | CertificateProblem::RevocationUnknown), _) => {
-            finding.note(problem);
+/// What of a certificate is asked again where its check failed, to find the better words.
+struct Suspect<'a> {
+    leaf: &'a CertificateDer<'a>,
+    accepted: &'a [Role],
+    revoked: &'a Revoked,
+}
+
+impl Suspect<'_> {
+    /// Notes what webpki found, and gives back the error whose alert tells the other side best.
+    fn explain(&self, error: TlsError, finding: &Finding) -> TlsError {
+        let Some(problem) = CertificateProblem::from_tls(&error) else {
+            return error;
+        };
+        let problem = self.refine(problem);
+        let error = match problem {
+            // Alert access_denied.
+            CertificateProblem::WrongRole { .. } => {
+                TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
+            }
             // Alert unknown_ca, whatever the library's error says in detail.
-            TlsError::InvalidCertificate(CertificateError::UnknownIssuer)
-        }
-        (problem, _) => {
-            finding.note(problem);
-            error
+            CertificateProblem::UnknownAuthority
+            | CertificateProblem::SelfSigned
+            | CertificateProblem::RevocationUnknown => TlsError::InvalidCertificate(CertificateError::UnknownIssuer),
+            _ => error,
+        };
+        finding.note(problem);
+        error
+    }
+
+    fn refine(&self, problem: CertificateProblem) -> CertificateProblem {
+        match problem {
+            // A supervisor's certificate used as a server fails by its key usage before its role is looked at; the role
+            // is the better explanation.
+            CertificateProblem::WrongPurpose => match role_of(self.leaf) {
+                Ok(found) if !self.accepted.contains(&found) => wrong_role(found, self.accepted),
+                Ok(_) | Err(_) => problem,
+            },
+            // The library's names for hosts are those of its types.
+            CertificateProblem::WrongName { dialled, .. } => CertificateProblem::WrongName {
+                dialled,
+                presented: hosts_of(self.leaf),
+            },
+            CertificateProblem::UnknownAuthority if is_self_issued(self.leaf) => CertificateProblem::SelfSigned,
+            CertificateProblem::Revoked if !self.revoked.names(self.leaf) => CertificateProblem::IssuerRevoked,
+            problem => problem,
         }
     }
 }

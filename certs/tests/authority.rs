@@ -28,6 +28,7 @@ fn fixture() -> Fixture {
     let options = AuthorityOptions {
         name: SubjectName::new("Test CA").expect("a name"),
         days: 30,
+        algorithm: silentmon_certs::KeyAlgorithm::default(),
     };
     let authority = CertificateAuthority::create(&directory.path().join("ca"), &options, &password()).expect("made");
     Fixture { directory, authority }
@@ -63,6 +64,12 @@ impl Fixture {
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+#[cfg(unix)]
+fn keep_secret(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("set");
 }
 
 #[test]
@@ -124,6 +131,7 @@ fn a_second_authority_does_not_replace_the_first() {
     let options = AuthorityOptions {
         name: SubjectName::new("Other").expect("a name"),
         days: 30,
+        algorithm: silentmon_certs::KeyAlgorithm::default(),
     };
     let before = fs::read(fixture.path("ca/ca.key")).expect("there");
     let second = CertificateAuthority::create(&fixture.path("ca"), &options, &password());
@@ -222,6 +230,7 @@ fn certificate_and_key_may_stand_in_one_file_in_any_order() {
         ("b.pem", format!("{key}some words\n{certificate}")),
     ] {
         fs::write(fixture.path(name), text).expect("written");
+        keep_secret(&fixture.path(name));
         let credentials = Credentials::load(&fixture.path(name), None).expect("loads");
         assert_eq!(credentials.identity().name.as_str(), "sonja");
     }
@@ -276,7 +285,7 @@ fn revoked_certificates_are_listed_as_such() {
     let rows = CertificateAuthority::list(&fixture.path("ca")).expect("listed");
     let rows: Vec<_> = rows
         .iter()
-        .map(|(who, revoked)| (who.name.as_str(), revoked.is_some()))
+        .map(|(who, revoked)| (who.holder(), revoked.is_some()))
         .collect();
     assert_eq!(rows, [("sonja", true), ("tim", false)]);
     assert!(matches!(

@@ -1,10 +1,77 @@
 //! What is written down, and in which words.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
-use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
+use silentmon_capture_core::engine::{EngineEvent, PauseRecord, SessionRecord};
+use silentmon_capture_core::policy::{Means, PauseKind, PauseOf, Principal, Role};
+use silentmon_capture_core::session::Disclosed;
+use silentmon_proto::ids::AgentId;
+use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::SuperviseAction;
+use silentmon_proto::time::Instant;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::chain::Link;
+
+/// Who asked, as every record says it that is about somebody.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Who<'a> {
+    /// His name.
+    pub supervisor: &'a str,
+    /// In which role.
+    pub role: Role,
+    /// From where.
+    pub from: IpAddr,
+    /// How he proved it.
+    pub by: Means,
+}
+
+impl Who<'static> {
+    /// Anna, a supervisor.
+    #[cfg(test)]
+    pub const ANNA: Self = Self {
+        supervisor: "anna",
+        role: Role::Supervisor,
+        from: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+        by: Means::Certificate,
+    };
+}
+
+impl<'a> Who<'a> {
+    fn of(principal: &'a Principal) -> Self {
+        Self {
+            supervisor: principal.name.as_str(),
+            role: principal.role,
+            from: principal.from,
+            by: principal.means,
+        }
+    }
+}
+
+/// A pause, whether anybody listens or not.
+#[derive(Debug, Serialize)]
+pub struct PauseEntry<'a> {
+    kind: PauseKind,
+    /// Whose it is, as it was asked for.
+    of: &'a PauseOf,
+    /// The agents it hits.
+    agents: &'a [AgentId],
+    /// What began it.
+    source: String,
+}
+
+impl<'a> PauseEntry<'a> {
+    fn of(PauseRecord { pause, agents }: &'a PauseRecord) -> Self {
+        Self {
+            kind: pause.kind,
+            of: &pause.of,
+            agents,
+            source: pause.source.words(&pause.by),
+        }
+    }
+}
 
 /// What a record says; `event` names it.
 #[derive(Debug, Serialize)]
@@ -14,7 +81,8 @@ pub enum Event<'a> {
     #[serde(rename = "session_started")]
     Started {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<&'a str>,
@@ -23,28 +91,123 @@ pub enum Event<'a> {
     #[serde(rename = "session_stopped")]
     Stopped {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         audible_s: u64,
+        /// Whether the agent was told, and when.
+        disclosure: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none", with = "time::serde::rfc3339::option")]
+        disclosed_at: Option<OffsetDateTime>,
+        reason: String,
+    },
+    /// The agent of a session was told that somebody listens.
+    #[serde(rename = "disclosure_shown")]
+    Disclosed {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+    },
+    /// Nothing of a session's agent is heard from now on, by rule.
+    #[serde(rename = "session_muted")]
+    Muted {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+        rule: String,
+    },
+    /// That is over.
+    #[serde(rename = "session_unmuted")]
+    Unmuted {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+        rule: String,
+        muted_s: u64,
+    },
+    /// A payment pause or a private call began.
+    #[serde(rename = "pause_started")]
+    PauseStarted {
+        #[serde(flatten)]
+        pause: PauseEntry<'a>,
+    },
+    /// It ended.
+    #[serde(rename = "pause_ended")]
+    PauseEnded {
+        #[serde(flatten)]
+        pause: PauseEntry<'a>,
+        lasted_s: u64,
         reason: String,
     },
     /// He was not allowed to.
     #[serde(rename = "session_refused")]
     Refused {
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         reason: String,
+    },
+    /// He said that he still listens, when he was asked.
+    #[serde(rename = "session_confirmed")]
+    Confirmed {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+    },
+    /// Somebody signed in by password.
+    #[serde(rename = "signed_in")]
+    SignedIn {
+        #[serde(flatten)]
+        who: Who<'a>,
+    },
+    /// Somebody tried to.
+    #[serde(rename = "sign_in_failed")]
+    SignInFailed {
+        supervisor: &'a str,
+        from: IpAddr,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        locked_until: Option<String>,
+    },
+    /// An administrator ended a lock-out.
+    #[serde(rename = "unlocked")]
+    Unlocked {
+        #[serde(flatten)]
+        who: Who<'a>,
+        unlocked: &'a str,
+        source: String,
+        failures: u32,
     },
     /// He wanted to be in the call.
     #[serde(rename = "supervise_requested")]
     Supervise {
         session: String,
-        supervisor: &'a str,
+        #[serde(flatten)]
+        who: Who<'a>,
         agent: &'a str,
         action: SuperviseAction,
         device: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<&'a str>,
+    },
+    /// His certificate was good no longer; his sessions ended before.
+    #[serde(rename = "connection_withdrawn")]
+    Withdrawn {
+        #[serde(flatten)]
+        who: Who<'a>,
+        reason: String,
+    },
+    /// Other certificates or revocation lists hold from now on.
+    #[serde(rename = "certificates_changed")]
+    CertificatesChanged {
+        name: &'a str,
+        serial: String,
+        fingerprint: String,
+        until: String,
+        revoked: usize,
     },
     /// The capture service runs, under these rules.
     #[serde(rename = "service_started")]
@@ -72,56 +235,110 @@ impl<'a> Event<'a> {
     pub fn of(event: &'a EngineEvent) -> Option<Self> {
         match event {
             EngineEvent::FilterChanged
+            | EngineEvent::ListeningChanged { .. }
             | EngineEvent::DemandChanged { .. }
             | EngineEvent::Command { .. }
             | EngineEvent::Resynchronised(_)
             | EngineEvent::Released(_)
             | EngineEvent::CallEnded { .. } => None,
+            EngineEvent::SessionMuted { session, rule } => Some(Self::Muted {
+                session: session.session.to_string(),
+                who: Who::of(&session.principal),
+                agent: session.agent.as_str(),
+                rule: rule.rule(),
+            }),
+            EngineEvent::SessionUnmuted { session, rule, lasted } => Some(Self::Unmuted {
+                session: session.session.to_string(),
+                who: Who::of(&session.principal),
+                agent: session.agent.as_str(),
+                rule: rule.rule(),
+                muted_s: lasted.as_secs(),
+            }),
+            EngineEvent::Disclosed(session) => Some(Self::Disclosed {
+                session: session.session.to_string(),
+                who: Who::of(&session.principal),
+                agent: session.agent.as_str(),
+            }),
+            EngineEvent::PauseStarted(record) => Some(Self::PauseStarted {
+                pause: PauseEntry::of(record),
+            }),
+            EngineEvent::PauseEnded { record, end, lasted } => Some(Self::PauseEnded {
+                pause: PauseEntry::of(record),
+                lasted_s: lasted.as_secs(),
+                reason: end.words(),
+            }),
+            EngineEvent::SessionConfirmed(record) => Some(Self::Confirmed {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+            }),
+            EngineEvent::SignedIn(principal) => Some(Self::SignedIn {
+                who: Who::of(principal),
+            }),
+            EngineEvent::SignInFailed { name, from, locked } => Some(Self::SignInFailed {
+                supervisor: name.as_str(),
+                from: *from,
+                locked_until: locked.as_ref().and_then(|locked| in_words(locked.until)),
+            }),
+            EngineEvent::Unlocked { principal, locked } => Some(Self::Unlocked {
+                who: Who::of(principal),
+                unlocked: locked.name.as_str(),
+                source: locked.source.to_string(),
+                failures: locked.failures,
+            }),
+            EngineEvent::ConnectionWithdrawn { principal, reason } => Some(Self::Withdrawn {
+                who: Who::of(principal),
+                reason: reason.to_string(),
+            }),
             EngineEvent::SuperviseRequested(record) => Some(Self::Supervise {
                 session: record.session.to_string(),
-                supervisor: record.supervisor.as_str(),
+                who: Who::of(&record.principal),
                 agent: record.agent.as_str(),
                 action: record.action,
                 device: record.device.as_str(),
                 refused: record.refused.as_deref(),
             }),
-            EngineEvent::SessionStarted(SessionRecord {
-                session,
-                supervisor,
-                agent,
-                purpose,
-                ..
-            }) => Some(Self::Started {
-                session: session.to_string(),
-                supervisor: supervisor.as_str(),
-                agent: agent.as_str(),
-                purpose: purpose.as_deref(),
+            EngineEvent::SessionStarted(record) => Some(Self::Started {
+                session: record.session.to_string(),
+                who: Who::of(&record.principal),
+                agent: record.agent.as_str(),
+                purpose: record.purpose.as_deref(),
             }),
-            EngineEvent::SessionStopped(
-                SessionRecord {
-                    session,
-                    supervisor,
-                    agent,
-                    audible,
-                    ..
-                },
-                reason,
-            ) => Some(Self::Stopped {
-                session: session.to_string(),
-                supervisor: supervisor.as_str(),
-                agent: agent.as_str(),
-                audible_s: audible.as_secs(),
-                reason: reason.to_string(),
-            }),
+            EngineEvent::SessionStopped(record, reason) => Some(Self::stopped(record, reason)),
             EngineEvent::SessionRefused {
-                supervisor,
+                principal,
                 agent,
                 reason,
             } => Some(Self::Refused {
-                supervisor: supervisor.as_str(),
+                who: Who::of(principal),
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),
         }
     }
+
+    fn stopped(record: &'a SessionRecord, reason: &Reason) -> Self {
+        Self::Stopped {
+            session: record.session.to_string(),
+            who: Who::of(&record.principal),
+            agent: record.agent.as_str(),
+            audible_s: record.audible.as_secs(),
+            disclosure: match record.disclosed {
+                Disclosed::NotRequired => "none_required",
+                Disclosed::NotShown => "not_shown",
+                Disclosed::Shown(_) => "shown",
+            },
+            disclosed_at: match record.disclosed {
+                Disclosed::Shown(at) => OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok(),
+                Disclosed::NotRequired | Disclosed::NotShown => None,
+            },
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// A time as records have it.
+fn in_words(at: Instant) -> Option<String> {
+    let at = OffsetDateTime::from_unix_timestamp_nanos(at.as_nanos().into()).ok()?;
+    at.format(&Rfc3339).ok()
 }

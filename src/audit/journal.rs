@@ -200,18 +200,30 @@ fn put_aside(path: &Path, first: u64, last: u64) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use silentmon_capture_core::engine::{EngineEvent, SessionRecord};
+    use silentmon_capture_core::policy::{Means, Principal, Role};
+    use silentmon_capture_core::session::Disclosed;
     use silentmon_proto::ids::SessionId;
     use silentmon_proto::reason::Code;
     use silentmon_proto::time::Instant;
 
     use super::*;
+    use crate::audit::Who;
     use crate::audit::verify::{Flaw, verify};
 
     const REFUSED: Event<'static> = Event::Refused {
-        supervisor: "anna",
+        who: Who::ANNA,
         agent: "4711",
         reason: String::new(),
     };
+
+    fn anna() -> Principal {
+        Principal {
+            name: "anna".into(),
+            role: Role::Supervisor,
+            from: [10, 1, 9, 1].into(),
+            means: Means::Certificate,
+        }
+    }
 
     fn at(second: i64) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(second).expect("a time")
@@ -236,11 +248,12 @@ mod tests {
         let path = folder.path().join("audit.jsonl");
         let record = SessionRecord {
             session: SessionId(7),
-            supervisor: "anna".into(),
+            principal: anna(),
             agent: "4711".into(),
             purpose: Some("coaching".into()),
             started: Instant::from_parts(1, 0),
             audible: std::time::Duration::from_secs(9),
+            disclosed: Disclosed::NotShown,
         };
         let started = EngineEvent::SessionStarted(record.clone());
         let stopped = EngineEvent::SessionStopped(record, Code::AudioFlowing.into());

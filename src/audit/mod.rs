@@ -6,8 +6,12 @@ pub mod chain;
 mod entry;
 pub mod export;
 mod journal;
+pub mod sign_ins;
+pub mod syslog;
 mod tail;
 pub mod verify;
 
 pub use entry::Event;
+#[cfg(test)]
+pub use entry::Who;
 pub use journal::Journal;

@@ -310,7 +310,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::audit::{Event, Journal};
+    use crate::audit::{Event, Journal, Who};
 
     const RECORDS: usize = 6;
 
@@ -320,7 +320,7 @@ mod tests {
         let mut journal = Journal::open(&path, None).expect("opens");
         for agent in ["4711", "4712", "4713", "4714", "4715", "4716"] {
             let event = Event::Refused {
-                supervisor: "anna",
+                who: Who::ANNA,
                 agent,
                 reason: "SM-1001".to_owned(),
             };

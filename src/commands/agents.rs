@@ -33,7 +33,7 @@ pub struct AgentsArgs {
 /// `Unavailable` where no server answers.
 pub fn run(args: &AgentsArgs) -> anyhow::Result<ExitCode> {
     let server = &args.server;
-    let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
+    let tls = tls::client(&server.files())?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = Listener::connect(&server.servers, tls, Persistence::Rounds(1), PlayoutSettings::default())?;
         list(listener, args).await
@@ -57,6 +57,7 @@ async fn list(mut listener: Listener, args: &AgentsArgs) -> anyhow::Result<()> {
                     break;
                 }
             }
+            Some(ReceiverEvent::Notice(reason)) => output::complain(&reason.to_string()),
             Some(ReceiverEvent::AgentChanged(row)) if args.watch => print_row(&row, args)?,
             Some(ReceiverEvent::GaveUp { reason }) => {
                 return Err(Failure::error(ExitKind::Unavailable, reason.to_string()));

@@ -3,35 +3,44 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
+use silentmon_capture_core::policy::REMEMBERED_FOR;
 use silentmon_capture_io::cti::CtiSources;
-use silentmon_capture_io::feed::{CaptureError, CaptureHandle, Filtering, Source};
+use silentmon_capture_io::feed::{CaptureError, Filtering, OpenSource, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
-use silentmon_capture_io::service::{Clock, Journal as JournalWriter, Reload, Service, ServiceParts};
+use silentmon_capture_io::service::{
+    Clock, Door as ServiceDoor, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts,
+};
+use silentmon_certs::ServerTls;
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerEndpoint, Settings};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Event, Journal};
-use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable};
+use crate::audit::{Event, Journal, sign_ins, syslog};
+use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable, capture::SyslogSection};
 use crate::exit::{ExitKind, Failure};
-use crate::metrics::capture::MetricsPage;
-use crate::server_api::ServerApi;
-use crate::{shutdown, sources, telemetry, tls};
+use crate::metrics::capture::{CaptureFigures, MetricsPage};
+use crate::server_api::{ServerApi, WebDoor};
+use crate::tls::{Doors, Follower, ServerIdentity};
+use crate::{hardening, shutdown, sources, telemetry};
 
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
 
-/// Questions of the HTTPS interface that may wait.
+/// Questions and orders of the HTTPS interface that may wait, of each.
 const QUESTIONS: usize = 16;
+/// How long the end of the service waits for the second sink of the journal.
+const SECOND_SINK_LIMIT: Duration = Duration::from_secs(3);
 
 /// Arguments of `capture`.
 #[derive(Debug, Args)]
@@ -56,35 +65,97 @@ pub fn run(args: &CaptureArgs) -> anyhow::Result<ExitCode> {
     for note in config.notes() {
         tracing::warn!("{note}");
     }
-    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config))?;
+    let opened = Opened::open(&config)?;
+    let report = hardening::service::confine(&args.config, &config, &opened.source);
+    report.log();
+    if config.hardening.required {
+        report.require_all()?;
+    }
+    // Its threads inherit what this one has given up.
+    tokio::runtime::Runtime::new()?.block_on(serve(&args.config, config, opened))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
-    let journal = AuditWriter::open(&config).map_err(|error| unusable(&error))?;
+/// What is opened with all rights.
+struct Opened {
+    journal: AuditWriter,
+    /// What carries the journal to its second sink.
+    sink: Option<syslog::Sink>,
+    identity: ServerIdentity,
+    source: OpenSource,
+}
+
+impl Opened {
+    fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
+        let (journal, sink) = AuditWriter::open(config).map_err(|error| unusable(&error))?;
+        Ok(Self {
+            journal,
+            sink,
+            identity: ServerIdentity::load(&config.service.files())?,
+            source: open_source(config)?,
+        })
+    }
+}
+
+async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Result<()> {
+    let Opened {
+        journal,
+        sink,
+        identity,
+        source,
+    } = opened;
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
-    let endpoint = bind(&config)?;
+    let local_time = config.policy.local_time();
+    let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
+    let files = config.service.files();
+    let endpoint = bind(&config, identity.relay)?;
+    let (relay, renewals) = mpsc::channel(1);
+    let refusals = Refusals::default();
+    let doors = Doors {
+        relay,
+        web: Arc::new(ArcSwap::from_pointee(identity.web)),
+        expiries: watch::Sender::new(identity.expiries),
+    };
     let signalling = config.signalling();
     let wanted = MediaFilter::default().with_signalling(signalling.clone());
     let filter = Arc::new(ArcSwap::from_pointee(wanted));
     let shutdown = CancellationToken::new();
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
-    let api = ServerApi::bind(&config, &cti, question_sender).await?;
+    let (order_sender, orders) = mpsc::channel(QUESTIONS);
+    let web = WebDoor {
+        tls: Arc::clone(&doors.web),
+        refusals: refusals.clone(),
+    };
+    let api = ServerApi::bind(&config, &cti, (question_sender, order_sender), web).await?;
     sources::start(&config, &mut cti)?;
     sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
     let metrics = match config.metrics.listen {
-        Some(listen) => Some(MetricsPage::bind(listen, &config.cluster.name, figures_receiver).await?),
+        Some(listen) => {
+            let figures = CaptureFigures {
+                service: figures_receiver,
+                expiries: doors.expiries.subscribe(),
+                refusals: refusals.clone(),
+                second_sink: journal.second.clone(),
+            };
+            Some(MetricsPage::bind(listen, &config.cluster.name, figures).await?)
+        }
         None => None,
     };
-    let capture = open_source(&config, &filter)?;
+    let capture = source
+        .start(Arc::clone(&filter))
+        .map_err(|error| source_failure(&error))?;
     journal.begin(&config).map_err(|error| unusable(&error))?;
+    let second = sink.zip(journal.second.clone()).map(SecondSink::start);
     let (reload_sender, reloads) = mpsc::channel(1);
     shutdown::cancel_on_signal(shutdown.clone())?;
     let server = config.cluster.name.clone();
     reload_on_hangup(path.to_owned(), config, journal.clone(), reload_sender)?;
+    let written = journal.clone();
+    let follower = Follower::new(files, doors, move |event| written.write(event))?;
+    tokio::spawn(follower.run(shutdown.clone()));
     if let Some(api) = api {
         tokio::spawn(api.serve(shutdown.clone()));
     }
@@ -92,8 +163,14 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         tokio::spawn(metrics.serve(shutdown.clone()));
     }
     let parts = ServiceParts {
+        local_time,
+        former_sign_ins,
         engine,
-        endpoint,
+        door: ServiceDoor {
+            endpoint,
+            renewals,
+            refusals,
+        },
         capture,
         filter,
         script,
@@ -101,6 +178,7 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
         sources: cti,
         journal: Box::new(journal.clone()),
         questions,
+        orders,
         figures,
     };
     telemetry::ready();
@@ -111,6 +189,9 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
     if let Err(error) = journal.write(&stopped) {
         tracing::error!("{error:#}");
     }
+    if let Some(second) = second {
+        second.finish().await;
+    }
     outcome.map_err(|error| match error.downcast::<CaptureError>() {
         Ok(broken) => source_failure(&broken),
         Err(other) => other,
@@ -118,14 +199,12 @@ async fn serve(path: &Path, config: CaptureConfig) -> anyhow::Result<()> {
 }
 
 /// Opens the supervisors' door.
-fn bind(config: &CaptureConfig) -> anyhow::Result<ServerEndpoint> {
-    let service = &config.service;
-    let tls = tls::server(&service.identity, &service.ca, service.crl.as_deref())?;
-    ServerEndpoint::bind(service.listen, tls, Settings::server())
+fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint> {
+    ServerEndpoint::bind(config.service.listen, tls, Settings::server())
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
 }
 
-fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> anyhow::Result<CaptureHandle> {
+fn open_source(config: &CaptureConfig) -> anyhow::Result<OpenSource> {
     let source = match &config.capture.source {
         SourceTable::Interface { interface } => Source::Interface {
             name: interface.clone(),
@@ -146,7 +225,7 @@ fn open_source(config: &CaptureConfig, filter: &Arc<ArcSwap<MediaFilter>>) -> an
             filtering: Filtering::Nowhere,
         },
     };
-    CaptureHandle::start(source, Arc::clone(filter)).map_err(|error| source_failure(&error))
+    OpenSource::open(source).map_err(|error| source_failure(&error))
 }
 
 /// A source that can't be opened, or broke while it was read.
@@ -172,7 +251,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         server: config.cluster.name.clone(),
         software: SOFTWARE.to_owned(),
         source: config.capture.source.name(),
-        policy: config.rules(),
+        policy: config.rules()?,
         devices: config.all_devices()?,
         resolvers: config.media.resolvers.clone(),
     })
@@ -180,13 +259,25 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
 
 /// The journal, written by the service and by whoever changes its rules.
 #[derive(Clone)]
-struct AuditWriter(Arc<Mutex<Journal>>);
+struct AuditWriter {
+    journal: Arc<Mutex<Journal>>,
+    /// How the second sink is doing, where there is one.
+    second: Option<syslog::Progress>,
+}
 
 impl AuditWriter {
-    fn open(config: &CaptureConfig) -> anyhow::Result<Self> {
-        let rotate_after = u64::from(config.audit.rotate_mib.get()) << 20;
-        let journal = Journal::open(&config.audit.path, Some(rotate_after))?;
-        Ok(Self(Arc::new(Mutex::new(journal))))
+    /// The journal, and what carries it to the second sink.
+    fn open(config: &CaptureConfig) -> anyhow::Result<(Self, Option<syslog::Sink>)> {
+        let audit = &config.audit;
+        let rotate_after = u64::from(audit.rotate_mib.get()) << 20;
+        let journal = Journal::open(&audit.path, Some(rotate_after))?;
+        let newest = journal.head().n;
+        let open = |section: &SyslogSection| {
+            syslog::Sink::open(audit.path.clone(), newest, section.clone(), config.cluster.name.clone())
+        };
+        let (sink, second) = audit.syslog.as_ref().map(open).transpose()?.unzip();
+        let journal = Arc::new(Mutex::new(journal));
+        Ok((Self { journal, second }, sink))
     }
 
     /// Writes down under which rules the service runs, once nothing keeps it from running.
@@ -202,7 +293,7 @@ impl AuditWriter {
 
     fn lock(&self) -> anyhow::Result<MutexGuard<'_, Journal>> {
         let broken = |_| anyhow::anyhow!("a thread broke down while it wrote the audit journal");
-        self.0.lock().map_err(broken)
+        self.journal.lock().map_err(broken)
     }
 
     fn write(&self, event: &Event<'_>) -> anyhow::Result<()> {
@@ -210,12 +301,45 @@ impl AuditWriter {
     }
 
     fn write_at(&self, event: &Event<'_>, at: OffsetDateTime) -> anyhow::Result<()> {
-        self.lock()?.record(event, at)
+        let mut journal = self.lock()?;
+        journal.record(event, at)?;
+        if let Some(second) = &self.second {
+            second.wrote(journal.head().n);
+        }
+        Ok(())
+    }
+}
+
+/// The task that carries the journal to its second sink. It ends after the last record is written.
+struct SecondSink {
+    task: JoinHandle<()>,
+    end: CancellationToken,
+}
+
+impl SecondSink {
+    fn start((sink, progress): (syslog::Sink, syslog::Progress)) -> Self {
+        let end = CancellationToken::new();
+        Self {
+            task: sink.start(progress, end.clone()),
+            end,
+        }
+    }
+
+    /// What isn't sent by then is sent after the next start.
+    async fn finish(self) {
+        self.end.cancel();
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(SECOND_SINK_LIMIT, self.task).await.is_err() {
+            abort.abort();
+        }
     }
 }
 
 impl JournalWriter for AuditWriter {
     fn record(&mut self, event: &EngineEvent, now: Instant) -> Result<(), String> {
+        if let (EngineEvent::SessionStarted(_), Some(second)) = (event, &self.second) {
+            second.require()?;
+        }
         let Some(event) = Event::of(event) else { return Ok(()) };
         let at =
             OffsetDateTime::from_unix_timestamp_nanos(i128::from(now.as_nanos())).map_err(|error| error.to_string())?;
@@ -250,7 +374,7 @@ fn reload_on_hangup(
 /// New rules are on disk before they hold.
 fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> anyhow::Result<Reload> {
     let config = config::load::<CaptureConfig>(path)?;
-    let devices = config.all_devices()?;
+    let (policy, devices) = (config.rules()?, config.all_devices()?);
     let stale = running.needing_restart(&config);
     if !stale.is_empty() {
         tracing::warn!("changed, but read only at a start: {}", stale.join(", "));
@@ -259,7 +383,8 @@ fn read_again(path: &Path, running: &CaptureConfig, journal: &AuditWriter) -> an
         policy: config.rules_in_words(),
     })?;
     Ok(Reload {
-        policy: config.rules(),
+        local_time: config.policy.local_time(),
+        policy,
         devices,
     })
 }

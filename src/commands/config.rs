@@ -8,7 +8,8 @@ use clap::{Args, Subcommand};
 
 use crate::config::{self, Schema};
 use crate::exit::{ExitKind, Failure};
-use crate::output;
+use crate::tls::IdentityFiles;
+use crate::{output, tls};
 
 /// Arguments of `config`.
 #[derive(Debug, Args)]
@@ -80,10 +81,15 @@ fn understood(file: &Path) -> anyhow::Result<Understood> {
 #[cfg(feature = "capture")]
 fn understood_capture(file: &Path) -> anyhow::Result<Understood> {
     let config = config::load::<config::capture::CaptureConfig>(file)?;
+    config.rules()?;
     Ok(Understood {
         kind: "capture",
         text: print(&config)?,
-        notes: config.notes(),
+        notes: config
+            .notes()
+            .into_iter()
+            .chain(certificates(&config.service.files()))
+            .collect(),
     })
 }
 
@@ -98,13 +104,21 @@ fn understood_playback(file: &Path) -> anyhow::Result<Understood> {
     Ok(Understood {
         kind: "playback",
         text: print(&config)?,
-        notes: Vec::new(),
+        notes: certificates(&config.playback.files()),
     })
 }
 
 #[cfg(not(feature = "playback"))]
 fn understood_playback(file: &Path) -> anyhow::Result<Understood> {
     Err(not_built_in(file, "playback"))
+}
+
+/// What ends soon, or is wrong with certificates that are there: a file may well be checked on another machine.
+fn certificates(files: &IdentityFiles) -> Vec<String> {
+    if !files.identity.exists() {
+        return Vec::new();
+    }
+    tls::look_over(files).unwrap_or_else(|error| vec![format!("{error:#}")])
 }
 
 fn print<T: Schema + serde::Serialize>(config: &T) -> anyhow::Result<String> {

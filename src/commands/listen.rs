@@ -45,9 +45,12 @@ pub struct ListenArgs {
     /// How long to listen, from the start of the session; without it until Ctrl-C.
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
-    /// Why, for the server's audit.
-    #[arg(long, value_name = "TEXT")]
+    /// Why, for the server's audit; some servers want one of a list.
+    #[arg(long, visible_alias = "purpose", value_name = "TEXT")]
     reason: Option<String>,
+    /// Goes on listening without asking when the server's policy asks whether you still do; otherwise Enter says so.
+    #[arg(long)]
+    confirm: bool,
     #[command(flatten)]
     delay: DelayArgs,
     /// Your own phone: with it, b and Enter joins the agent's call, i and Enter takes it over, where the server can.
@@ -108,7 +111,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub fn run(args: &ListenArgs) -> anyhow::Result<ExitCode> {
     let destination = Destination::parse(&args.output)?;
     let server = &args.server;
-    let tls = tls::client(&server.identity, &server.ca, server.crl.as_deref())?;
+    let tls = tls::client(&server.files())?;
     let runtime = tokio::runtime::Runtime::new()?;
     let summary = runtime.block_on(async {
         let playout = args.delay.settings(destination.usual_playout());
@@ -204,6 +207,8 @@ struct Session {
     joins: bool,
     controls: Vec<SuperviseAction>,
     started: bool,
+    /// How long the server waits to hear that he still listens, once it asked.
+    asked: Option<Duration>,
     over: bool,
 }
 
@@ -227,8 +232,12 @@ async fn listen(mut listener: Listener, args: &ListenArgs, destination: Destinat
     let mut keyboard = keyboard::lines(args.supervisor_device.is_some() || keyboard::is_attended());
     let mut wishes = 0;
     while !session.over {
+        if args.confirm {
+            session.confirm(&listener);
+        }
         let event = tokio::select! {
             Some(line) = keyboard.recv() => {
+                session.confirm(&listener);
                 wishes += 1;
                 let device = args.supervisor_device.as_deref().unwrap_or_default();
                 if let Some(wish) = session.wish(&line, device, wishes) {
@@ -338,7 +347,16 @@ impl Session {
             joins,
             controls: Vec::new(),
             started: false,
+            asked: None,
             over: false,
+        }
+    }
+
+    /// Says that he still listens, where that was asked.
+    fn confirm(&mut self, listener: &Listener) {
+        if self.asked.take().is_some() {
+            listener.confirm(self.request);
+            output::status(&format!("Agent {}: listening goes on", self.agent));
         }
     }
 
@@ -391,6 +409,13 @@ impl Session {
                     self.reason = reason;
                 }
                 self.over = true;
+            }
+            ReceiverEvent::ConfirmListening { within, .. } => {
+                self.asked = Some(within);
+                output::complain(&format!(
+                    "\nStill listening? Press Enter within {} s, or the session ends.",
+                    within.as_secs()
+                ));
             }
             ReceiverEvent::Supervised { result, .. } => match result {
                 Ok(()) => output::complain("\nYou are in the call."),

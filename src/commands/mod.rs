@@ -4,6 +4,8 @@
 pub mod agents;
 #[cfg(feature = "capture")]
 pub mod audit;
+#[cfg(any(feature = "capture", feature = "playback"))]
+pub mod auth;
 #[cfg(feature = "capture")]
 pub mod capture;
 pub mod certs;

@@ -22,6 +22,7 @@ use crate::local_api::{self, LocalApi, PlaybackStatus, Quality, Supervise, Wish}
 use crate::metrics::playback::{MetricsPage, PlaybackFigures};
 use crate::quality::LegQuality;
 use crate::sound::{Sound, SoundChange, SoundReport};
+use crate::tls::FileWatch;
 use crate::{shutdown, telemetry, tls};
 
 /// How often quality and metrics are brought up to date.
@@ -56,7 +57,9 @@ pub fn run(args: &PlaybackArgs) -> anyhow::Result<ExitCode> {
 async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     shutdown::cancel_on_signal(stop.clone())?;
-    let tls = tls::client(&config.identity, &config.ca, config.crl.as_deref())?;
+    let files = config.files();
+    let tls = tls::client(&files)?;
+    let mut certificates = FileWatch::new(files);
     let output: Output = config
         .output
         .parse()
@@ -70,7 +73,7 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
     if let Some(agent) = config.agent {
         desk.fulfil(Wish::Listen {
             agent,
-            purpose: None,
+            purpose: config.purpose,
             output: None,
         });
     }
@@ -81,6 +84,10 @@ async fn serve(config: PlaybackSection) -> anyhow::Result<()> {
             () = stop.cancelled() => break,
             Some(wish) = wishes.recv() => desk.fulfil(wish),
             _ = figures.tick() => desk.show_figures(),
+            () = certificates.changed() => match tls::client(certificates.files()) {
+                Ok(tls) => desk.listener.use_tls(tls),
+                Err(error) => tracing::error!("the certificates in use stay as they were: {error:#}"),
+            },
             event = next_sink_event(&mut desk.sink) => desk.handle_output(&event),
             event = desk.listener.next_event() => match event {
                 Some(event) => desk.handle(event),
@@ -121,6 +128,7 @@ impl Desk {
             reason: None,
             output: "closed".to_owned(),
             session: None,
+            confirm_within_s: None,
             controls: Vec::new(),
             quality: None,
         };
@@ -163,11 +171,21 @@ impl Desk {
                 self.start(agent, purpose, &output);
             }
             Wish::Stop => self.stop(),
+            Wish::Confirm => self.confirm(),
             Wish::Supervise(supervise) => self.supervise(supervise),
             Wish::Sound { change, answer } => {
                 // Whoever asked has gone away where this fails.
                 let _ = answer.send(self.change_sound(change));
             }
+        }
+    }
+
+    /// The supervisor still listens.
+    fn confirm(&mut self) {
+        let asked = self.status.borrow().confirm_within_s.is_some();
+        if let (true, Some(session)) = (asked, self.session) {
+            self.listener.confirm(session);
+            self.status.send_modify(|status| status.confirm_within_s = None);
         }
     }
 
@@ -262,11 +280,13 @@ impl Desk {
         if let Some(sink) = self.sink.take() {
             sink.close();
         }
+        self.listener.forget();
         self.supervising.clear();
         self.status.send_modify(|status| {
             status.agent = None;
             status.reason = None;
             status.session = None;
+            status.confirm_within_s = None;
             status.controls.clear();
             status.quality = None;
             "closed".clone_into(&mut status.output);
@@ -299,6 +319,12 @@ impl Desk {
                     shown.session = Some(status.session.to_string());
                     shown.controls = status.controls;
                 });
+            }
+            ReceiverEvent::ConfirmListening { request, within } if self.session == Some(request) => {
+                let within_s = within.as_secs();
+                tracing::warn!(within_s, "the session ends unless it is confirmed");
+                self.status
+                    .send_modify(|status| status.confirm_within_s = Some(within_s));
             }
             ReceiverEvent::Supervised { number, result } => {
                 if let Some(answer) = self.supervising.remove(&number) {

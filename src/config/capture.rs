@@ -2,18 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use silentmon_capture_core::filter::SignallingPorts;
-use silentmon_capture_core::policy::{Copies, Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_capture_core::policy::{
+    Administrators, Copies, DirectoryView, Disclosure, HeardCalls, Hours, NumberPattern, Policy, QualityTeams,
+    Recording, Roles, UnknownNumbers, Who,
+};
+use silentmon_proto::cti::ged188::CallMessageMask;
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
 use silentmon_proto::relay::MediaOrigin;
 
+use super::authority::CONFIRM_WITHIN;
 use super::cti::{self, CtiSection};
+use super::heard::{PaymentPauseTable, PrivateCallTable};
 use super::secret::Secret;
-use super::{Complaint, Schema, absolute, read_table};
+use super::values::{HostPort, Seconds};
+use super::{Complaint, Schema, read_table};
+use crate::tls::IdentityFiles;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +59,9 @@ pub struct CaptureConfig {
     /// Supervisor, by the name in his certificate → what the CTI sources call him; they tell his teams.
     #[serde(default)]
     pub supervisors: BTreeMap<SupervisorName, AgentId>,
+    /// Names that have another role than their certificates say.
+    #[serde(default)]
+    pub roles: Roles,
     /// Who may hear whom.
     #[serde(default)]
     pub policy: PolicySection,
@@ -59,6 +71,9 @@ pub struct CaptureConfig {
     /// Where figures can be read.
     #[serde(default)]
     pub metrics: MetricsSection,
+    /// What the service gives up before it serves.
+    #[serde(default)]
+    pub hardening: HardeningSection,
 }
 
 /// `[capture]`
@@ -135,6 +150,11 @@ pub struct ServiceSection {
     /// Its revocation list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crl: Option<PathBuf>,
+    /// Whether HTTPS is answered on the same port, without a source of kind `http` or users too.
+    pub https: bool,
+    /// People who sign in by password over HTTPS (`silentmon auth add`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users: Option<PathBuf>,
 }
 
 /// `[cluster]`
@@ -206,6 +226,47 @@ pub struct PolicySection {
     pub copies: Copies,
     /// Standard RTP receivers that may get plain RTP.
     pub rtp_receivers: Vec<IpAddr>,
+    /// Whether nothing is heard of an agent while no desktop of his can be told.
+    pub disclosure_required: bool,
+    /// Numbers whose calls are private.
+    pub private_numbers: Vec<NumberPattern>,
+    /// A file with more of them, one a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_numbers_file: Option<PathBuf>,
+    /// Whether calls from and to unknown numbers are private.
+    pub unknown_numbers: UnknownNumbers,
+    /// When payment pauses begin and end.
+    pub payment_pause: PaymentPauseTable,
+    /// When else a call is private.
+    pub private_call: PrivateCallTable,
+    /// Whether administrators listen.
+    pub administrators: Administrators,
+    /// Teams that quality management hears.
+    pub quality_teams: QualityTeams,
+    /// Agents whom nobody hears.
+    pub excluded_agents: Vec<AgentId>,
+    /// Devices or extensions at which nobody is heard.
+    pub excluded_devices: Vec<Extension>,
+    /// When listening is allowed.
+    pub hours: Hours,
+    /// The zone whose clock the hours are of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// How long a session may go on before its supervisor has to say that he still listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_limit: Option<Seconds>,
+    /// So long before that he is asked.
+    pub confirm_within: Seconds,
+    /// Supervisors who may hear one agent at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervisors_per_agent: Option<NonZeroUsize>,
+    /// Sessions that one supervisor may have at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions_per_supervisor: Option<NonZeroUsize>,
+    /// What one may listen for, where one of a list is to be named.
+    pub purposes: Vec<String>,
+    /// Which agents a supervisor is shown.
+    pub directory: DirectoryView,
 }
 
 /// `[audit]`
@@ -216,6 +277,31 @@ pub struct AuditSection {
     pub path: PathBuf,
     /// A file that would grow beyond so many MiB is put aside under the numbers of its records.
     pub rotate_mib: NonZeroU32,
+    /// A syslog receiver that gets every record too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<SyslogSection>,
+}
+
+/// `[audit.syslog]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyslogSection {
+    /// Where it answers with TLS, `HOST:PORT`.
+    pub address: HostPort,
+    /// The authority of its certificate, or that certificate itself.
+    pub ca: PathBuf,
+    /// Our certificate chain and key, where it asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<PathBuf>,
+    /// The name in its certificate, where it isn't the host dialled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Whether listening is refused while it takes nothing.
+    #[serde(default)]
+    pub required: bool,
+    /// After how long that is so.
+    #[serde(default = "default_patience")]
+    pub within_s: Seconds,
 }
 
 /// `[metrics]`
@@ -227,8 +313,31 @@ pub struct MetricsSection {
     pub listen: Option<SocketAddr>,
 }
 
+/// `[hardening]`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HardeningSection {
+    /// Whether the service refuses to start on a system that can't confine it in full.
+    pub required: bool,
+}
+
+const fn default_patience() -> Seconds {
+    Seconds(Duration::from_secs(60))
+}
+
 const fn default_buffer() -> u32 {
     32
+}
+
+impl ServiceSection {
+    /// The files of the server's identity.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
 }
 
 impl CaptureConfig {
@@ -249,6 +358,30 @@ impl CaptureConfig {
             notes.push(format!(
                 "metrics.listen: whoever reaches {open} can read the figures, unencrypted"
             ));
+        }
+        let has_desk = self.cti.iter().any(|cti| matches!(cti, CtiSection::Http(_)));
+        let tells = self
+            .policy
+            .disclosure
+            .is_some_and(|disclosure| disclosure != Disclosure::Never);
+        if tells && !has_desk {
+            notes.push(
+                "policy.disclosure: no agent's desktop can be told without a [[cti]] source of kind \"http\""
+                    .to_owned(),
+            );
+        }
+        for cti in &self.cti {
+            if let CtiSection::CiscoCtiServer(section) = cti
+                && self.policy.names_variables()
+                && section
+                    .call_mask
+                    .is_some_and(|mask| mask & CallMessageMask::CALL_DATA_UPDATE.0 == 0)
+            {
+                notes.push(
+                    "cti.call_mask: without 0x8000 changes of call variables aren't told, and policy names one"
+                        .to_owned(),
+                );
+            }
         }
         if self.cti.is_empty() {
             notes.push("no [[cti]] source: no agent will ever be known".to_owned());
@@ -284,6 +417,23 @@ impl CaptureConfig {
         }
     }
 
+    /// Where the service dials, over TCP.
+    pub fn dialled(&self) -> Vec<HostPort> {
+        let sources = self.cti.iter().flat_map(CtiSection::dialled);
+        let risport = self
+            .risport
+            .iter()
+            .filter_map(|risport| HostPort::of_https(&risport.url));
+        let syslog = self.audit.syslog.iter().map(|syslog| syslog.address.clone());
+        sources.chain(risport).chain(syslog).collect()
+    }
+
+    /// Addresses at which others dial the service, over TCP.
+    pub fn listened(&self) -> Vec<SocketAddr> {
+        let metrics = self.metrics.listen;
+        std::iter::once(self.service.listen).chain(metrics).collect()
+    }
+
     /// The sections in which `other` differs and which are read only at the start.
     pub fn needing_restart(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
@@ -295,14 +445,18 @@ impl CaptureConfig {
             ("risport", self.risport != other.risport),
             ("audit", self.audit != other.audit),
             ("metrics", self.metrics != other.metrics),
+            ("hardening", self.hardening != other.hardening),
         ];
         let changed = sections.into_iter().filter(|(_, changed)| *changed);
         changed.map(|(name, _)| name).collect()
     }
 
     /// The operator's rules, as the engine takes them.
-    pub fn rules(&self) -> Policy {
-        Policy {
+    ///
+    /// # Errors
+    /// `BadConfig` where the file of private numbers can't be read, with the line where it is wrong.
+    pub fn rules(&self) -> anyhow::Result<Policy> {
+        Ok(Policy {
             disclosure: self.policy.disclosure.unwrap_or(Disclosure::Always),
             who: self.policy.who,
             calls: if self.policy.acd_only {
@@ -315,12 +469,28 @@ impl CaptureConfig {
             rtp_receivers: self.policy.rtp_receivers.clone(),
             teams: self.teams.clone(),
             supervisors: self.supervisors.clone(),
-        }
+            undisclosed: self.policy.undisclosed(),
+            private_calls: self.policy.private_calls()?,
+            payment_pauses: self.policy.payment_pauses(),
+            roles: self.roles.clone(),
+            administrators: self.policy.administrators,
+            quality_teams: self.policy.quality_teams.clone(),
+            excluded: self.policy.excluded(),
+            hours: self.policy.hours.clone(),
+            limits: self.policy.limits(),
+            purposes: self.policy.purposes.clone(),
+            directory: self.policy.directory,
+        })
     }
 
     /// The same as the file says it, for the audit.
     pub fn rules_in_words(&self) -> serde_json::Value {
-        serde_json::json!({"policy": self.policy, "teams": self.teams, "supervisors": self.supervisors})
+        serde_json::json!({
+            "policy": self.policy,
+            "roles": self.roles,
+            "teams": self.teams,
+            "supervisors": self.supervisors,
+        })
     }
 }
 
@@ -331,6 +501,8 @@ impl Default for ServiceSection {
             identity: "certs/server.pem".into(),
             ca: "certs/ca.pem".into(),
             crl: None,
+            https: false,
+            users: None,
         }
     }
 }
@@ -365,6 +537,24 @@ impl Default for PolicySection {
             recording: Recording::default(),
             copies: Copies::default(),
             rtp_receivers: Vec::new(),
+            disclosure_required: false,
+            private_numbers: Vec::new(),
+            private_numbers_file: None,
+            unknown_numbers: UnknownNumbers::default(),
+            payment_pause: PaymentPauseTable::default(),
+            private_call: PrivateCallTable::default(),
+            administrators: Administrators::default(),
+            quality_teams: QualityTeams::default(),
+            excluded_agents: Vec::new(),
+            excluded_devices: Vec::new(),
+            hours: Hours::default(),
+            time_zone: None,
+            session_limit: None,
+            confirm_within: Seconds(CONFIRM_WITHIN),
+            supervisors_per_agent: None,
+            sessions_per_supervisor: None,
+            purposes: Vec::new(),
+            directory: DirectoryView::default(),
         }
     }
 }
@@ -374,41 +564,50 @@ impl Default for AuditSection {
         Self {
             path: "audit.jsonl".into(),
             rotate_mib: const { NonZeroU32::new(64).expect("64 is not 0") },
+            syslog: None,
         }
     }
 }
 
 impl Schema for CaptureConfig {
     const SECTIONS: &'static [&'static str] = &[
-        "capture", "service", "cluster", "media", "risport", "policy", "audit", "metrics",
+        "capture",
+        "service",
+        "cluster",
+        "media",
+        "risport",
+        "policy",
+        "audit",
+        "metrics",
+        "hardening",
     ];
 
     fn schema(&self) -> u32 {
         self.schema
     }
 
-    fn resolve_paths(&mut self, folder: &Path) {
+    fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
         if let SourceTable::File { file, .. } = &mut self.capture.source {
-            absolute(folder, file);
+            visit(file);
         }
-        absolute(folder, &mut self.service.identity);
-        absolute(folder, &mut self.service.ca);
-        if let Some(crl) = &mut self.service.crl {
-            absolute(folder, crl);
-        }
+        visit(&mut self.service.identity);
+        visit(&mut self.service.ca);
+        self.service.crl.iter_mut().for_each(&mut *visit);
+        self.service.users.iter_mut().for_each(&mut *visit);
         for cti in &mut self.cti {
-            cti.resolve_paths(folder);
+            cti.visit_paths(visit);
         }
-        if let Some(devices) = &mut self.devices_file {
-            absolute(folder, devices);
-        }
+        self.devices_file.iter_mut().for_each(&mut *visit);
         if let Some(risport) = &mut self.risport {
-            absolute(folder, &mut risport.ca);
-            if let Some(password) = &mut risport.password_file {
-                absolute(folder, password);
-            }
+            visit(&mut risport.ca);
+            risport.password_file.iter_mut().for_each(&mut *visit);
         }
-        absolute(folder, &mut self.audit.path);
+        visit(&mut self.audit.path);
+        if let Some(syslog) = &mut self.audit.syslog {
+            visit(&mut syslog.ca);
+            syslog.identity.iter_mut().for_each(&mut *visit);
+        }
+        self.policy.private_numbers_file.iter_mut().for_each(visit);
     }
 
     fn check(&self) -> Result<(), Complaint> {
@@ -422,6 +621,7 @@ impl Schema for CaptureConfig {
                 expected,
             });
         }
+        self.policy.check_heard()?;
         if self.capture.buffer_mib == 0 || self.capture.buffer_mib > 1024 {
             let expected = format!("expected 1 to 1024 MiB, found {}", self.capture.buffer_mib);
             return Err(Complaint {
@@ -437,6 +637,7 @@ impl Schema for CaptureConfig {
                 expected: "expected \"https://HOST:8443\"".to_owned(),
             });
         }
+        self.policy.check_authority()?;
         cti::check(&self.cti)
     }
 }

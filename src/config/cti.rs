@@ -1,15 +1,15 @@
 //! `[[cti]]`: one section a source of events about agents, calls and media addresses.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use silentmon_certs::Role;
 use silentmon_proto::ids::{Extension, LinkName};
 
+use super::Complaint;
 use super::secret::Secret;
 use super::values::{HostPort, Seconds};
-use super::{Complaint, absolute};
 
 /// `[[cti]]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -228,6 +228,13 @@ pub struct TlsTable {
     pub server_name: Option<String>,
 }
 
+impl TlsTable {
+    fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
+        visit(&mut self.ca);
+        self.identity.iter_mut().for_each(visit);
+    }
+}
+
 fn default_client() -> String {
     "silentmon".to_owned()
 }
@@ -287,34 +294,38 @@ impl CtiSection {
         }
     }
 
-    /// Makes paths absolute, seen from the file's folder.
-    pub(super) fn resolve_paths(&mut self, folder: &Path) {
-        let resolve = |paths: &mut [&mut Option<PathBuf>]| {
-            for path in paths.iter_mut().filter_map(|path| path.as_mut()) {
-                absolute(folder, path);
-            }
-        };
-        let resolve_tls = |tls: &mut Option<TlsTable>| {
-            if let Some(tls) = tls {
-                absolute(folder, &mut tls.ca);
-                resolve(&mut [&mut tls.identity]);
-            }
-        };
+    /// Shows `visit` every path.
+    pub(super) fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
         match self {
-            Self::Script(section) => absolute(folder, &mut section.path),
+            Self::Script(section) => visit(&mut section.path),
             Self::CiscoCtiServer(section) => {
-                resolve(&mut [&mut section.client_password_file]);
-                resolve_tls(&mut section.tls);
+                section.client_password_file.iter_mut().for_each(&mut *visit);
+                section.tls.iter_mut().for_each(|tls| tls.visit_paths(visit));
             }
             Self::Csta(section) => {
-                resolve(&mut [&mut section.password_file]);
-                resolve_tls(&mut section.tls);
+                section.password_file.iter_mut().for_each(&mut *visit);
+                section.tls.iter_mut().for_each(|tls| tls.visit_paths(visit));
             }
             Self::Broadworks(section) => {
-                absolute(folder, &mut section.ca);
-                resolve(&mut [&mut section.password_file, &mut section.token_file]);
+                visit(&mut section.ca);
+                let files = [&mut section.password_file, &mut section.token_file];
+                files.into_iter().flatten().for_each(visit);
             }
-            Self::Http(section) => resolve(&mut [&mut section.token_file]),
+            Self::Http(section) => section.token_file.iter_mut().for_each(visit),
+        }
+    }
+
+    /// Where it is dialled, as far as that can be read.
+    pub fn dialled(&self) -> Vec<HostPort> {
+        match self {
+            Self::CiscoCtiServer(section) => [Some(&section.side_a), section.side_b.as_ref()]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
+            Self::Csta(section) => vec![section.address.clone()],
+            Self::Broadworks(section) => section.xsps.iter().filter_map(|url| HostPort::of_https(url)).collect(),
+            Self::Script(_) | Self::Http(_) => Vec::new(),
         }
     }
 
@@ -414,6 +425,8 @@ pub(super) fn check(sections: &[CtiSection]) -> Result<(), Complaint> {
 mod tests {
     use super::super::capture::CaptureConfig;
     use super::super::parse;
+    use std::path::Path;
+
     use super::*;
 
     const HEAD: &str = "schema = 1\n[capture]\nsource = { interface = \"ens224\" }\n[policy]\ndisclosure = \"never\"\n";

@@ -4,9 +4,13 @@
 //! configuration or the environment.
 
 #[cfg(feature = "capture")]
+pub mod authority;
+#[cfg(feature = "capture")]
 pub mod capture;
 #[cfg(feature = "capture")]
 pub mod cti;
+#[cfg(feature = "capture")]
+mod heard;
 #[cfg(feature = "playback")]
 pub mod playback;
 #[cfg(feature = "capture")]
@@ -33,8 +37,8 @@ pub trait Schema: DeserializeOwned {
     /// The `schema` key.
     fn schema(&self) -> u32;
 
-    /// Makes paths absolute, seen from the file's folder.
-    fn resolve_paths(&mut self, folder: &Path);
+    /// Shows `visit` every path of a file that the program reads or writes.
+    fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf));
 
     /// Checks what types can't say.
     ///
@@ -67,9 +71,13 @@ fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
         std::io::ErrorKind::PermissionDenied => ExitKind::NotPermitted,
         _ => ExitKind::BadConfig,
     };
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => " (a running service reads a folder that is new to it after a restart)",
+        _ => "",
+    };
     Failure::error(
         kind,
-        format!("{}: can't read the configuration: {error}", path.display()),
+        format!("{}: can't read the configuration: {error}{hint}", path.display()),
     )
 }
 
@@ -104,7 +112,7 @@ pub fn parse<T: Schema>(text: &str, path: &Path, environment: &[(String, String)
         complain(path, place, &format!("{}: {}", complaint.key, complaint.expected))
     })?;
     let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
-    config.resolve_paths(&folder);
+    config.visit_paths(&mut |path| absolute(&folder, path));
     Ok(config)
 }
 
@@ -214,7 +222,7 @@ fn place_of(text: &str, key: &str) -> (usize, usize) {
 }
 
 /// `path` as seen from `folder`.
-pub fn absolute(folder: &Path, path: &mut PathBuf) {
+fn absolute(folder: &Path, path: &mut PathBuf) {
     if path.is_relative() {
         *path = folder.join(&*path);
     }

@@ -1,15 +1,16 @@
 //! The supervisor's configuration file.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use silentmon_playback_core::player::{PlayoutSettings, Preset};
 use silentmon_proto::ids::{AgentId, Leg};
 
-use super::{Complaint, Schema, absolute};
+use super::{Complaint, Schema};
 use crate::sound::{Balance, Sound, Volume};
+use crate::tls::IdentityFiles;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,9 +76,21 @@ pub struct PlaybackSection {
     /// The agent to listen to from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentId>,
+    /// Why, where the server wants to know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
 }
 
 impl PlaybackSection {
+    /// The files of the supervisor's identity.
+    pub fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
+
     /// How both sides are heard at first.
     pub fn sound(&self) -> Sound {
         Sound {
@@ -134,14 +147,12 @@ impl Schema for PlaybackConfig {
         self.schema
     }
 
-    fn resolve_paths(&mut self, folder: &Path) {
+    fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
         let section = &mut self.playback;
-        absolute(folder, &mut section.identity);
-        absolute(folder, &mut section.ca);
-        absolute(folder, &mut section.token);
-        if let Some(crl) = &mut section.crl {
-            absolute(folder, crl);
-        }
+        visit(&mut section.identity);
+        visit(&mut section.ca);
+        visit(&mut section.token);
+        section.crl.iter_mut().for_each(visit);
     }
 
     fn check(&self) -> Result<(), Complaint> {

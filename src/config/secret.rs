@@ -15,6 +15,17 @@ use crate::exit::{ExitKind, Failure};
 pub struct Secret(String);
 
 impl Secret {
+    /// Random bytes of the system's, 256 bits, as hexadecimal digits.
+    ///
+    /// # Errors
+    /// Where the system has none.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        let digits = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        Ok(Self(bytes.iter().fold(String::new(), digits)))
+    }
+
     /// What is secret.
     pub fn expose(&self) -> &str {
         &self.0

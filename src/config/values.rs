@@ -13,6 +13,19 @@ pub struct HostPort {
     pub port: u16,
 }
 
+impl HostPort {
+    /// Host and port of `https://HOST[:PORT]`, whatever path follows.
+    pub fn of_https(url: &str) -> Option<Self> {
+        let rest = url.strip_prefix("https://").unwrap_or(url);
+        let place = rest.split('/').next()?;
+        if place.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']')) {
+            place.parse().ok()
+        } else {
+            format!("{place}:443").parse().ok()
+        }
+    }
+}
+
 impl std::str::FromStr for HostPort {
     type Err = String;
 
@@ -85,6 +98,19 @@ impl<'de> Deserialize<'de> for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_has_a_host_and_a_port() {
+        for (url, place) in [
+            ("https://xsp1.example", "xsp1.example:443"),
+            ("https://xsp1.example:8443/", "xsp1.example:8443"),
+            ("https://[2001:db8::1]/audit", "[2001:db8::1]:443"),
+        ] {
+            let found = HostPort::of_https(url).expect(url);
+            assert_eq!(found.to_string(), place);
+        }
+        assert_eq!(HostPort::of_https("https://"), None);
+    }
 
     #[test]
     fn reads_and_writes_host_and_port() {

@@ -1,18 +1,23 @@
 //! The capture server's figures, served over HTTP without encryption, as Prometheus expects it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use silentmon_capture_io::service::ServiceFigures;
+use silentmon_capture_core::policy::PauseKind;
+use silentmon_capture_io::service::{Refusals, ServiceFigures};
+use silentmon_certs::Expiry;
 use silentmon_proto::ids::{Leg, ServerName};
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Figures, Labels, Metrics, Page};
+use crate::audit::syslog;
 use crate::exit::{ExitKind, Failure};
 
 /// The page, bound but not yet served.
@@ -26,16 +31,12 @@ impl MetricsPage {
     ///
     /// # Errors
     /// `Unavailable` where it is taken.
-    pub async fn bind(
-        listen: SocketAddr,
-        server: &ServerName,
-        figures: watch::Receiver<Option<ServiceFigures>>,
-    ) -> anyhow::Result<Self> {
+    pub async fn bind(listen: SocketAddr, server: &ServerName, figures: CaptureFigures) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::error(ExitKind::Unavailable, format!("metrics.listen: {error}")))?;
         let labels = vec![("server", server.to_string())];
-        let metrics = Metrics::new(CaptureFigures(figures), labels);
+        let metrics = Metrics::new(figures, labels);
         Ok(Self { listener, metrics })
     }
 
@@ -52,22 +53,85 @@ impl MetricsPage {
     }
 }
 
+/// Where the figures come from.
 #[derive(Debug)]
-struct CaptureFigures(watch::Receiver<Option<ServiceFigures>>);
+pub struct CaptureFigures {
+    /// The service.
+    pub service: watch::Receiver<Option<ServiceFigures>>,
+    /// Until when certificates and revocation lists are good.
+    pub expiries: watch::Receiver<Vec<Expiry>>,
+    /// Who was turned away at a door.
+    pub refusals: Refusals,
+    /// How the journal's second sink is doing, where there is one.
+    pub second_sink: Option<syslog::Progress>,
+}
 
 impl Figures for CaptureFigures {
     fn write(&self, page: &mut Page<'_>) -> fmt::Result {
-        let Some(figures) = self.0.borrow().clone() else {
+        if let Some(second) = &self.second_sink {
+            second_sink(page, second.lag())?;
+        }
+        certificates(page, &self.expiries.borrow())?;
+        refusals(page, &self.refusals)?;
+        let Some(figures) = self.service.borrow().clone() else {
             return Ok(());
         };
         sessions(page, &figures)?;
         reasons(page, &figures)?;
+        turned_away(page, &figures)?;
         legs(page, &figures)?;
         capture(page, &figures)
     }
 }
 
 const NONE: Labels<'static> = &[];
+
+fn second_sink(page: &mut Page<'_>, lag: syslog::Lag) -> fmt::Result {
+    let records = lag.records as f64;
+    page.gauge(
+        "audit_unsent_records",
+        "Audit records that audit.syslog hasn't taken yet",
+        [(NONE, records)],
+    )?;
+    let connected = f64::from(u8::from(lag.connected));
+    page.gauge(
+        "audit_sink_up",
+        "Whether audit.syslog takes records",
+        [(NONE, connected)],
+    )
+}
+
+/// Of each kind the one that ends first.
+fn certificates(page: &mut Page<'_>, expiries: &[Expiry]) -> fmt::Result {
+    let now = OffsetDateTime::now_utc();
+    let mut first = BTreeMap::new();
+    for expiry in expiries {
+        let days = expiry.days_left(now);
+        let least = first.entry(expiry.kind).or_insert(days);
+        *least = days.min(*least);
+    }
+    let values: Vec<_> = first.into_iter().map(|(kind, days)| ([("what", kind)], days)).collect();
+    let help = "Days until a certificate, an authority or a revocation list ends; negative once it is over";
+    page.gauge(
+        "certificate_days_left",
+        help,
+        values.iter().map(|(labels, days)| (&labels[..], *days)),
+    )
+}
+
+fn refusals(page: &mut Page<'_>, refusals: &Refusals) -> fmt::Result {
+    let counts: Vec<_> = refusals
+        .counts()
+        .into_iter()
+        .map(|(door, why, count)| ([("door", door), ("why", why)], count as f64))
+        .collect();
+    let help = "Connections turned away before anything was said, by door and reason";
+    page.counter(
+        "connections_refused",
+        help,
+        counts.iter().map(|(labels, count)| (&labels[..], *count)),
+    )
+}
 
 fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     let engine = &figures.engine;
@@ -79,6 +143,11 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
             engine.connections,
         ),
         ("agents", "Agents known", engine.agents),
+        (
+            "locked_names",
+            "Names locked after failed sign-ins, by source",
+            engine.locked,
+        ),
         ("streams", "RTP streams of agents' phones kept", engine.streams),
     ];
     for (name, help, value) in gauges {
@@ -88,6 +157,24 @@ fn sessions(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.counter("sessions_started", "Monitoring sessions started", [(NONE, started)])?;
     let refused = engine.sessions_refused as f64;
     page.counter("sessions_refused", "Monitoring sessions refused", [(NONE, refused)])?;
+    let pauses = [(PauseKind::Payment, "payment"), (PauseKind::Private, "private")];
+    let pauses = pauses.map(|(kind, name)| ([("kind", name)], engine.pauses.get(&kind).copied().unwrap_or_default()));
+    let help = "Pauses in which nothing of a call leaves the server, by what they are for";
+    page.gauge(
+        "pauses",
+        help,
+        pauses.iter().map(|(labels, count)| (&labels[..], *count as f64)),
+    )?;
+    let foreign = engine.foreign_requests.iter();
+    let foreign: Vec<_> = foreign
+        .map(|(request, count)| ([("request", request.name())], *count as f64))
+        .collect();
+    let help = "Messages refused because their sender has no right to what they are about";
+    let foreign = foreign.iter().map(|(labels, count)| (&labels[..], *count));
+    page.counter("foreign_requests", help, foreign)?;
+    let forgotten = engine.failures_forgotten as f64;
+    let help = "Failed sign-ins forgotten because there were too many to keep";
+    page.counter("sign_in_failures_forgotten", help, [(NONE, forgotten)])?;
     let links: Vec<_> = engine
         .links
         .iter()
@@ -123,6 +210,24 @@ fn reasons(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     Ok(())
 }
 
+fn turned_away(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
+    let door = figures.door;
+    let counts = [
+        ("malformed_message", door.messages),
+        ("malformed_datagram", door.datagrams),
+        ("too_many_repair_requests", door.requests),
+    ];
+    let labels = counts.map(|(what, count)| ([("what", what)], count as f64));
+    let help = "What connected supervisors sent and wasn't taken, by what was wrong with it";
+    page.counter(
+        "requests_refused",
+        help,
+        labels.iter().map(|(labels, count)| (&labels[..], *count)),
+    )?;
+    let help = "Messages of supervisors who ask for too much, which had to wait";
+    page.counter("messages_delayed", help, [(NONE, door.delayed as f64)])
+}
+
 fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     let legs = &figures.engine.legs;
     let counts = |leg: Leg| &legs[leg.index()].counts;
@@ -135,9 +240,11 @@ fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     page.legs("packets_relayed", "Datagrams sent to supervisors", |leg| {
         counts(leg).relayed as f64
     })?;
-    page.legs("packets_suppressed", "Telephone events kept back", |leg| {
-        counts(leg).suppressed as f64
-    })?;
+    page.legs(
+        "packets_suppressed",
+        "Packets relayed as silence: telephone events, pauses",
+        |leg| counts(leg).suppressed as f64,
+    )?;
     page.legs(
         "packets_asked_again",
         "Packets that supervisors' programs missed",

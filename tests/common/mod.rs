@@ -8,6 +8,8 @@
 )]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod https;
+pub mod memory;
 pub mod punctual;
 
 use std::collections::BTreeMap;
@@ -155,6 +157,13 @@ impl House {
         self.folder.path().join(name)
     }
 
+    /// A file for its owner only, as private keys have to be.
+    pub fn write_secret(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), text).expect("writes");
+        let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(self.path(name), secret).expect("sets the mode");
+    }
+
     pub fn text(&self, name: &str) -> String {
         self.path(name).to_str().expect("a UTF-8 path").to_owned()
     }
@@ -223,7 +232,12 @@ pub struct Service {
 
 impl Service {
     /// Starts it and waits for the line `ready`.
-    pub fn start(mut command: Command) -> Self {
+    pub fn start(command: Command) -> Self {
+        Self::start_with_log(command).0
+    }
+
+    /// The same, with the lines before `ready`.
+    pub fn start_with_log(mut command: Command) -> (Self, Vec<String>) {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let log = BufReader::new(child.stderr.take().expect("a log"));
         let (sender, lines) = mpsc::channel();
@@ -233,16 +247,21 @@ impl Service {
             }
         });
         let service = Self { child, lines };
-        service.wait_for_line(|line| line.trim_end().ends_with("ready"));
-        service
+        let (before, _) = service.read_up_to(|line| line.trim_end().ends_with("ready"));
+        (service, before)
     }
 
     /// Waits for a line of the log.
     pub fn wait_for_line(&self, wanted: impl Fn(&str) -> bool) -> String {
+        self.read_up_to(wanted).1
+    }
+
+    /// Waits for a line of the log; gives the lines before it, too.
+    pub fn read_up_to(&self, wanted: impl Fn(&str) -> bool) -> (Vec<String>, String) {
         let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(Duration::from_secs(20)) {
             if wanted(&line) {
-                return line;
+                return (seen, line);
             }
             seen.push(line);
         }
@@ -252,6 +271,41 @@ impl Service {
     /// The lines of the log that nobody waited for yet.
     pub fn log(&self) -> Vec<String> {
         self.lines.try_iter().collect()
+    }
+
+    /// Ends it as a crash does (SIGKILL).
+    pub fn kill(mut self) {
+        self.child.kill().expect("is killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the system says of each of its threads: the value of `key` in /proc/PID/task/TID/status.
+    pub fn threads(&self, key: &str) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let value = |task: std::io::Result<std::fs::DirEntry>| {
+            let status = std::fs::read_to_string(task.expect("a thread").path().join("status")).ok()?;
+            let line = status.lines().find(|line| line.starts_with(key))?;
+            Some(line.split(':').nth(1)?.trim().to_owned())
+        };
+        tasks.filter_map(value).collect()
+    }
+
+    /// The same as [`Self::terminate`], with the last lines of the log.
+    pub fn terminate_with(mut self, log: &mut Vec<String>) -> (Option<i32>, Duration) {
+        let lines = std::mem::replace(&mut self.lines, mpsc::channel().1);
+        let ended = self.terminate();
+        log.extend(lines);
+        ended
+    }
+
+    /// Lets it read its configuration again (SIGHUP).
+    pub fn hang_up(&self) {
+        signal(&self.child, "-HUP");
     }
 
     /// Sends SIGTERM and waits for the end: exit code and how long it took.

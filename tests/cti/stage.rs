@@ -89,7 +89,7 @@ name = "source"
         );
         std::fs::write(house.path("capture.toml"), config).expect("writes");
         let identity = ["gw1.pem", "gw1.key"].map(|name| std::fs::read_to_string(house.path(name)).expect("reads"));
-        std::fs::write(house.path("simulator.pem"), identity.concat()).expect("writes");
+        house.write_secret("simulator.pem", identity.concat());
         Self {
             house,
             place,

@@ -64,6 +64,11 @@ fn the_service_captures_as_an_ordinary_user_with_its_units_rights() {
             .status();
         assert!(owned.expect("chown runs").success());
         let service = Service::start(lab.inside(&confined(&house)));
+        // It has the NIC and the kernel filter open, and no right to open either again.
+        for key in ["CapPrm", "CapEff", "CapAmb"] {
+            let held = service.threads(key);
+            assert!(held.iter().all(|set| set == "0000000000000000"), "{key} {held:?}");
+        }
         let listener = listen(&lab, &house, "anna", "4711", server);
         lab::wait_for_sessions(&house, 1);
         let _mirror = lab.play(&capture);

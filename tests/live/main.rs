@@ -12,6 +12,7 @@ mod common;
 mod keeping_time;
 mod lab;
 mod least_privilege;
+mod memory;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -7,11 +7,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn::{SendDatagramError, VarInt};
 use rustls::pki_types::CertificateDer;
-use silentmon_certs::{CertificateProblem, Identity, peer_identity};
+use silentmon_certs::{CertificateProblem, Identity, chain_end, peer_identity};
+use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use crate::backlog::Backlog;
 use crate::congestion::Demand;
 use crate::error::{Closed, SendError};
+
+/// How long somebody whose certificate is good no longer may still be told so.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why a connection is closed, as a number for the other program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +96,8 @@ struct Inner {
     /// Of a dialling side, which has a socket for each connection.
     endpoint: Option<quinn::Endpoint>,
     peer: Identity,
+    chain: Vec<CertificateDer<'static>>,
+    withdrawn: watch::Sender<Option<CertificateProblem>>,
     demand: Arc<Demand>,
     backlog: Arc<Backlog>,
 }
@@ -101,7 +108,8 @@ impl Connection {
         endpoint: Option<quinn::Endpoint>,
         demand: Arc<Demand>,
     ) -> Result<Self, CertificateProblem> {
-        let peer = identity(&quinn)?;
+        let chain = chain(&quinn)?;
+        let peer = peer_identity(&chain)?;
         let backlog = Arc::<Backlog>::default();
         tokio::spawn({
             let (quinn, backlog, demand) = (quinn.clone(), Arc::clone(&backlog), Arc::clone(&demand));
@@ -112,6 +120,8 @@ impl Connection {
                 quinn,
                 endpoint,
                 peer,
+                chain,
+                withdrawn: watch::Sender::new(None),
                 demand,
                 backlog,
             }),
@@ -130,6 +140,43 @@ impl Connection {
     /// Who is there, by the verified certificate.
     pub fn peer(&self) -> &Identity {
         &self.inner.peer
+    }
+
+    /// His certificates: his own first, without the root.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.inner.chain
+    }
+
+    /// Whether a certificate of his chain has ended.
+    pub(crate) fn is_expired(&self, now: OffsetDateTime) -> bool {
+        chain_end(&self.inner.chain).is_some_and(|end| end < now)
+    }
+
+    /// Says that his certificate is good no longer. Whoever holds the connection has a moment to tell him; then it is
+    /// closed in any case. Must be called within a tokio runtime.
+    pub(crate) fn withdraw(&self, problem: CertificateProblem) {
+        let sentence = problem.to_holder();
+        let first = self.inner.withdrawn.send_replace(Some(problem)).is_none();
+        if !first {
+            return;
+        }
+        let quinn = self.inner.quinn.clone();
+        tokio::spawn(async move {
+            let over = tokio::time::timeout(FAREWELL, quinn.closed()).await.is_ok();
+            if !over {
+                quinn.close(VarInt::from_u32(CloseCode::Denied.number()), sentence.as_bytes());
+            }
+        });
+    }
+
+    /// Waits until his certificate is good no longer, and says why.
+    pub async fn withdrawn(&self) -> CertificateProblem {
+        let mut withdrawn = self.inner.withdrawn.subscribe();
+        match withdrawn.wait_for(Option::is_some).await.map(|found| found.clone()) {
+            Ok(Some(problem)) => problem,
+            // The sender lives as long as this connection.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
     }
 
     /// Where he is; may change when he moves to another network.
@@ -240,9 +287,9 @@ impl Drop for Inner {
     }
 }
 
-fn identity(quinn: &quinn::Connection) -> Result<Identity, CertificateProblem> {
+fn chain(quinn: &quinn::Connection) -> Result<Vec<CertificateDer<'static>>, CertificateProblem> {
     let chain = quinn
         .peer_identity()
         .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    peer_identity(&chain.ok_or(CertificateProblem::Missing)?)
+    chain.map(|chain| *chain).ok_or(CertificateProblem::Missing)
 }

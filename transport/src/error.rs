@@ -49,6 +49,19 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// One word for it, the same in every version: for labels and records.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Certificate(problem) => problem.word(),
+            Self::TimedOut(_) => "timed_out",
+            Self::NothingListens => "nothing_listens",
+            Self::WrongProtocol => "wrong_protocol",
+            Self::Refused => "refused",
+            Self::Closed(_) => "closed",
+            Self::Failed(_) => "other",
+        }
+    }
+
     pub(crate) fn explain(error: ConnectionError, verdict: &Verdict, limit: Duration) -> Self {
         if let Some(problem) = verdict.problem() {
             return Self::Certificate(problem);

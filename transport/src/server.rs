@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt};
-use silentmon_certs::{CertificateProblem, ServerTls, Verdict};
+use silentmon_certs::{ServerTls, Verdict};
+use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
@@ -91,20 +92,36 @@ impl ServerEndpoint {
         self.arrivals.recv().await
     }
 
-    /// Uses other certificates or revocation lists from now on. Open connections of those whose certificate is
-    /// revoked by them end at once; gives back how many.
+    /// Uses other certificates or revocation lists from now on, and looks at everybody who is connected as a new
+    /// handshake would. Those who would be refused are told ([`Connection::withdrawn`]) and closed within a second; gives
+    /// back how many. Must be called within a tokio runtime.
     pub fn replace_tls(&self, tls: ServerTls) -> usize {
-        let (Ok(mut slot), Ok(mut guests)) = (self.tls.lock(), self.guests.lock()) else {
-            return 0;
-        };
-        let open: Vec<_> = guests.iter().filter_map(WeakConnection::upgrade).collect();
-        let refused: Vec<_> = open.iter().filter(|guest| tls.refuses(guest.peer())).collect();
-        for guest in &refused {
-            guest.close(CloseCode::Denied, "the certificate was revoked");
-        }
-        guests.retain(|guest| guest.upgrade().is_some());
+        let Ok(mut slot) = self.tls.lock() else { return 0 };
         *slot = tls;
-        refused.len()
+        self.withdraw(&slot, |_| true)
+    }
+
+    /// Looks for those whose certificate ended while they were connected, as
+    /// [`replace_tls`](Self::replace_tls) does.
+    pub fn withdraw_expired(&self) -> usize {
+        let Ok(tls) = self.tls.lock() else { return 0 };
+        let now = OffsetDateTime::now_utc();
+        let lists_are_over = tls.lists_end().is_some_and(|end| end < now);
+        self.withdraw(&tls, |guest| lists_are_over || guest.is_expired(now))
+    }
+
+    fn withdraw(&self, tls: &ServerTls, suspected: impl Fn(&Connection) -> bool) -> usize {
+        let Ok(mut guests) = self.guests.lock() else { return 0 };
+        guests.retain(|guest| guest.upgrade().is_some_and(|guest| guest.close_reason().is_none()));
+        let open = guests.iter().filter_map(WeakConnection::upgrade);
+        let mut refused = 0;
+        for guest in open.filter(suspected) {
+            if let Err(problem) = tls.recheck(guest.chain()) {
+                guest.withdraw(problem);
+                refused += 1;
+            }
+        }
+        refused
     }
 
     /// Connections that are open or being closed.
@@ -178,11 +195,10 @@ fn remember(channel: Channel, guests: &Guests, tls: &Mutex<ServerTls>) -> Result
         }
         guests.push(channel.connection.downgrade());
     }
-    if tls.lock().is_ok_and(|tls| tls.refuses(channel.connection.peer())) {
-        channel
-            .connection
-            .close(CloseCode::Denied, "the certificate was revoked");
-        return Err(HandshakeError::Certificate(CertificateProblem::Revoked));
+    let current = tls.lock().map(|tls| tls.clone());
+    if let Ok(Err(problem)) = current.map(|tls| tls.recheck(channel.connection.chain())) {
+        channel.connection.close(CloseCode::Denied, &problem.to_holder());
+        return Err(HandshakeError::Certificate(problem));
     }
     Ok(channel)
 }

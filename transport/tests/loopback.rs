@@ -221,7 +221,10 @@ async fn a_revoked_supervisor_is_refused_as_soon_as_the_server_has_the_list() {
         1,
         "open connections end, too"
     );
-    assert_eq!(client.connection.closed().await.reason, "the certificate was revoked");
+    assert_eq!(
+        client.connection.closed().await.reason,
+        "your certificate has been revoked"
+    );
     let (server, client) = meet(&mut endpoint, &address, &client_tls).await;
     assert_eq!(refusal(server.expect_err("refused")), CertificateProblem::Revoked);
     let problem = problem(client.expect_err("refused"));
@@ -369,6 +372,8 @@ fn expired(pki: &Pki) -> Credentials {
     let pem = params.signed_by(&leaf, &issuer).expect("signed").pem() + &leaf.serialize_pem();
     let path = pki.directory.path().join("late.pem");
     std::fs::write(&path, pem).expect("written");
+    let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, secret).expect("set");
     Credentials::load(&path, None).expect("loads")
 }
 
@@ -427,4 +432,35 @@ async fn a_client_that_never_greets_is_given_up_at_the_limit() {
     assert_eq!(refused.error, HandshakeError::TimedOut(Duration::from_millis(500)));
     let ended = tokio::time::timeout(Duration::from_secs(2), dialled.expect("TLS was fine").closed()).await;
     assert!(ended.is_ok(), "the server hangs up");
+}
+
+#[tokio::test]
+async fn keys_are_replaced_while_sound_flows() {
+    let pki = Pki::new();
+    let (mut endpoint, _) = listen(pki.server_tls(), Settings::server());
+    let (tls, _verdict) = pki.client_tls().for_connection().expect("usable");
+    let client = foreign_client(rustls::ClientConfig::clone(&tls));
+    let dialling = client.connect(endpoint.local_address(), "127.0.0.1").expect("dials");
+    let greeting = async {
+        let quinn = dialling.await.expect("connected");
+        let (mut send, receive) = quinn.open_bi().await.expect("a stream");
+        send.write_all(&[0; 4]).await.expect("greeted");
+        (quinn, send, receive)
+    };
+    let (server, (quinn, _send, _receive)) = tokio::join!(endpoint.accept(), greeting);
+    let server = server.expect("open").expect("accepted");
+    server.connection.set_audio_streams(2);
+    for number in 0..300_u16 {
+        // The library does so by itself, once early and then before the cipher's limit (RFC 9001 section 6.6).
+        if number % 50 == 25 {
+            quinn.force_key_update();
+        }
+        let datagram = Bytes::copy_from_slice(&number.to_be_bytes());
+        assert_eq!(server.connection.send_datagram(datagram.clone()), Ok(SendOutcome::Sent));
+        let limit = Duration::from_secs(5);
+        let heard = tokio::time::timeout(limit, quinn.read_datagram())
+            .await
+            .expect("in time");
+        assert_eq!(heard.expect("open"), datagram);
+    }
 }

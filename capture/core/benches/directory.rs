@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use silentmon_capture_core::directory::{AgentDirectory, MediaOrigin};
 use silentmon_capture_core::engine::{ConnectionId, Engine, EngineEvent, EngineSettings};
-use silentmon_capture_core::policy::{Copies, Disclosure, HeardCalls, Policy, Recording, Who};
+use silentmon_capture_core::policy::{Disclosure, Means, Policy, Principal, Role, Who};
 use silentmon_proto::cti::{
     AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaDirection, MediaStarted, MediaStopped,
 };
@@ -106,14 +106,8 @@ fn events(round: u32) -> Vec<CtiEvent> {
 
 fn engine() -> Engine {
     let policy = Policy {
-        disclosure: Disclosure::Never,
         who: Who::AnySupervisor,
-        calls: HeardCalls::AcdOnly,
-        recording: Recording::Refused,
-        copies: Copies::Allowed,
-        rtp_receivers: Vec::new(),
-        teams: BTreeMap::new(),
-        supervisors: BTreeMap::new(),
+        ..Policy::new(Disclosure::Never)
     };
     let settings = EngineSettings {
         server: "gw1".into(),
@@ -128,7 +122,13 @@ fn engine() -> Engine {
     for number in 0..AGENTS {
         engine.handle_cti(&state(number, AgentState::Available), now);
     }
-    engine.handle_connected(ANNA, "anna".into());
+    let anna = Principal {
+        name: "anna".into(),
+        role: Role::Supervisor,
+        from: [10, 1, 9, 1].into(),
+        means: Means::Certificate,
+    };
+    engine.handle_connected(ANNA, anna);
     engine.handle_message(ANNA, ClientMessage::ListAgents { watch: true }, SessionId(0), now);
     for number in 0..SESSIONS {
         let start = ClientMessage::StartMonitor {

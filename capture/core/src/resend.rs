@@ -97,12 +97,14 @@ impl SentLately {
     fn forget_first(&mut self) {
         if let Some(mut packet) = self.packets.pop_front() {
             self.bytes -= packet.rtp.len();
+            packet.rtp.fill(0);
             packet.rtp.clear();
             self.spare = packet.rtp;
         }
     }
 
-    fn clear(&mut self) {
+    /// Forgets all packets: nothing that was sent may be sent again.
+    pub fn clear(&mut self) {
         self.packets.clear();
         self.bytes = 0;
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{
     AudioHeader, AudioKind, LegStatus, OutputKind, RepairRequest, SessionStatus, SuperviseAction,
@@ -17,7 +17,7 @@ use silentmon_proto::time::Instant;
 
 use crate::attribution::{Evidence, LegWatch};
 use crate::engine::ConnectionId;
-use crate::policy::Copies;
+use crate::policy::{Copies, Mute, Principal};
 use crate::resend::{Allowance, Budget, SentLately};
 use crate::stream::{StreamId, StreamTable};
 
@@ -44,13 +44,17 @@ pub struct MonitorSession {
     /// The agent.
     pub agent: AgentId,
     /// Who listens.
-    pub supervisor: SupervisorName,
+    pub principal: Principal,
     /// Why, in his own words.
     pub purpose: Option<String>,
     /// What becomes of the sound.
     pub output: OutputKind,
     /// When it started.
     pub started: Instant,
+    /// When its supervisor last said that he still listens, or it started.
+    pub confirmed: Instant,
+    /// Whether he was asked since.
+    pub asked: bool,
     /// Number of its audio datagrams' channel.
     pub channel: u16,
     /// The connection it is heard over.
@@ -61,6 +65,10 @@ pub struct MonitorSession {
     pub next_status: Instant,
     /// How long at least one leg was audible.
     pub audible: Duration,
+    /// Why nothing of the agent is heard by rule, and since when.
+    pub muted: Option<(Mute, Instant)>,
+    /// Whether the agent was told that somebody listens.
+    pub disclosed: Disclosed,
     /// How many audio streams' worth its connection must carry: two, and one for each leg that is sent twice.
     pub streams: usize,
     legs: [LegRelay; 2],
@@ -92,6 +100,17 @@ pub enum Admission {
     Admitted,
 }
 
+/// Whether an agent was told that somebody listens to him.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disclosed {
+    /// Policy doesn't want it.
+    NotRequired,
+    /// No desktop of his took the notice.
+    NotShown,
+    /// One did, at this time.
+    Shown(Instant),
+}
+
 /// The connection a session is heard over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attachment {
@@ -116,6 +135,8 @@ pub struct Heard<'a> {
     pub payload_type: PayloadType,
     /// Whether it may be heard.
     pub clearance: Clearance,
+    /// Whether policy lets its sound out now.
+    pub voice: Voice,
     /// Its extended sequence number.
     pub number: u64,
 }
@@ -129,6 +150,15 @@ pub enum Clearance {
     Clear,
     /// Encrypted: never sent.
     Encrypted,
+}
+
+/// Whether the sound of a packet may leave the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// As far as policy goes.
+    Open,
+    /// Only that there was a packet: it is relayed as silence.
+    Silenced,
 }
 
 /// One datagram's worth to be sent: the kind, and the bytes after the header.
@@ -160,6 +190,7 @@ struct HeldPacket {
     captured: Instant,
     codec: Codec,
     payload_type: PayloadType,
+    voice: Voice,
     rtp: Vec<u8>,
     number: u64,
 }
@@ -182,7 +213,7 @@ impl MonitorSession {
     pub fn new(
         id: SessionId,
         channel: u16,
-        supervisor: SupervisorName,
+        principal: Principal,
         connection: ConnectionId,
         request: SessionRequest,
         now: Instant,
@@ -190,10 +221,12 @@ impl MonitorSession {
         Self {
             id,
             agent: request.agent,
-            supervisor,
+            principal,
             purpose: request.purpose,
             output: request.output,
             started: now,
+            confirmed: now,
+            asked: false,
             channel,
             attachment: Attachment::Attached(connection),
             admission: Admission::Unrecorded {
@@ -201,6 +234,8 @@ impl MonitorSession {
             },
             next_status: now,
             audible: Duration::ZERO,
+            muted: None,
+            disclosed: Disclosed::NotRequired,
             streams: 2,
             legs: [LegRelay::default(), LegRelay::default()],
             budget: Budget::default(),
@@ -228,6 +263,27 @@ impl MonitorSession {
         match self.attachment {
             Attachment::Attached(connection) => Some(connection),
             Attachment::Detached(_) => None,
+        }
+    }
+
+    /// Takes up why nothing of the agent is heard from now on, or that something is. Answers what held before, and since
+    /// when, where that is another.
+    pub fn mute(&mut self, mute: Option<Mute>, now: Instant) -> Option<Option<(Mute, Instant)>> {
+        if self.muted.as_ref().map(|(rule, _)| rule) == mute.as_ref() {
+            return None;
+        }
+        if mute.is_some() {
+            self.legs.iter_mut().for_each(LegRelay::silence);
+        }
+        let muted = mute.map(|mute| (mute, now));
+        Some(std::mem::replace(&mut self.muted, muted))
+    }
+
+    /// Whether policy lets sound out.
+    pub const fn voice(&self) -> Voice {
+        match self.muted {
+            None => Voice::Open,
+            Some(_) => Voice::Silenced,
         }
     }
 
@@ -384,6 +440,15 @@ pub struct SessionRequest {
 }
 
 impl LegRelay {
+    /// Keeps nothing that could still go out as sound.
+    fn silence(&mut self) {
+        self.sent.clear();
+        for packet in self.held.values_mut().flatten() {
+            packet.voice = Voice::Silenced;
+            packet.rtp.truncate(RTP_HEADER);
+        }
+    }
+
     fn hold(&mut self, heard: &Heard<'_>) {
         if self.held.len() >= MAX_HELD_STREAMS && !self.held.contains_key(&heard.stream) {
             self.held.pop_first();
@@ -396,6 +461,7 @@ impl LegRelay {
             captured: heard.captured,
             codec: heard.codec,
             payload_type: heard.payload_type,
+            voice: heard.voice,
             rtp: heard.rtp.to_vec(),
             number: heard.number,
         });
@@ -404,14 +470,13 @@ impl LegRelay {
     fn emit(&mut self, sending: Sending, heard: &Heard<'_>, budget: &mut Budget, send: &mut impl FnMut(Outgoing<'_>)) {
         self.status.captured += 1;
         let mut silence = [0; RTP_HEADER];
-        let (kind, bytes) = match heard.codec {
-            Codec::TelephoneEvent => {
-                self.status.suppressed += 1;
-                silence.iter_mut().zip(heard.rtp).for_each(|(kept, byte)| *kept = *byte);
-                silence[0] = RTP_VERSION_2;
-                (AudioKind::Suppressed, &silence[..])
-            }
-            _ => (AudioKind::Rtp, heard.rtp),
+        let (kind, bytes) = if heard.codec == Codec::TelephoneEvent || heard.voice == Voice::Silenced {
+            self.status.suppressed += 1;
+            silence.iter_mut().zip(heard.rtp).for_each(|(kept, byte)| *kept = *byte);
+            silence[0] = RTP_VERSION_2;
+            (AudioKind::Suppressed, &silence[..])
+        } else {
+            (AudioKind::Rtp, heard.rtp)
         };
         let header = AudioHeader {
             kind,
@@ -424,7 +489,9 @@ impl LegRelay {
         };
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.status.relayed += 1;
-        self.last_sent = Some(heard.captured);
+        if heard.voice == Voice::Open {
+            self.last_sent = Some(heard.captured);
+        }
         send((header, bytes));
         if sending.repairable {
             self.sent.keep(header, bytes);
@@ -446,6 +513,7 @@ impl HeldPacket {
             codec: self.codec,
             payload_type: self.payload_type,
             clearance: Clearance::Clear,
+            voice: self.voice,
             number: self.number,
         }
     }

@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// Packets sent below which nothing is said.
 const FEW: u64 = 25;
 /// Below this share of packets that arrive the way counts as blocked, in percent: what slips through is no sound.
-const BLOCKED: u64 = 20;
+const BLOCKED: u64 = 50;
 /// From this share of late packets on the path is too slow, in percent.
 const SLOW: u64 = 20;
 
@@ -33,9 +33,15 @@ pub struct RelayCounts {
 pub struct RelayWatch {
     before: Option<(Instant, RelayCounts)>,
     complaint: Option<Reason>,
+    judged: bool,
 }
 
 impl RelayWatch {
+    /// Whether there was enough to judge by yet.
+    pub const fn has_judged(&self) -> bool {
+        self.judged
+    }
+
     /// Takes the counts as they are and says what is wrong with the relay, if anything is. Until there is enough to judge
     /// by, what was found last stands.
     pub fn handle(&mut self, counts: RelayCounts, now: Instant) -> Option<&Reason> {
@@ -44,6 +50,7 @@ impl RelayWatch {
             Some((at, before)) if counts.sent >= before.sent => {
                 if now - at >= WINDOW {
                     self.complaint = judge(before, counts, now - at);
+                    self.judged |= counts.sent - before.sent >= FEW;
                     self.before = Some((now, counts));
                 }
             }

@@ -39,6 +39,7 @@ impl Pki {
         let options = AuthorityOptions {
             name: SubjectName::new("Test CA").expect("a name"),
             days: 100,
+            algorithm: silentmon_certs::KeyAlgorithm::default(),
         };
         let password = Password::chosen("correct horse").expect("long enough");
         let authority = CertificateAuthority::create(directory.path(), &options, &password).expect("an authority");
@@ -320,6 +321,32 @@ async fn goes_to_the_next_server_when_the_first_is_gone() {
         _ => None,
     });
     assert_eq!(name.await, ServerName::new("gw2"));
+}
+
+#[tokio::test]
+async fn a_server_that_new_lists_name_is_left_at_once() {
+    let pki = Pki::new();
+    let mut server = pki.server("gw1");
+    let (receiver, mut observed) = pki.receiver(&[server.address()]);
+    let _conversation = server.welcome().await;
+    observed
+        .event(|event| matches!(event, ReceiverEvent::Connected { .. }).then_some(()))
+        .await;
+    let folder = pki.directory.path();
+    pki.authority
+        .revoke(folder.join("gw1.pem").to_str().expect("UTF-8"))
+        .expect("revoked");
+    let trust = Trust::load(&folder.join("ca.pem"), Some(&folder.join("crl.pem"))).expect("loads");
+    let supervisor = Credentials::load(&folder.join("sonja.pem"), None).expect("loads");
+    receiver.use_tls(ClientTls::new(&supervisor, &trust, &[ALPN]).expect("usable"));
+    let reason = observed
+        .event(|event| match event {
+            ReceiverEvent::Lost { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .await;
+    assert_eq!(reason.code, Code::CertificateRefused);
+    assert!(reason.text.contains("has been revoked"), "{reason}");
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ pub mod script;
 pub mod xml;
 pub mod xsi;
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, CallId, Extension, LinkName, MediaAddress, TeamName};
@@ -28,6 +31,8 @@ pub enum CtiEvent {
     CallRenamed(CallRenamed),
     /// A call ended for everyone.
     CallEnded(CallEnded),
+    /// What routing or the agent's desktop attached to a call.
+    CallVariables(CallVariables),
     /// A phone sends or receives media at this address from now on.
     MediaStarted(MediaStarted),
     /// A phone stopped sending or receiving media.
@@ -123,6 +128,27 @@ pub struct CallEnded {
     /// The device that ended it; absent where unknown (requirements C8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controlling_party: Option<Extension>,
+}
+
+/// See [`CtiEvent::CallVariables`]. Variables that aren't named keep their values.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallVariables {
+    /// The call.
+    pub call: CallId,
+    /// Name of a variable, as its source writes it → its value; an empty one takes it away.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Shows names only: a value may be what a customer entered.
+impl fmt::Debug for CallVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.keys().collect();
+        f.debug_struct("CallVariables")
+            .field("call", &self.call)
+            .field("variables", &names)
+            .finish()
+    }
 }
 
 /// See [`CtiEvent::MediaStarted`]. Names the agent, the device, or both.
@@ -280,6 +306,7 @@ event_from! {
     CallEvent => Call,
     CallRenamed => CallRenamed,
     CallEnded => CallEnded,
+    CallVariables => CallVariables,
     MediaStarted => MediaStarted,
     MediaStopped => MediaStopped,
     DeviceSnapshot => DeviceSnapshot,

@@ -6,14 +6,14 @@
 
 mod repair;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::codec::Codec;
 use crate::cti::AgentState;
-use crate::ids::{AgentId, CallId, Extension, Leg, MediaAddress, ServerName, SessionId, TeamName};
+use crate::ids::{AgentId, CallId, Extension, Leg, MediaAddress, ServerName, SessionId, SupervisorName, TeamName};
 use crate::quality::CallQuality;
 use crate::reason::{Hop, Reason};
 use crate::time::Instant;
@@ -74,6 +74,26 @@ pub enum ClientMessage {
         action: SuperviseAction,
         /// The supervisor's own phone.
         device: Extension,
+    },
+    /// Answers [`ServerMessage::ConfirmListening`]: the supervisor still listens.
+    StillThere {
+        /// The session.
+        session: SessionId,
+    },
+    /// Asks which names are locked after failed sign-ins; administrators only.
+    ListLocks {
+        /// Chosen by the client; stands in the answer.
+        request: u32,
+    },
+    /// Unlocks a name; administrators only.
+    Unlock {
+        /// Chosen by the client; stands in the answer.
+        request: u32,
+        /// The name.
+        name: SupervisorName,
+        /// From there only; without it, from everywhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<IpAddr>,
     },
     /// Asks for the agents; with `watch`, also for every change from now on.
     ListAgents {
@@ -166,6 +186,20 @@ pub enum ServerMessage {
         /// Its last status.
         status: SessionStatus,
     },
+    /// A session has gone on for as long as policy lets it; it ends unless the supervisor answers.
+    ConfirmListening {
+        /// The session.
+        session: SessionId,
+        /// So many seconds remain.
+        within_s: u32,
+    },
+    /// Answer to `ListLocks` and `Unlock`: what is locked, or was until now.
+    Locks {
+        /// The request it answers.
+        request: u32,
+        /// Each name and source; or why this is not for whoever asked.
+        result: Result<Vec<LockRow>, Reason>,
+    },
     /// What became of a `Supervise` request.
     Supervised {
         /// The request it answers.
@@ -173,13 +207,16 @@ pub enum ServerMessage {
         /// Why it failed, in words.
         result: Result<(), String>,
     },
-    /// All agents known, in as many messages as they need.
+    /// The agents that this supervisor is shown, in as many messages as they need.
     Agents {
         /// One row an agent, ordered by id; at most [`AGENTS_IN_A_PAGE`].
         agents: Vec<AgentRow>,
         /// Whether another page of the same listing follows.
         #[serde(default)]
         more: bool,
+        /// Why he may listen to none of them now, whatever stands in the rows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notice: Option<Reason>,
     },
     /// One agent's row changed (after `ListAgents` with `watch`).
     AgentChanged {
@@ -269,6 +306,19 @@ pub struct LegStatus {
     /// How good the call itself is, and what the mirror loses of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<CallQuality>,
+}
+
+/// A name that is locked after failed sign-ins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRow {
+    /// The name.
+    pub name: SupervisorName,
+    /// Where the sign-ins came from: an address, or an IPv6 network.
+    pub source: String,
+    /// How many failed in a row.
+    pub failures: u32,
+    /// Until when it is locked.
+    pub until: Instant,
 }
 
 /// One agent as a list shows him.

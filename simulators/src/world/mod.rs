@@ -146,7 +146,7 @@ impl World {
             CtiEvent::Team(team) => self.team(team, &mut told),
             CtiEvent::Hoteling(hoteling) => self.hoteling(hoteling, &mut told),
             // What a link is to the program, the simulator is itself.
-            CtiEvent::Link(_) => {}
+            CtiEvent::Link(_) | CtiEvent::CallVariables(_) => {}
         }
         told
     }

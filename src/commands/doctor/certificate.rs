@@ -61,6 +61,10 @@ pub(super) fn evidence(identity: &Identity) -> Evidence {
         .with("role", identity.role)
         .with("valid from", day(identity.not_before))
         .with("until", day(identity.not_after))
+        .with(
+            "days left",
+            (identity.not_after - OffsetDateTime::now_utc()).whole_days(),
+        )
         .with("issuer", &identity.issuer)
         .with("fingerprint", identity.fingerprint)
 }

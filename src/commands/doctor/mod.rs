@@ -19,6 +19,7 @@ use silentmon_proto::reason::{Code, Evidence, Hop, Outcome};
 
 use crate::config::{self, playback::PlaybackConfig};
 use crate::exit::{ExitKind, Failure};
+use crate::tls::IdentityFiles;
 use crate::{output, tls};
 
 /// Arguments of `doctor`.
@@ -36,6 +37,15 @@ pub struct DoctorArgs {
     /// Has the relay tested by listening for a few seconds, which the server's journal records. Nothing is played.
     #[arg(long)]
     listen: bool,
+    /// Why, for the server's audit; some servers want one of a list.
+    #[arg(
+        long,
+        visible_alias = "purpose",
+        value_name = "TEXT",
+        default_value = "silentmon doctor",
+        requires = "listen"
+    )]
+    reason: String,
     /// A JSON array of the hops.
     #[arg(long)]
     json: bool,
@@ -64,6 +74,7 @@ struct Patient {
     agent: Option<AgentId>,
     session: Option<SessionId>,
     listen: bool,
+    reason: String,
     servers: Vec<String>,
     identity: PathBuf,
     ca: PathBuf,
@@ -101,7 +112,7 @@ async fn examine(mut patient: Patient, walk: &mut Walk) -> anyhow::Result<()> {
     }
     patient.agent = desk.as_ref().and_then(desk::Desk::agent).or(patient.agent);
     // A certificate that is broken can't be used, whatever else there is to be seen.
-    if let Ok(tls) = tls::client(&patient.identity, &patient.ca, patient.crl.as_deref()) {
+    if let Ok(tls) = tls::client(&patient.files()) {
         server::ask(&patient, &tls, walk).await?;
         if !walk.goes_on() {
             return Ok(());
@@ -123,6 +134,14 @@ async fn examine(mut patient: Patient, walk: &mut Walk) -> anyhow::Result<()> {
 }
 
 impl Patient {
+    fn files(&self) -> IdentityFiles {
+        IdentityFiles {
+            identity: self.identity.clone(),
+            ca: self.ca.clone(),
+            crl: self.crl.clone(),
+        }
+    }
+
     fn of(args: &DoctorArgs) -> anyhow::Result<Self> {
         let file = args.config.as_deref().map(config::load::<PlaybackConfig>).transpose()?;
         let desk = file.map(|file| file.playback);
@@ -149,6 +168,7 @@ impl Patient {
             agent: args.agent.as_deref().map(AgentId::new),
             session: args.session.as_deref().map(session).transpose()?,
             listen: args.listen,
+            reason: args.reason.clone(),
             servers,
             identity: from(&args.identity, desk.as_ref().map(|desk| &desk.identity), "--identity")?,
             ca: from(&args.ca, desk.as_ref().map(|desk| &desk.ca), "--ca")?,

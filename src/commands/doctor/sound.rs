@@ -14,12 +14,11 @@ use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
 use silentmon_proto::relay::{LegStatus, OutputKind};
 
 use super::{Patient, Walk};
+use crate::config::playback::PlaybackSection;
 use crate::listening::{Listener, relay_counts};
 
 /// How long is listened at most.
 const LISTEN: Duration = Duration::from_secs(8);
-/// Packets that prove that the way is open.
-const ENOUGH: u64 = 50;
 
 /// The hop of the relay: tested by a short session where that was asked for.
 pub(super) async fn relay(patient: &Patient, tls: ClientTls, walk: &Walk) -> anyhow::Result<Hop> {
@@ -36,17 +35,14 @@ pub(super) async fn relay(patient: &Patient, tls: ClientTls, walk: &Walk) -> any
 }
 
 async fn listen(patient: &Patient, agent: &AgentId, tls: ClientTls) -> anyhow::Result<Hop> {
-    let mut listener = Listener::connect(
-        &patient.servers,
-        tls,
-        Persistence::Rounds(1),
-        PlayoutSettings::default(),
-    )?;
+    let desk = patient.desk.as_ref();
+    let settings = desk.map_or_else(PlayoutSettings::default, PlaybackSection::playout);
+    let mut listener = Listener::connect(&patient.servers, tls, Persistence::Rounds(1), settings)?;
     // Nobody hears it, but it must be taken from the player.
     let sink = Sink::open(&Output::Null, listener.player()).ok();
     let request = listener.start(MonitorRequest {
         agent: agent.clone(),
-        purpose: Some("silentmon doctor".to_owned()),
+        purpose: Some(patient.reason.clone()),
         output: OutputKind::Play,
     });
     let mut told = Told::default();
@@ -80,7 +76,7 @@ impl Told {
                     if let Some(complaint) = self.watch.handle(counts, clock::now()) {
                         return Hop::amiss(complaint.code.hop(), complaint.clone());
                     }
-                    if counts.received >= ENOUGH && counts.received * 2 >= counts.sent {
+                    if self.watch.has_judged() && counts.received * 2 >= counts.sent {
                         return Hop::ok(Code::RelayBlocked.hop(), evidence(counts));
                     }
                 }

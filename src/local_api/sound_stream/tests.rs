@@ -32,6 +32,7 @@ async fn served(sound: &BrowserSound) -> SocketAddr {
         reason: None,
         output: "closed".to_owned(),
         session: None,
+        confirm_within_s: None,
         controls: Vec::new(),
         quality: None,
     };

@@ -33,6 +33,7 @@ impl Pki {
         let options = AuthorityOptions {
             name: SubjectName::new("Test CA").expect("a name"),
             days: 100,
+            algorithm: silentmon_certs::KeyAlgorithm::default(),
         };
         let password = Password::chosen("correct horse").expect("long enough");
         let authority =

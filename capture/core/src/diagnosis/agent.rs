@@ -3,35 +3,36 @@
 use silentmon_proto::cti::AgentState;
 use silentmon_proto::reason::{Code, Evidence, Reason};
 
-use super::case::Subject;
+use super::case::{Subject, seconds};
 use super::{Case, LegCase};
 use crate::directory::CallState;
+use crate::policy::Mute;
 
 pub(super) fn authority(case: &Case<'_>) -> Option<Reason> {
-    case.subject.as_ref()?.refusal.clone()
+    let refused = case.subject.as_ref()?.refused_at("authority");
+    refused.map(|refusal| refusal.reason.without_evidence())
 }
 
 pub(super) fn authority_evidence(case: &Case<'_>) -> Evidence {
-    let team = case.subject.as_ref().and_then(|subject| subject.team);
-    Evidence::new().with_known("team", team)
+    let Some(subject) = &case.subject else {
+        return Evidence::new();
+    };
+    let rule = subject.refused_at("authority").map(|refusal| refusal.rule.name());
+    Evidence::new()
+        .with_known("team", subject.team)
+        .with_known("rule", rule)
 }
 
-/// Media are there, and policy lets none of them be heard.
+/// A pause keeps him silent, or policy lets none of the media that are there be heard.
 pub(super) fn policy(case: &Case<'_>) -> Option<Reason> {
     let subject = case.subject.as_ref()?;
-    let agent = subject.signed_in()?;
-    if !subject.media.is_empty() || holds(subject) {
-        return None;
+    if let Some(refusal) = subject.refused_at("policy") {
+        return Some(refusal.reason.without_evidence());
     }
-    let mut sounding = subject.told.iter().filter(|leg| agent.sounds(leg));
-    let talks = agent.state == AgentState::Talking;
-    let excluded = sounding.any(|leg| talks || agent.call_on(leg).is_some());
-    excluded.then(|| {
-        Reason::new(
-            Code::ExcludedByPolicy,
-            "This call is excluded from listening (not known to be an ACD call; acd_only).",
-        )
-    })
+    subject.signed_in()?;
+    let mute = subject.mute.as_ref()?;
+    let paused = matches!(mute, Mute::Paused { .. });
+    (paused || !holds(subject)).then(|| mute.reason())
 }
 
 pub(super) fn policy_evidence(case: &Case<'_>) -> Evidence {
@@ -44,9 +45,18 @@ pub(super) fn policy_evidence(case: &Case<'_>) -> Evidence {
         Some(false) => "no",
         None => "not told",
     });
+    let left = subject
+        .muted_until
+        .map(|until| seconds(until.saturating_since(case.now)));
+    let refused = subject
+        .refused_at("policy")
+        .map(|refusal| refusal.rule.name().to_owned());
+    let rule = refused.or_else(|| subject.mute.as_ref().map(Mute::rule));
     Evidence::new()
+        .with_known("rule", rule)
         .with_known("call", call.map(|call| &call.id))
         .with_known("through the queue", acd)
+        .with_known("ends at the latest in", left)
 }
 
 /// Whether he is signed in, and on a call that isn't held.

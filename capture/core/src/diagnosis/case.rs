@@ -11,6 +11,7 @@ use silentmon_proto::time::Instant;
 
 use super::SpanWatch;
 use crate::directory::{Agent, MediaLeg};
+use crate::policy::{Mute, Refusal};
 use crate::session::AUDIBLE_WITHIN;
 
 /// The house at one moment, and one agent in it where the question is about one.
@@ -31,6 +32,8 @@ pub struct Case<'a> {
     pub resolvers: &'a [MediaOrigin],
     /// Why the journal couldn't be written, since it last could.
     pub audit: Option<&'a Reason>,
+    /// Why whoever asks may not listen at all: his name is locked after failed sign-ins.
+    pub locked: Option<Reason>,
     /// The agent.
     pub subject: Option<Subject<'a>>,
 }
@@ -47,8 +50,12 @@ pub struct Subject<'a> {
     pub link: Option<&'a LinkName>,
     /// His phones.
     pub devices: &'a dyn Fn() -> Vec<Extension>,
-    /// Why whoever asks may not listen to him.
-    pub refusal: Option<Reason>,
+    /// Why nothing of him is heard by rule.
+    pub mute: Option<Mute>,
+    /// Until when at the latest, where that is known.
+    pub muted_until: Option<Instant>,
+    /// The rule by which whoever asks may not listen to him.
+    pub refusal: Option<Refusal>,
     /// Where his phone has media.
     pub told: Vec<MediaLeg>,
     /// Those of them that sound and that policy lets be heard.
@@ -121,6 +128,11 @@ impl Case<'_> {
 }
 
 impl Subject<'_> {
+    /// What is said against listening to him at a hop.
+    pub(super) fn refused_at(&self, hop: &str) -> Option<&Refusal> {
+        self.refusal.as_ref().filter(|refusal| refusal.reason.code.hop() == hop)
+    }
+
     /// Whether a leg is heard.
     pub(super) fn is_heard(&self) -> bool {
         !self.media.is_empty() && self.legs.iter().any(|leg| leg.heard)

@@ -1,4 +1,4 @@
-//! Hops that the whole server shares: CTI links and the audit journal.
+//! Hops that the whole server shares: the lock-out of whoever asks, CTI links and the audit journal.
 
 use silentmon_proto::ids::LinkName;
 use silentmon_proto::reason::{Evidence, Reason};
@@ -50,6 +50,16 @@ fn judged<'a>(case: &'a Case<'_>) -> (Option<&'a LinkName>, Option<&'a LinkState
         Some((name, link)) => (Some(name), Some(link)),
         None => (None, None),
     }
+}
+
+/// Whoever asks failed to sign in too often.
+pub(super) fn lock_out(case: &Case<'_>) -> Option<Reason> {
+    case.locked.as_ref().map(Reason::without_evidence)
+}
+
+pub(super) fn lock_out_evidence(case: &Case<'_>) -> Evidence {
+    let locked = case.locked.as_ref();
+    locked.map(|reason| reason.evidence.clone()).unwrap_or_default()
 }
 
 pub(super) fn audit(case: &Case<'_>) -> Option<Reason> {

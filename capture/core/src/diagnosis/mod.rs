@@ -34,8 +34,9 @@ struct Step {
     evidence: fn(&Case<'_>) -> Evidence,
 }
 
-const CHAIN: [Step; 13] = [
+const CHAIN: [Step; 14] = [
     Step::of_agent("authority", agent::authority, agent::authority_evidence),
+    Step::of_house("lock-out", house::lock_out, house::lock_out_evidence),
     Step::of_agent("policy", agent::policy, agent::policy_evidence),
     Step::of_house("CTI link", house::link, house::link_evidence),
     Step::of_agent("agent", agent::presence, agent::presence_evidence),
@@ -83,13 +84,18 @@ impl Step {
         let reason = (self.check)(case)?;
         let outcome = match reason.code.outcome() {
             // A link that is down takes nothing from the sound of a call that is known.
-            Outcome::Broken if reason.code != Code::TagsLost && self.about == About::House && case.is_heard() => {
+            Outcome::Broken if !concerns_those_heard(reason.code) && self.about == About::House && case.is_heard() => {
                 Outcome::Warning
             }
             outcome => outcome,
         };
         Some((reason, outcome))
     }
+}
+
+/// What ends the way though somebody else hears the agent, or something of him is heard.
+const fn concerns_those_heard(code: Code) -> bool {
+    matches!(code, Code::TagsLost | Code::LockedOut)
 }
 
 /// Why an agent can be heard or not: the first hop at which the way ends, with its evidence. What is amiss without ending
@@ -128,7 +134,11 @@ fn report(step: &Step, case: &Case<'_>) -> Hop {
     if step.about == About::Agent {
         match &case.subject {
             None => return Hop::not_checked(step.hop, "No agent was named."),
-            Some(subject) if subject.refusal.is_some() && step.hop != "authority" => {
+            Some(_) if step.hop == "authority" => {}
+            Some(_) if case.locked.is_some() => {
+                return Hop::not_checked(step.hop, "Monitoring is locked for you.");
+            }
+            Some(subject) if subject.refusal.is_some() && subject.refused_at(step.hop).is_none() => {
                 return Hop::not_checked(step.hop, "You may not listen to this agent.");
             }
             Some(_) => {}

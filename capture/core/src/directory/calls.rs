@@ -1,6 +1,6 @@
 //! The calls of the house: under which ids they go, who is on them, who left, which are over (protocol sheet 1.5).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use foldhash::HashMap;
@@ -48,6 +48,8 @@ pub(super) struct Calls {
 pub(super) struct Record {
     pub holders: Vec<Party>,
     pub releases: CallReleases,
+    /// Those that rules name, for whoever comes to the call.
+    pub variables: BTreeMap<String, String>,
     left: Vec<(Party, Leaving)>,
     aliases: Vec<CallId>,
     over: Option<Instant>,
@@ -154,6 +156,18 @@ impl Calls {
         self.part(root, party, now);
     }
 
+    /// Sets variables of a call. One that nobody is on yet is kept as one that is over.
+    pub fn set_variables(&mut self, root: &CallId, variables: &BTreeMap<String, String>, now: Instant) {
+        let Some(record) = self.record_mut(root) else { return };
+        for (name, value) in variables {
+            record.variables.insert(name.clone(), value.clone());
+        }
+        if record.holders.is_empty() && record.over.is_none() {
+            record.over = Some(now);
+            self.over.push_back((now, root.clone()));
+        }
+    }
+
     pub fn leaving(&self, root: &CallId, party: &Party) -> Option<Leaving> {
         let left = &self.records.get(root)?.left;
         left.iter().find(|(left, _)| left == party).map(|(_, leaving)| *leaving)
@@ -193,6 +207,9 @@ impl Calls {
         let surplus = record.aliases.len().saturating_sub(MAX_OF_CALL);
         let surplus: Vec<CallId> = record.aliases.drain(..surplus).collect();
         record.releases.absorb(&former.releases);
+        for (name, value) in former.variables {
+            record.variables.entry(name).or_insert(value);
+        }
         for (party, leaving) in former.left {
             if leaving == Leaving::Transferred && !record.left.contains(&(party.clone(), leaving)) {
                 record.left.push((party, leaving));

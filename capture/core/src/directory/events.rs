@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use silentmon_proto::cti::{
-    AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CallRenamed, CtiEvent, Hoteling, MediaStarted,
-    MediaStopped, ReleasingParty,
+    AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CallRenamed, CallVariables, CtiEvent, Hoteling,
+    MediaStarted, MediaStopped, ReleasingParty,
 };
 use silentmon_proto::ids::{AgentId, CallId, Extension};
 use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 
 use super::calls::{Leaving, Party};
+use super::content::Content;
 use super::line::{CallState, CallTold, Directions, Line, MediaEnd, MediaLeg};
 use super::seats::Seat;
 use super::{AgentDirectory, Notice};
+use crate::policy::PhoneNumber;
 
 /// How long calls and media of a device wait for an agent since they were last spoken of.
 const MAX_WAIT: Duration = Duration::from_secs(4 * 3600);
@@ -28,6 +30,7 @@ impl AgentDirectory {
             CtiEvent::Call(event) => self.call_event(event, now),
             CtiEvent::CallRenamed(renamed) => self.call_renamed(renamed, now),
             CtiEvent::CallEnded(ended) => self.call_ended(ended, now),
+            CtiEvent::CallVariables(told) => self.call_variables(told, now),
             CtiEvent::MediaStarted(media) => self.media_started(media, now),
             CtiEvent::MediaStopped(media) => self.media_stopped(media, now),
             CtiEvent::DeviceSnapshot(snapshot) => self.device_snapshot(snapshot, now),
@@ -220,11 +223,25 @@ impl AgentDirectory {
             let calling = event.calling.as_deref()?;
             device.as_ref().map(|device| device.as_str() == calling)
         };
+        let outgoing = state == CallState::Dialling || calls_himself().unwrap_or(false);
+        let number = |told: &Option<String>| told.as_deref().and_then(PhoneNumber::read);
+        let content = Content {
+            calling: number(&event.calling),
+            called: number(&event.called),
+            former: Vec::new(),
+            outgoing,
+            variables: self
+                .calls
+                .record(root)
+                .map(|record| record.variables.clone())
+                .unwrap_or_default(),
+        };
         let told = CallTold {
             id: root.clone(),
             state,
             acd: event.acd,
-            outgoing: state == CallState::Dialling || calls_himself().unwrap_or(false),
+            outgoing,
+            content,
             device: device.clone(),
             named: event.agent.is_some(),
         };
@@ -311,6 +328,15 @@ impl AgentDirectory {
                 call,
                 controlling_party,
             });
+        }
+    }
+
+    fn call_variables(&mut self, told: &CallVariables, now: Instant) {
+        let root = self.calls.root(&told.call);
+        self.calls.set_variables(&root, &told.variables, now);
+        let Some(record) = self.calls.record(&root) else { return };
+        for party in record.holders.clone() {
+            self.edit(&party, now, |line| line.set_variables(&root, &told.variables));
         }
     }
 

@@ -1,9 +1,13 @@
 //! Calls and media of one party: an agent, or a device at which nobody is known to sit yet.
 
+use std::collections::BTreeMap;
+
 use silentmon_proto::cti::{CallEventKind, MediaDirection};
 use silentmon_proto::ids::{CallId, Extension, MediaAddress};
 use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
+
+use super::content::Content;
 
 /// Most calls and most media legs kept of one party; the oldest give way.
 const MAX_OF_EACH: usize = 32;
@@ -23,6 +27,8 @@ pub struct Call {
     pub consult: bool,
     /// When it was first heard of.
     pub since: Instant,
+    /// Its numbers and variables.
+    pub content: Content,
     pub(super) device: Option<Extension>,
     /// Whether an event named the party itself, not only the device.
     pub(super) named: bool,
@@ -123,6 +129,7 @@ pub(super) struct CallTold {
     pub acd: Option<bool>,
     /// Whether the party itself makes the call.
     pub outgoing: bool,
+    pub content: Content,
     pub device: Option<Extension>,
     pub named: bool,
 }
@@ -235,6 +242,7 @@ impl Line {
             call.enter(told.state, now);
             call.acd = told.acd.or(call.acd);
             call.consult |= during_acd;
+            call.content.take_over(told.content);
             call.device = told.device.or(call.device.take());
             call.named |= told.named;
             return;
@@ -247,11 +255,19 @@ impl Line {
             acd: told.acd,
             consult: during_acd,
             since: now,
+            content: told.content,
             device: told.device,
             named: told.named,
             merged: Vec::new(),
             told: now,
         });
+    }
+
+    /// Sets variables of a call.
+    pub fn set_variables(&mut self, id: &CallId, variables: &BTreeMap<String, String>) {
+        if let Some(call) = self.calls.iter_mut().find(|call| call.id == *id) {
+            call.content.set(variables);
+        }
     }
 
     /// Takes a call away, and its media: sources may leave the media event out. Answers the call.
@@ -376,6 +392,7 @@ impl Call {
         }
         self.consult |= other.consult;
         self.acd = self.acd.or(other.acd);
+        self.content.absorb(other.content);
         self.named |= other.named;
         self.device = self.device.take().or(other.device);
         self.since = self.since.min(other.since);

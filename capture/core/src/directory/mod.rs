@@ -5,10 +5,11 @@
 //! names an agent is his and nobody else's.
 //!
 //! `mod` holds the state and answers questions; `events` and `snapshot` take events up, `party` finds out whom they are
-//! about. `line` is one party's calls and media, `calls`
-//! the calls of the house, `seats` who sits where, `resolvers` what others than the CTI source say of phones; `retell` tells it all again.
+//! about. `line` is one party's calls and media, `content` what policy asks of a call, `calls` the calls of the house,
+//! `seats` who sits where, `resolvers` what others than the CTI source say of phones; `retell` tells it all again.
 
 mod calls;
+mod content;
 mod events;
 mod line;
 mod party;
@@ -29,6 +30,7 @@ use silentmon_proto::ids::{AgentId, CallId, Extension, MediaAddress, TeamName};
 use silentmon_proto::time::Instant;
 
 use self::calls::{Calls, Party};
+pub use self::content::Content;
 use self::line::Line;
 pub use self::line::{Call, CallState, MediaLeg};
 pub use self::release::Release;
@@ -213,6 +215,35 @@ impl AgentDirectory {
     pub fn controlling_party(&self, call: &CallId) -> Option<&Extension> {
         let root = self.calls.root(call);
         self.calls.record(&root)?.releases.controlling()
+    }
+
+    /// The id under which a call goes on.
+    pub fn goes_on_as(&self, call: &CallId) -> CallId {
+        self.calls.root(call)
+    }
+
+    /// Whether anybody is on a call.
+    pub fn is_in_progress(&self, call: &CallId) -> bool {
+        let root = self.calls.root(call);
+        self.calls
+            .record(&root)
+            .is_some_and(|record| !record.holders.is_empty())
+    }
+
+    /// The agents on a call.
+    pub fn agents_on(&self, call: &CallId) -> Vec<AgentId> {
+        let root = self.calls.root(call);
+        let holders = self.calls.record(&root).map_or(&[][..], |record| &record.holders);
+        let agents = holders.iter().filter_map(|party| match party {
+            Party::Agent(id) => Some(id.clone()),
+            Party::Device(_) => None,
+        });
+        agents.collect()
+    }
+
+    /// The agents who may sit at a device.
+    pub fn agents_at(&self, device: &Extension) -> &[AgentId] {
+        self.seats.candidates(device)
     }
 
     /// The agent's team: as told with his state, else the one he is a member of.

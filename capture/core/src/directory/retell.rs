@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use silentmon_proto::cti::{
-    AgentUpdate, CallEnded, CallEvent, CallEventKind, CallRenamed, CtiEvent, Hoteling, MediaDirection, MediaStarted,
+    AgentUpdate, CallEnded, CallEvent, CallEventKind, CallRenamed, CallVariables, CtiEvent, Hoteling, MediaDirection,
+    MediaStarted,
 };
 use silentmon_proto::ids::{AgentId, CallId, Extension};
 use silentmon_proto::time::Instant;
@@ -17,6 +18,7 @@ use super::AgentDirectory;
 use super::calls::{Leaving, Party};
 use super::line::{Call, CallState, Line, MediaLeg};
 use super::seats::Seat;
+use crate::policy::PhoneNumber;
 
 impl AgentDirectory {
     /// Everything the CTI source told and that still holds, as events that a directory may take up by
@@ -98,7 +100,7 @@ impl AgentDirectory {
         }
     }
 
-    /// Where a call began, and where it stands since.
+    /// How a call began, what numbers it had, where it stands since, and its variables.
     fn retell_progress(&self, party: &Party, call: &Call) -> impl Iterator<Item = (Instant, CtiEvent)> {
         let stands = match call.state {
             CallState::Dialling => CallEventKind::Originated,
@@ -106,14 +108,31 @@ impl AgentDirectory {
             CallState::Connected => CallEventKind::Established,
             CallState::Held => CallEventKind::Held,
         };
-        let began = (call.since < call.state_since && call.state != CallState::Dialling).then(|| {
-            (
-                call.since,
-                self.retell_call(party, call, &call.id, CallEventKind::Delivered).into(),
-            )
+        let content = &call.content;
+        let began = if content.outgoing {
+            CallEventKind::Originated
+        } else {
+            CallEventKind::Delivered
+        };
+        let number = |number: &PhoneNumber| number.as_str().to_owned();
+        let former = content.former.iter().map(|former| CallEvent {
+            calling: Some(number(former)),
+            ..self.retell_call(party, call, &call.id, began)
         });
-        let stands = (call.state_since, self.retell_call(party, call, &call.id, stands).into());
-        began.into_iter().chain([stands])
+        let began = (began != stands).then(|| self.retell_call(party, call, &call.id, began));
+        let began = former.chain(began).map(|event| (call.since, event.into()));
+        let stands = CallEvent {
+            calling: content.calling.as_ref().map(number),
+            called: content.called.as_ref().map(number),
+            ..self.retell_call(party, call, &call.id, stands)
+        };
+        let variables = (!content.variables.is_empty()).then(|| CallVariables {
+            call: call.id.clone(),
+            variables: content.variables.clone(),
+        });
+        let now = [stands.into()].into_iter().chain(variables.map(CtiEvent::from));
+        let events: Vec<_> = began.chain(now.map(|event| (call.state_since, event))).collect();
+        events.into_iter()
     }
 
     /// A consult call counts as part of the call it was made in, so it is told as one that came through the queue.

@@ -1,26 +1,22 @@
 //! Supervisors: connections that come and go, and what they ask for.
 
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, SessionId};
 use silentmon_proto::reason::{Code, Hop, Reason};
 use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
 
-use super::{ConnectionId, Engine, EngineEvent, SessionRecord, Supervisor, TICK, Transmit};
+use super::{ConnectionId, Engine, EngineEvent, ForeignRequest, SessionRecord, Supervisor, TICK, Transmit};
 use crate::diagnosis::Diagnosis;
 use crate::directory::MediaLeg;
+use crate::policy::{Principal, Refusal};
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
 impl Engine {
-    /// A supervisor, known by his certificate, connected.
-    pub fn handle_connected(&mut self, connection: ConnectionId, name: SupervisorName) {
-        self.connections.insert(
-            connection,
-            Supervisor {
-                name,
-                watches_agents: false,
-            },
-        );
+    /// A supervisor, who proved who he is, connected.
+    pub fn handle_connected(&mut self, connection: ConnectionId, principal: Principal) {
+        self.connections
+            .insert(connection, Supervisor { principal, shown: None });
     }
 
     /// A connection is gone. Its sessions wait for the supervisor to come back.
@@ -62,6 +58,9 @@ impl Engine {
                 device,
             } => self.supervise(from, request, session, (action, device), now),
             ClientMessage::StopMonitor { session } => self.stop_monitor(from, session, now),
+            ClientMessage::StillThere { session } => self.confirm(from, session, now),
+            ClientMessage::ListLocks { request } => self.list_locks(from, request, now),
+            ClientMessage::Unlock { request, name, source } => self.unlock(from, request, (name, source), now),
             ClientMessage::Diagnose {
                 request,
                 agent,
@@ -91,6 +90,9 @@ impl Engine {
         };
         session.admission = Admission::Admitted;
         let agent = session.agent.clone();
+        // Whoever must be told is, before the first packet.
+        self.disclose(&agent, now);
+        self.mute_sessions(&agent, now);
         self.reroute(&agent);
         self.answer_start(id, request, now);
     }
@@ -120,13 +122,17 @@ impl Engine {
         session: Option<SessionId>,
         now: Instant,
     ) {
-        let asks = self.connections.get(&from).map(|connection| connection.name.clone());
+        let asks = self
+            .connections
+            .get(&from)
+            .map(|connection| connection.principal.clone());
         let own = session
             .and_then(|id| self.sessions.get(&id))
-            .filter(|session| Some(&session.supervisor) == asks.as_ref());
+            .filter(|session| asks.as_ref().is_some_and(|asks| asks.is_same(&session.principal)));
         let agent = own.map(|session| session.agent.clone()).or(agent);
         let mut hops = self.examine(agent.as_ref(), asks.as_ref(), now);
         if session.is_some() && own.is_none() {
+            self.count_foreign(ForeignRequest::Diagnose);
             hops.insert(
                 0,
                 Hop::not_checked("session", "No such session of yours runs on this server."),
@@ -155,23 +161,25 @@ impl Engine {
         let Some(connection) = self.connections.get(&from) else {
             return;
         };
-        let (supervisor, request) = (connection.name.clone(), wanted.number);
-        let rules = &self.settings.policy;
-        let admitted = rules.authorise(&supervisor, &wanted.agent, &self.directory);
-        if let Err(reason) = admitted.and_then(|()| rules.admit_output(wanted.output)) {
+        let (principal, request) = (connection.principal.clone(), wanted.number);
+        let taken_up = self.session_to_take_up(from, &principal, &wanted, resume);
+        if resume.is_some_and(|id| taken_up != Some(id) && self.sessions.contains_key(&id)) {
+            self.count_foreign(ForeignRequest::Resume);
+        }
+        if let Err(Refusal { reason, .. }) = self.admit_request(&principal, &wanted, taken_up, now) {
             let agent = wanted.agent;
             self.past.refused += 1;
             self.events.push_back(EngineEvent::SessionRefused {
-                supervisor,
+                principal,
                 agent,
                 reason: reason.clone(),
             });
             self.send(from, ServerMessage::MonitorRefused { request, reason });
             return;
         }
-        let id = match self.session_to_take_up(from, &supervisor, &wanted, resume) {
+        let id = match taken_up {
             Some(id) => self.attach(id, from),
-            None => self.open_session(from, supervisor, wanted, fresh_id, now),
+            None => self.open_session(from, principal, wanted, fresh_id, now),
         };
         self.answer_start(id, request, now);
     }
@@ -204,12 +212,12 @@ impl Engine {
     fn session_to_take_up(
         &self,
         from: ConnectionId,
-        supervisor: &SupervisorName,
+        principal: &Principal,
         wanted: &SessionRequest,
         resume: Option<SessionId>,
     ) -> Option<SessionId> {
         let same = |session: &&MonitorSession| {
-            session.supervisor == *supervisor && session.agent == wanted.agent && session.output == wanted.output
+            session.principal.is_same(principal) && session.agent == wanted.agent && session.output == wanted.output
         };
         if let Some(session) = resume.and_then(|id| self.sessions.get(&id)).filter(same) {
             return Some(session.id);
@@ -224,6 +232,8 @@ impl Engine {
     fn attach(&mut self, id: SessionId, connection: ConnectionId) -> SessionId {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.attachment = Attachment::Attached(connection);
+            // Whoever comes back may have missed the question.
+            session.asked = false;
         }
         // What a connection must carry is told with the filter.
         self.events.push_back(EngineEvent::FilterChanged);
@@ -233,14 +243,14 @@ impl Engine {
     fn open_session(
         &mut self,
         from: ConnectionId,
-        supervisor: SupervisorName,
+        principal: Principal,
         wanted: SessionRequest,
         id: SessionId,
         now: Instant,
     ) -> SessionId {
         let channel = self.free_channel();
         self.channels.insert(channel, id);
-        let session = MonitorSession::new(id, channel, supervisor, from, wanted, now);
+        let session = MonitorSession::new(id, channel, principal, from, wanted, now);
         self.past.started += 1;
         self.events.push_back(EngineEvent::SessionStarted(record(&session)));
         self.sessions_on.entry(session.agent.clone()).or_default().push(id);
@@ -256,6 +266,8 @@ impl Engine {
             .is_some_and(|session| session.connection() == Some(from));
         if own {
             self.stop_session(id, &Reason::new(Code::AudioFlowing, "Stopped by the supervisor."), now);
+        } else if self.sessions.contains_key(&id) {
+            self.count_foreign(ForeignRequest::Stop);
         }
     }
 
@@ -277,6 +289,7 @@ impl Engine {
             session.judge_losses(&evidence, &self.streams, true, now);
         }
         let status = self.status(id, now);
+        self.unmute_at_last(id, now);
         let Some(session) = self.forget_session(id) else {
             return;
         };
@@ -304,6 +317,9 @@ impl Engine {
                 self.sessions_on.remove(&session.agent);
             }
         }
+        self.events.push_back(EngineEvent::ListeningChanged {
+            agent: session.agent.clone(),
+        });
         self.unauthorised.remove(&id);
         self.routes.set(id, &[]);
         self.events.push_back(EngineEvent::FilterChanged);
@@ -372,13 +388,14 @@ impl Engine {
     }
 }
 
-fn record(session: &MonitorSession) -> SessionRecord {
+pub(super) fn record(session: &MonitorSession) -> SessionRecord {
     SessionRecord {
         session: session.id,
-        supervisor: session.supervisor.clone(),
+        principal: session.principal.clone(),
         agent: session.agent.clone(),
         purpose: session.purpose.clone(),
         started: session.started,
         audible: session.audible,
+        disclosed: session.disclosed,
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
 use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
 use silentmon_proto::time::Instant;
 
 use super::{Engine, SEEN_WITHIN};
 use crate::diagnosis::{self, Case, Diagnosis, LegCase, LegCounts, Subject};
 use crate::directory::MediaLeg;
+use crate::policy::{Principal, Refusal, Role, Rule};
 use crate::session::MonitorSession;
 use crate::stream::{Encryption, Stream, Validity};
 
@@ -21,37 +22,60 @@ pub type ReasonCounts = BTreeMap<Code, usize>;
 impl Engine {
     /// Why a session has sound or none.
     pub(super) fn diagnose_session(&self, session: &MonitorSession, now: Instant) -> Diagnosis {
-        self.with_case(Some(&session.agent), Some(session), None, now, diagnosis::first_broken)
+        let judged = Judged {
+            session: Some(session),
+            refusal: None,
+            locked: None,
+        };
+        self.with_case(Some(&session.agent), judged, now, diagnosis::first_broken)
     }
 
     /// Whether an agent could be heard now, and why not.
     pub(super) fn diagnose_agent(&self, id: &AgentId, now: Instant) -> Diagnosis {
-        self.with_case(Some(id), self.session_of(id), None, now, diagnosis::first_broken)
+        let refusal = self.refusal_to_all(id);
+        let judged = Judged {
+            session: self.session_of(id),
+            refusal,
+            locked: None,
+        };
+        self.with_case(Some(id), judged, now, diagnosis::first_broken)
     }
 
     /// Every hop from authority to media: of one agent, as whoever asks may hear him, or of the house.
-    pub fn examine(&self, agent: Option<&AgentId>, asks: Option<&SupervisorName>, now: Instant) -> Vec<Hop> {
-        let refusal = agent.zip(asks).and_then(|(agent, asks)| {
-            let refusal = self.settings.policy.authorise(asks, agent, &self.directory).err();
-            // Of an agent nobody knows the hop of the agent speaks.
-            refusal.filter(|reason| reason.code != Code::AgentNotSignedIn)
+    pub fn examine(&self, agent: Option<&AgentId>, asks: Option<&Principal>, now: Instant) -> Vec<Hop> {
+        let rules = &self.settings.policy;
+        let refusal = agent.and_then(|agent| match asks {
+            Some(asks) => rules.authorise(asks, agent, &self.directory, self.local).err(),
+            None => self.refusal_to_all(agent),
         });
-        let session = agent.and_then(|agent| self.session_of(agent));
-        self.with_case(agent, session, refusal, now, diagnosis::examine)
+        let locked = asks.and_then(|asks| self.lock_out.admit(&asks.name, asks.from, now).err());
+        let judged = Judged {
+            session: agent.and_then(|agent| self.session_of(agent)),
+            // Of an agent nobody knows the hop of the agent speaks.
+            refusal: refusal.filter(|refusal| refusal.rule != Rule::UnknownAgent),
+            locked: locked.map(Reason::from),
+        };
+        self.with_case(agent, judged, now, diagnosis::examine)
     }
 
-    /// Why each agent can be heard or not.
-    pub fn diagnose_all(&self, now: Instant) -> Vec<(AgentId, Diagnosis)> {
+    /// Why each agent can be heard or not: all of them, or those whom somebody is shown.
+    pub fn diagnose_all(&self, asks: Option<&Principal>, now: Instant) -> Vec<(AgentId, Diagnosis)> {
         let agents = self.directory.agents();
         agents
+            .filter(|(id, _)| asks.is_none_or(|asks| self.shows(asks, id)))
             .map(|(id, _)| (id.clone(), self.diagnose_agent(id, now)))
             .collect()
     }
 
-    /// Why each session is heard or not.
-    pub fn diagnose_sessions(&self, now: Instant) -> Vec<(SessionId, AgentId, Diagnosis)> {
+    /// Why each session is heard or not: all of them, or those that somebody is shown. A supervisor sees his own.
+    pub fn diagnose_sessions(&self, asks: Option<&Principal>, now: Instant) -> Vec<(SessionId, AgentId, Diagnosis)> {
         let sessions = self.sessions.values();
+        let rules = &self.settings.policy;
+        let shown = |asks: &Principal, session: &MonitorSession| {
+            rules.role_of(asks) == Role::Administrator || session.principal.is_same(asks)
+        };
         sessions
+            .filter(|session| asks.is_none_or(|asks| shown(asks, session)))
             .map(|session| (session.id, session.agent.clone(), self.diagnose_session(session, now)))
             .collect()
     }
@@ -64,10 +88,10 @@ impl Engine {
                 *counts.entry(reason.code).or_default() += 1;
             }
         };
-        for (_, found) in self.diagnose_all(now) {
+        for (_, found) in self.diagnose_all(None, now) {
             count(&mut agents, &found);
         }
-        for (.., found) in self.diagnose_sessions(now) {
+        for (.., found) in self.diagnose_sessions(None, now) {
             count(&mut sessions, &found);
         }
         (agents, sessions)
@@ -81,8 +105,11 @@ impl Engine {
     fn with_case<T>(
         &self,
         id: Option<&AgentId>,
-        session: Option<&MonitorSession>,
-        refusal: Option<Reason>,
+        Judged {
+            session,
+            refusal,
+            locked,
+        }: Judged<'_>,
         now: Instant,
         judge: impl FnOnce(&Case<'_>) -> T,
     ) -> T {
@@ -98,6 +125,8 @@ impl Engine {
                 link: self.link_of.get(id),
                 devices: &devices,
                 refusal,
+                mute: self.mute_of(id),
+                muted_until: self.pause_of(id).map(|pause| pause.until),
                 told: self.directory.media(id),
                 shared: self.shared_address(id, &media),
                 legs: match session {
@@ -117,6 +146,7 @@ impl Engine {
             talkers: &talkers,
             resolvers: &self.settings.resolvers,
             audit: self.journal_failure.as_ref(),
+            locked,
             subject,
         })
     }
@@ -226,6 +256,14 @@ impl Engine {
         let counted = self.counted(address, leg);
         counted.is_some_and(|at| now - at <= SEEN_WITHIN) || self.streams_visible(address, leg, now)
     }
+}
+
+/// As what an agent is judged: by a session on him, by what stands against whoever asks.
+struct Judged<'a> {
+    session: Option<&'a MonitorSession>,
+    refusal: Option<Refusal>,
+    /// Why whoever asks may not listen at all.
+    locked: Option<Reason>,
 }
 
 fn session_legs(session: &MonitorSession, now: Instant) -> [LegCase; 2] {

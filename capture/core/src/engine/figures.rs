@@ -1,11 +1,15 @@
 //! Figures of the whole server for its metrics: nothing in them names a person.
 
+use std::collections::BTreeMap;
+
 use silentmon_proto::ids::{Leg, LinkName};
 use silentmon_proto::quality::{Histogram, MOS_BOUNDS};
 use silentmon_proto::reason::Code;
 use silentmon_proto::relay::LegStatus;
+use silentmon_proto::time::Instant;
 
-use super::Engine;
+use super::{Engine, ForeignRequests};
+use crate::policy::PauseKind;
 use crate::session::MonitorSession;
 
 /// How the server stands, and what it did since its start.
@@ -17,6 +21,14 @@ pub struct EngineFigures {
     pub sessions_started: u64,
     /// Sessions refused since the server's start.
     pub sessions_refused: u64,
+    /// Pauses that run, by what they are for.
+    pub pauses: BTreeMap<PauseKind, usize>,
+    /// Messages refused because their sender has no right to what they are about.
+    pub foreign_requests: ForeignRequests,
+    /// Names locked after failed sign-ins.
+    pub locked: usize,
+    /// Failed sign-ins forgotten because there were too many to keep.
+    pub failures_forgotten: u64,
     /// Supervisors' connections.
     pub connections: usize,
     /// Agents known.
@@ -87,7 +99,11 @@ impl Past {
 
 impl Engine {
     /// Figures for metrics.
-    pub fn figures(&self) -> EngineFigures {
+    pub fn figures(&self, now: Instant) -> EngineFigures {
+        let mut pauses = BTreeMap::from([(PauseKind::Payment, 0), (PauseKind::Private, 0)]);
+        for pause in self.pauses.iter() {
+            *pauses.entry(pause.kind).or_default() += 1;
+        }
         let mut legs = self.past.legs.clone();
         for session in self.sessions.values() {
             let status = session.leg_status();
@@ -99,6 +115,10 @@ impl Engine {
             sessions: self.sessions.len(),
             sessions_started: self.past.started,
             sessions_refused: self.past.refused,
+            pauses,
+            foreign_requests: self.foreign_requests.clone(),
+            locked: self.lock_out.locked(now).count(),
+            failures_forgotten: self.lock_out.forgotten(),
             connections: self.connections.len(),
             agents: self.directory.agents().count(),
             streams: self.streams.len(),

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
-use silentmon_proto::ids::{AgentId, Extension, LinkName, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, Extension, LinkName, SessionId};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{ServerMessage, SuperviseAction};
 use silentmon_proto::time::Instant;
 
-use super::{ConnectionId, Engine, EngineEvent};
+use super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
 use crate::diagnosis::LinkState;
 use crate::link::{LinkCommand, Supervise};
+use crate::policy::Principal;
 
 /// How long after a link came back media told before are kept without a packet and without being told again.
 pub const RESYNCHRONISED_WITHIN: Duration = Duration::from_secs(60);
@@ -51,7 +52,7 @@ pub struct SuperviseRecord {
     /// His session.
     pub session: SessionId,
     /// Who asked.
-    pub supervisor: SupervisorName,
+    pub principal: Principal,
     /// Whose call.
     pub agent: AgentId,
     /// What he asked for.
@@ -191,12 +192,13 @@ impl Engine {
             .get(&session)
             .filter(|session| session.connection() == Some(from));
         let Some(session) = own else {
+            self.count_foreign(ForeignRequest::Supervise);
             let result = Err("No such session of yours.".to_owned());
             return self.send(from, ServerMessage::Supervised { request, result });
         };
         let mut record = SuperviseRecord {
             session: session.id,
-            supervisor: session.supervisor.clone(),
+            principal: session.principal.clone(),
             agent: session.agent.clone(),
             action,
             device: device.clone(),

@@ -6,15 +6,16 @@ use std::net::{IpAddr, SocketAddr};
 use foldhash::HashMap;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
-use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, SessionId};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, RtpTimestamp, SessionId};
 use silentmon_proto::relay::{AudioKind, OutputKind};
+use silentmon_proto::telephone_event::TelephoneEvent;
 use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine, EngineEvent, SEEN_WITHIN, Transmit};
 use crate::directory::MediaLeg;
 use crate::filter::MediaPath;
-use crate::session::{Admission, Clearance, Heard, MonitorSession, Outgoing};
-use crate::stream::{Arrival, Encryption, Evidence, Freshness, RtpArrival, Stream, Told, Validity};
+use crate::session::{Admission, Clearance, Heard, MonitorSession, Outgoing, Voice};
+use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpArrival, Stream, Told, Validity};
 
 /// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
 /// section 11).
@@ -141,16 +142,68 @@ impl Engine {
             named,
             described: described(payload_type),
         };
-        let Arrival::Rtp(arrival) = self.streams.handle_told(datagram, Evidence::Announced, told) else {
+        let Arrival::Rtp(mut arrival) = self.streams.handle_told(datagram, Evidence::Announced, told) else {
             return;
         };
+        if described(arrival.packet.payload_type) == Some(Codec::TelephoneEvent) {
+            // Whatever the payload looks like: what was announced as digits doesn't leave.
+            arrival.codec = Codec::TelephoneEvent;
+        }
+        if let PayloadKind::TelephoneEvent(event) = arrival.kind {
+            self.count_digit(datagram, event, arrival.packet.timestamp);
+        }
+        let silenced = self.is_silenced(datagram);
+        let listeners = self.routes.listeners(datagram.source, datagram.destination);
         for leg in Leg::BOTH {
             for id in listeners.of(leg) {
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    deliver(session, leg, datagram.captured, &arrival, &mut self.transmits);
+                    let voice = if silenced { Voice::Silenced } else { session.voice() };
+                    deliver(session, leg, voice, datagram.captured, &arrival, &mut self.transmits);
                 }
             }
         }
+    }
+
+    /// Whether a packet comes from or goes to a phone of somebody whose call is paused, whoever else listens to it.
+    fn is_silenced(&self, datagram: &Datagram<'_>) -> bool {
+        !self.silenced.is_empty()
+            && self
+                .owners_at(datagram.source)
+                .chain(self.owners_at(datagram.destination))
+                .any(|owner| self.silenced.contains(owner))
+    }
+
+    /// A digit in the customer's voice may be one of many that begin a payment pause; this packet is in it already.
+    fn count_digit(&mut self, datagram: &Datagram<'_>, event: TelephoneEvent, timestamp: RtpTimestamp) {
+        const DTMF: std::ops::RangeInclusive<u8> = 0..=15;
+        let Some(burst) = self.settings.policy.payment_pauses.digits else {
+            return;
+        };
+        if !DTMF.contains(&event.event) {
+            return;
+        }
+        let agents: BTreeSet<AgentId> = self
+            .routes
+            .listeners(datagram.source, datagram.destination)
+            .of(Leg::Customer)
+            .filter_map(|id| self.sessions.get(&id))
+            .map(|session| session.agent.clone())
+            .collect();
+        for agent in agents {
+            let keyed = self.digits.entry(agent.clone()).or_default();
+            if keyed.handle(timestamp.0, datagram.captured, burst) {
+                self.pause_for_digits(&agent, datagram.captured);
+            }
+        }
+    }
+
+    /// Agents whose phones have media at a socket.
+    fn owners_at(&self, socket: SocketAddr) -> impl Iterator<Item = &AgentId> {
+        let addresses = [Some(socket.port()), None].map(|port| MediaAddress { ip: socket.ip(), port });
+        addresses
+            .into_iter()
+            .filter_map(|address| self.owners.get(&address))
+            .flatten()
     }
 
     /// The agent's media that sound and that policy lets be heard.
@@ -158,6 +211,9 @@ impl Engine {
         let Some(agent) = self.directory.agent(id) else {
             return Vec::new();
         };
+        if self.is_undisclosed(id) {
+            return Vec::new();
+        }
         let mut media = self.directory.media(id);
         media.retain(|leg| agent.sounds(leg));
         self.settings.policy.admit_media(agent, media)
@@ -244,6 +300,7 @@ fn heard_paths(media: &[MediaLeg]) -> Vec<HeardPath> {
 fn deliver(
     session: &mut MonitorSession,
     leg: Leg,
+    voice: Voice,
     captured: Instant,
     arrival: &RtpArrival<'_>,
     transmits: &mut std::collections::VecDeque<Transmit>,
@@ -259,6 +316,7 @@ fn deliver(
         codec: arrival.codec,
         payload_type: arrival.packet.payload_type,
         clearance: clearance(arrival),
+        voice,
         number: arrival.extended_sequence,
     };
     let (id, connection, output) = (session.id, session.connection(), session.output);

@@ -7,7 +7,7 @@ use silentmon_proto::relay::RepairRequest;
 use silentmon_proto::time::Instant;
 
 use super::media::audio;
-use super::{ConnectionId, Engine, EngineEvent};
+use super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
 use crate::session::MonitorSession;
 
 impl Engine {
@@ -23,7 +23,7 @@ impl Engine {
         let id = self.channels.get(&request.channel).copied();
         let session = id.and_then(|id| self.sessions.get_mut(&id));
         let Some(session) = session.filter(|session| session.connection() == Some(from)) else {
-            self.foreign_requests += 1;
+            self.count_foreign(ForeignRequest::Repair);
             return;
         };
         let (id, transmits) = (session.id, &mut self.transmits);
@@ -32,11 +32,6 @@ impl Engine {
             transmits.push_back(audio(from, id, outgoing));
         });
         self.fit_streams(id, now);
-    }
-
-    /// Repair requests for sessions that aren't heard over the connection they came from.
-    pub const fn foreign_requests(&self) -> u64 {
-        self.foreign_requests
     }
 
     /// Bytes of sound kept in case they are asked for again.

@@ -12,6 +12,9 @@ use silentmon_proto::telephone_event::TelephoneEvent;
 /// The lowest payload type without a meaning of its own (RFC 3551 section 6).
 const FIRST_DYNAMIC: u8 = 96;
 
+/// Events that one packet may pack (RFC 4733 section 2.5.1.5) to be taken for events without a description.
+const MOST_PACKED: usize = 8;
+
 /// What a packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PayloadKind {
@@ -149,8 +152,9 @@ impl SeenPayloadType {
     /// Events keep their timestamp while their duration rises (RFC 4733 section 2.5.1.2). One shaped like an event is
     /// taken for one at once: a digit must not get through before it is certain.
     fn follow_event(&mut self, payload: &[u8], timestamp: RtpTimestamp) -> PayloadKind {
-        let lone = TelephoneEvent::parse(payload).filter(|_| payload.len() == TelephoneEvent::LENGTH);
-        let Some(event) = lone else {
+        let most = if self.nature == Nature::Events { MOST_PACKED } else { 1 };
+        let shaped = TelephoneEvent::parse(payload).filter(|_| payload.len() <= most * TelephoneEvent::LENGTH);
+        let Some(event) = shaped else {
             self.nature = Nature::Other;
             return Self::kind_of(self.otherwise(), payload);
         };
@@ -192,6 +196,16 @@ mod tests {
         assert_eq!(seen.codec(), Codec::TelephoneEvent);
         seen.handle(&digit(6, 10, 160), RtpTimestamp(2000), Told::default());
         assert_eq!(seen.codec(), Codec::TelephoneEvent);
+    }
+
+    #[test]
+    fn packed_events_are_held_too_once_the_type_is_known() {
+        let mut seen = dynamic();
+        seen.handle(&digit(5, 10, 160), RtpTimestamp(800), Told::default());
+        seen.handle(&digit(5, 10, 320), RtpTimestamp(800), Told::default());
+        let packed = [digit(5, 0x8a, 480), digit(6, 10, 160)].concat();
+        let kind = seen.handle(&packed, RtpTimestamp(800), Told::default());
+        assert_eq!(kind.codec(), Codec::TelephoneEvent);
     }
 
     #[test]

@@ -131,6 +131,8 @@ impl Batch {
     pub(super) fn emptied(mut self) -> Self {
         self.entries.clear();
         self.signalling.clear();
+        // It may lie unused for long: nothing of a call stays in it.
+        self.payloads.fill(0);
         self.payloads.clear();
         self
     }

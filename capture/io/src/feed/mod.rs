@@ -112,6 +112,110 @@ pub struct AddressCount {
     pub to: u64,
 }
 
+/// A source that is open and not yet read. Opening may take rights that reading doesn't.
+#[derive(Debug)]
+pub struct OpenSource {
+    opened: Opened,
+    filtering: Filtering,
+}
+
+enum Opened {
+    Interface {
+        name: String,
+        capture: LiveCapture,
+        kernel: Option<KernelFilter>,
+    },
+    File {
+        file: PacedFile,
+        pace: Pace,
+    },
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Interface { .. } => "Interface",
+            Self::File { .. } => "File",
+        })
+    }
+}
+
+impl OpenSource {
+    /// Opens a source.
+    ///
+    /// A kernel filter that can't be had is logged, once; the capture goes on without.
+    ///
+    /// # Errors
+    /// Where the source can't be opened.
+    pub fn open(source: Source) -> Result<Self, CaptureError> {
+        let (opened, filtering) = match source {
+            Source::Interface {
+                name,
+                options,
+                filtering,
+            } => {
+                let capture = LiveCapture::open(&name, &options)?;
+                let kernel = match filtering {
+                    Filtering::Kernel => attach(&name, &capture),
+                    Filtering::UserSpace | Filtering::Nowhere => None,
+                };
+                (Opened::Interface { name, capture, kernel }, filtering)
+            }
+            Source::File {
+                origin,
+                pace,
+                repeat,
+                filtering,
+            } => {
+                let file = PacedFile::open(origin, pace, repeat, thread::day_now())?;
+                (Opened::File { file, pace }, filtering)
+            }
+        };
+        Ok(Self { opened, filtering })
+    }
+
+    /// Whether there is a kernel filter that this process can't reach with the rights that it has now.
+    pub fn kernel_filter_fails(&self) -> bool {
+        match &self.opened {
+            Opened::Interface { kernel, .. } => kernel.as_ref().is_some_and(|kernel| kernel.counters().is_err()),
+            Opened::File { .. } => false,
+        }
+    }
+
+    /// Starts the thread that reads it. What is wanted is looked up in `filter` at least once a batch; with
+    /// [`Filtering::Nowhere`] only the signalling it wants at the start. Until [`CaptureHandle::watch`] is called, a
+    /// kernel filter passes only what it can't judge.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(self, filter: Arc<ArcSwap<MediaFilter>>) -> Result<CaptureHandle, CaptureError> {
+        let filter = filtered(self.filtering, filter);
+        match self.opened {
+            Opened::Interface {
+                name,
+                mut capture,
+                kernel,
+            } => {
+                let stop = Stop::Live(capture.stop());
+                let mut handle = CaptureHandle::spawn(LIVE_QUEUE, Overflow::Drop, stop, move |_, outlet| {
+                    thread::run_live(capture, outlet, &filter)
+                })?;
+                handle.kernel = kernel;
+                handle.interface = Some(name);
+                Ok(handle)
+            }
+            Opened::File { file, pace } => {
+                let stop = Stop::file();
+                let mut handle = CaptureHandle::spawn(FILE_QUEUE, Overflow::Wait, stop, move |stop, outlet| {
+                    thread::run_file(file, pace, outlet, &filter, stop)
+                })?;
+                handle.is_file = true;
+                Ok(handle)
+            }
+        }
+    }
+}
+
 /// A capture that runs. Dropping it stops it.
 #[derive(Debug)]
 pub struct CaptureHandle {
@@ -130,61 +234,12 @@ pub struct CaptureHandle {
 }
 
 impl CaptureHandle {
-    /// Opens a source and starts its thread. What is wanted is looked up in `filter` at least once a batch; with
-    /// [`Filtering::Nowhere`] only the signalling it wants at the start.
-    ///
-    /// A kernel filter that can't be had is logged, once; the capture goes on without. Until [`Self::watch`] is called,
-    /// a kernel filter passes only what it can't judge.
+    /// Opens a source and starts its thread: [`OpenSource::open`] and [`OpenSource::start`].
     ///
     /// # Errors
     /// Where the source can't be opened.
     pub fn start(source: Source, filter: Arc<ArcSwap<MediaFilter>>) -> Result<Self, CaptureError> {
-        match source {
-            Source::Interface {
-                name,
-                options,
-                filtering,
-            } => Self::start_live(&name, &options, filtering, filter),
-            Source::File {
-                origin,
-                pace,
-                repeat,
-                filtering,
-            } => {
-                let file = PacedFile::open(origin, pace, repeat, thread::day_now())?;
-                Self::start_file(file, pace, filtered(filtering, filter))
-            }
-        }
-    }
-
-    fn start_live(
-        name: &str,
-        options: &LiveOptions,
-        filtering: Filtering,
-        filter: Arc<ArcSwap<MediaFilter>>,
-    ) -> Result<Self, CaptureError> {
-        let mut capture = LiveCapture::open(name, options)?;
-        let kernel = match filtering {
-            Filtering::Kernel => attach(name, &capture),
-            Filtering::UserSpace | Filtering::Nowhere => None,
-        };
-        let filter = filtered(filtering, filter);
-        let stop = Stop::Live(capture.stop());
-        let mut handle = Self::spawn(LIVE_QUEUE, Overflow::Drop, stop, move |_, outlet| {
-            thread::run_live(capture, outlet, &filter)
-        })?;
-        handle.kernel = kernel;
-        handle.interface = Some(name.to_owned());
-        Ok(handle)
-    }
-
-    fn start_file(file: PacedFile, pace: Pace, filter: Arc<ArcSwap<MediaFilter>>) -> Result<Self, CaptureError> {
-        let stop = Stop::file();
-        let mut handle = Self::spawn(FILE_QUEUE, Overflow::Wait, stop, move |stop, outlet| {
-            thread::run_file(file, pace, outlet, &filter, stop)
-        })?;
-        handle.is_file = true;
-        Ok(handle)
+        OpenSource::open(source)?.start(filter)
     }
 
     fn spawn(

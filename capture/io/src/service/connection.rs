@@ -1,18 +1,27 @@
 //! One supervisor's connection: a task that reads his messages, a task that writes the answers, datagrams straight out.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use silentmon_capture_core::engine::ConnectionId;
+use silentmon_capture_core::policy::{Means, Principal, Role};
+use silentmon_certs::{CertificateProblem, Identity, Role as CertificateRole, ServerTls};
 use silentmon_proto::ids::SupervisorName;
 use silentmon_proto::relay::{ClientMessage, RepairRequest, ServerMessage};
 use silentmon_transport::{
-    Channel, CloseCode, Connection, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
+    Channel, CloseCode, Connection, ControlError, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::guests::{DoorCounts, Guests, Stay, Turned};
+use super::refusals::Refusals;
+
+/// How often it is looked who is connected with a certificate that ended meanwhile.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Messages that may wait for a slow supervisor before he is cut off.
 const OUTPUT_QUEUE: usize = 256;
 /// How long a connection may be silent: requirements section 3, session time-out.
@@ -22,14 +31,24 @@ const REQUESTS_IN_A_SECOND: u32 = 500;
 /// How long the last messages may take to leave.
 const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
+/// The supervisors' door.
+pub struct Door {
+    /// Already bound.
+    pub endpoint: ServerEndpoint,
+    /// Certificates and revocation lists that replace those in use.
+    pub renewals: mpsc::Receiver<ServerTls>,
+    /// Who was turned away is counted here.
+    pub refusals: Refusals,
+}
+
 /// What connections tell the event loop.
 pub(super) enum ConnectionInput {
     /// A supervisor is there.
     Opened {
         /// Number of the connection.
         id: ConnectionId,
-        /// The name in his certificate.
-        name: SupervisorName,
+        /// Who he is, by his certificate.
+        principal: Principal,
         /// Where to send.
         output: ConnectionOutput,
     },
@@ -48,6 +67,13 @@ pub(super) enum ConnectionInput {
         request: RepairRequest,
         /// Shortest round trip to it.
         round_trip: Duration,
+    },
+    /// His certificate is good no longer.
+    Withdrawn {
+        /// Number of the connection.
+        id: ConnectionId,
+        /// Why.
+        problem: CertificateProblem,
     },
     /// He is gone.
     Closed {
@@ -94,26 +120,57 @@ impl ConnectionOutput {
     }
 }
 
-/// Lets supervisors in until `shutdown`.
+/// Lets supervisors in until `shutdown`, by the newest certificates.
 pub(super) async fn serve_endpoint(
-    mut endpoint: ServerEndpoint,
+    door: Door,
     inputs: mpsc::Sender<ConnectionInput>,
+    counts: Arc<DoorCounts>,
     shutdown: CancellationToken,
 ) {
+    let Door {
+        mut endpoint,
+        mut renewals,
+        refusals,
+    } = door;
     let tasks = TaskTracker::new();
+    let guests = Guests::default();
+    let mut expiry = tokio::time::interval(EXPIRY_INTERVAL);
     let mut next = 0;
     loop {
         let arrived = tokio::select! {
             () = shutdown.cancelled() => break,
+            Some(tls) = renewals.recv() => {
+                let refused = endpoint.replace_tls(tls);
+                tracing::info!(refused, "new certificates and revocation lists are in use");
+                continue;
+            }
+            _ = expiry.tick() => {
+                endpoint.withdraw_expired();
+                continue;
+            }
             arrived = endpoint.accept() => arrived,
         };
         match arrived {
             Some(Ok(channel)) => {
+                let name = SupervisorName::new(channel.connection.peer().name.as_str());
+                let Some(stay) = guests.enter(&name, tokio::time::Instant::now()) else {
+                    refusals.count("quic", "too_many_connections");
+                    channel.connection.close(CloseCode::Protocol, "too many connections");
+                    continue;
+                };
                 next += 1;
-                tasks.spawn(serve_connection(ConnectionId(next), channel, inputs.clone()));
+                let guest = Guest {
+                    id: ConnectionId(next),
+                    stay,
+                    counts: Arc::clone(&counts),
+                };
+                tasks.spawn(serve_connection(guest, channel, inputs.clone()));
             }
             Some(Err(refused)) => {
-                tracing::warn!(error = %refused.error, remote = %refused.remote, "a connection was refused");
+                let why = refused.error.word();
+                refusals.count("quic", why);
+                tracing::warn!(why, error = %refused.error, "a connection was refused");
+                tracing::debug!(remote = %refused.remote, "where it came from");
             }
             None => break,
         }
@@ -125,14 +182,24 @@ pub(super) async fn serve_endpoint(
     endpoint.close("the server stops").await;
 }
 
-async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Sender<ConnectionInput>) {
+/// A connection that was let in.
+struct Guest {
+    id: ConnectionId,
+    stay: Stay,
+    counts: Arc<DoorCounts>,
+}
+
+async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<ConnectionInput>) {
+    let id = guest.id;
     let Channel {
         connection,
         sender,
         receiver,
     } = channel;
     let remote = connection.remote_address();
-    let name = SupervisorName::new(connection.peer().name.as_str());
+    let Some(principal) = principal(connection.peer(), remote.ip()) else {
+        return connection.close(CloseCode::Denied, "a capture server is no supervisor");
+    };
     let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
     let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
     let output = ConnectionOutput {
@@ -140,23 +207,59 @@ async fn serve_connection(id: ConnectionId, channel: Channel, inputs: mpsc::Send
         messages,
         finished,
     };
-    tracing::info!(connection = id.0, %remote, "a supervisor connected");
-    if inputs.send(ConnectionInput::Opened { id, name, output }).await.is_err() {
+    tracing::info!(connection = id.0, "a supervisor connected");
+    tracing::debug!(connection = id.0, %remote, "where he is");
+    if inputs
+        .send(ConnectionInput::Opened { id, principal, output })
+        .await
+        .is_err()
+    {
         return;
     }
     let (code, why) = tokio::select! {
-        end = read_messages(id, receiver, &inputs) => end,
-        end = read_requests(id, &connection, &inputs) => end,
+        end = read_messages(&guest, receiver, &inputs) => end,
+        end = read_requests(&guest, &connection, &inputs) => end,
+        end = await_withdrawal(id, &connection, &inputs) => end,
     };
     connection.close(code, &why);
-    tracing::info!(connection = id.0, %remote, why, "a supervisor's connection ended");
+    tracing::info!(connection = id.0, why, "a supervisor's connection ended");
     // The event loop is gone only when the service stops.
     let _ = inputs.send(ConnectionInput::Closed { id }).await;
 }
 
+/// Who a certificate says that somebody is; nobody, where it is another server's or an agent's.
+fn principal(peer: &Identity, from: IpAddr) -> Option<Principal> {
+    let role = match peer.role {
+        CertificateRole::Capture | CertificateRole::Desktop => return None,
+        CertificateRole::Supervisor => Role::Supervisor,
+        CertificateRole::Admin => Role::Administrator,
+    };
+    Some(Principal {
+        name: SupervisorName::new(peer.name.as_str()),
+        role,
+        from: from.to_canonical(),
+        means: Means::Certificate,
+    })
+}
+
+/// Waits until his certificate is good no longer, and until he was told so.
+async fn await_withdrawal(
+    id: ConnectionId,
+    connection: &Connection,
+    inputs: &mpsc::Sender<ConnectionInput>,
+) -> (CloseCode, String) {
+    let problem = connection.withdrawn().await;
+    tracing::warn!(connection = id.0, why = problem.word(), %problem, "a supervisor's certificate is good no longer");
+    let why = problem.to_holder();
+    if inputs.send(ConnectionInput::Withdrawn { id, problem }).await.is_ok() {
+        connection.closed().await;
+    }
+    (CloseCode::Denied, why)
+}
+
 /// Reads until the connection ends, and says why it did.
 async fn read_messages(
-    id: ConnectionId,
+    guest: &Guest,
     mut receiver: ControlReceiver,
     inputs: &mpsc::Sender<ConnectionInput>,
 ) -> (CloseCode, String) {
@@ -168,11 +271,22 @@ async fn read_messages(
                     format!("nothing heard for {} s", SILENCE_LIMIT.as_secs()),
                 );
             }
-            Ok(Err(error)) => return (CloseCode::Protocol, error.to_string()),
+            Ok(Err(error)) => {
+                if !matches!(error, ControlError::Closed(_)) {
+                    guest.counts.count(Turned::Message);
+                }
+                return (CloseCode::Protocol, error.to_string());
+            }
             Ok(Ok(None)) => return (CloseCode::Done, "closed by the supervisor".to_owned()),
             Ok(Ok(Some(message))) => message,
         };
-        if inputs.send(ConnectionInput::Message { id, message }).await.is_err() {
+        let wait = guest.stay.charge(&message, tokio::time::Instant::now());
+        if !wait.is_zero() {
+            guest.counts.count(Turned::Delayed);
+            tokio::time::sleep(wait).await;
+        }
+        let input = ConnectionInput::Message { id: guest.id, message };
+        if inputs.send(input).await.is_err() {
             return (CloseCode::Stopping, "the service stops".to_owned());
         }
     }
@@ -180,19 +294,18 @@ async fn read_messages(
 
 /// Reads datagrams until the connection ends. Those that come too fast, or are no requests, are counted and ignored.
 async fn read_requests(
-    id: ConnectionId,
+    guest: &Guest,
     connection: &Connection,
     inputs: &mpsc::Sender<ConnectionInput>,
 ) -> (CloseCode, String) {
     let (mut second, mut taken) = (tokio::time::Instant::now(), 0);
-    let (mut malformed, mut too_many) = (0_u64, 0_u64);
     let closed = loop {
         let datagram = match connection.receive_datagram().await {
             Ok(datagram) => datagram,
             Err(closed) => break closed,
         };
         let Ok(request) = RepairRequest::parse(&datagram) else {
-            malformed += 1;
+            guest.counts.count(Turned::Datagram);
             continue;
         };
         if second.elapsed() >= Duration::from_secs(1) {
@@ -201,18 +314,15 @@ async fn read_requests(
         taken += 1;
         let round_trip = connection.statistics().shortest_round_trip;
         let input = ConnectionInput::Repair {
-            id,
+            id: guest.id,
             request,
             round_trip,
         };
         // What comes while the event loop is behind would be answered too late.
         if taken > REQUESTS_IN_A_SECOND || inputs.try_send(input).is_err() {
-            too_many += 1;
+            guest.counts.count(Turned::Request);
         }
     };
-    if malformed + too_many > 0 {
-        tracing::info!(connection = id.0, malformed, too_many, "repair requests were ignored");
-    }
     // The end of the control stream, which may still say something, is the end of the connection.
     let reason = closed.to_string();
     tokio::time::sleep(FINISH_LIMIT).await;

@@ -2,11 +2,14 @@
 //! it wants sent goes out. One task owns the engine; capture runs on its own thread, each connection on its own task.
 
 mod connection;
+mod guests;
 mod journal;
+mod orders;
+mod refusals;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,24 +17,30 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::diagnosis::Diagnosis;
 use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, PauseRecord, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
-use silentmon_capture_core::policy::Policy;
+use silentmon_capture_core::policy::{Policy, Principal, SignInOutcome, WeekMinute};
 use silentmon_capture_core::resolver::Resolver;
 use silentmon_proto::cti::script::ScriptedEvent;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
-use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, SessionId};
+use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, SessionId, SupervisorName};
 use silentmon_proto::reason::{Code, Hop, Reason};
-use silentmon_proto::relay::{AudioHeader, MediaOrigin};
+use silentmon_proto::relay::{AgentRow, AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
-use silentmon_transport::{PlainRtpSocket, ServerEndpoint};
+use silentmon_transport::PlainRtpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+pub use self::connection::Door;
 use self::connection::{ConnectionInput, ConnectionOutput, serve_endpoint};
+use self::guests::DoorCounts;
+pub use self::guests::DoorFigures;
 use self::journal::{JournalThread, Written};
+use self::orders::Desks;
+pub use self::orders::{Notice, Notices, Order};
+pub use self::refusals::Refusals;
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
 use crate::cti::{CtiSources, Told};
@@ -55,8 +64,8 @@ pub trait Journal: Send {
 pub struct ServiceParts {
     /// Names and rules.
     pub engine: EngineSettings,
-    /// The supervisors' door, already bound.
-    pub endpoint: ServerEndpoint,
+    /// The supervisors' door.
+    pub door: Door,
     /// The capture thread, not yet asked for batches.
     pub capture: CaptureHandle,
     /// The filter that the capture thread reads.
@@ -71,6 +80,12 @@ pub struct ServiceParts {
     pub journal: Box<dyn Journal>,
     /// Questions of the HTTPS interface.
     pub questions: mpsc::Receiver<Question>,
+    /// What it has done.
+    pub orders: mpsc::Receiver<Order>,
+    /// The clock on the operator's wall.
+    pub local_time: LocalTime,
+    /// Sign-ins before the start, the oldest first.
+    pub former_sign_ins: Vec<FormerSignIn>,
     /// Where figures go once a second, for metrics.
     pub figures: watch::Sender<Option<ServiceFigures>>,
 }
@@ -82,19 +97,65 @@ pub struct ServiceFigures {
     pub engine: EngineFigures,
     /// Agents and sessions by the reason why they can be heard or not.
     pub reasons: (ReasonCounts, ReasonCounts),
+    /// What connected supervisors sent and wasn't taken.
+    pub door: DoorFigures,
     /// What the capture saw and dropped.
     pub capture: CaptureStats,
     /// Packets of plain RTP that couldn't be sent.
     pub plain_rtp_failures: u64,
 }
 
-/// Asks how things stand.
+/// What the HTTPS interface asks of the engine. Answers say what `asks` may see; everything, where nobody is named.
 #[derive(Debug)]
-pub struct Question {
-    /// The agent whose hops are wanted; none for those of the house, with every agent and session in short.
-    pub agent: Option<AgentId>,
-    /// Where the answer goes.
-    pub answer: oneshot::Sender<Answer>,
+pub enum Question {
+    /// How things stand.
+    Diagnosis {
+        /// Who asks.
+        asks: Option<Principal>,
+        /// The agent whose hops are wanted; none for those of the house, with every agent and session in short.
+        agent: Option<AgentId>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
+    },
+    /// The list of agents, and why whoever asks may listen to none of them now.
+    Agents {
+        /// Who asks.
+        asks: Option<Principal>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<(Vec<AgentRow>, Option<Reason>)>,
+    },
+    /// Whether somebody may try to sign in; `SignIn` has to follow.
+    SignInAttempt {
+        /// As whom.
+        name: SupervisorName,
+        /// From where.
+        from: IpAddr,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<(), Reason>>,
+    },
+    /// A sign-in was tried.
+    SignIn {
+        /// By whom, as he says.
+        principal: Principal,
+        /// How it ended.
+        outcome: SignInOutcome,
+    },
+}
+
+/// Tells the minute of the week where the operator's hours are said.
+pub type LocalTime = Arc<dyn Fn(Instant) -> WeekMinute + Send + Sync>;
+
+/// A sign-in before the start, as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerSignIn {
+    /// Under which name.
+    pub name: SupervisorName,
+    /// From where.
+    pub from: IpAddr,
+    /// When.
+    pub at: Instant,
+    /// Whether it failed; otherwise it succeeded, or was unlocked.
+    pub failed: bool,
 }
 
 /// How things stand.
@@ -109,18 +170,21 @@ pub struct Answer {
 }
 
 /// New rules, after the configuration was read again.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Reload {
     /// Who may hear whom.
     pub policy: Policy,
     /// Device or extension → phone address.
     pub devices: BTreeMap<Extension, MediaAddress>,
+    /// The clock on the operator's wall.
+    pub local_time: LocalTime,
 }
 
 /// The running service.
 pub struct Service {
     engine: Engine,
     clock: Clock,
+    local_time: LocalTime,
     capture: CaptureHandle,
     filter: Arc<ArcSwap<MediaFilter>>,
     script: ScriptCursor,
@@ -128,9 +192,11 @@ pub struct Service {
     sources: CtiSources,
     signalling: SignallingPorts,
     resolver: Resolver,
+    door: Arc<DoorCounts>,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
+    desks: Desks,
     figures: watch::Sender<Option<ServiceFigures>>,
 }
 
@@ -147,11 +213,16 @@ impl Service {
         let (input_sender, mut inputs) = mpsc::channel(INPUT_QUEUE);
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
-        let door = tokio::spawn(serve_endpoint(parts.endpoint, input_sender, shutdown.clone()));
+        let counts = Arc::<DoorCounts>::default();
+        let serving = serve_endpoint(parts.door, input_sender, Arc::clone(&counts), shutdown.clone());
+        let door = tokio::spawn(serving);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
+        let mut orders = parts.orders;
+        let (desk_closed, mut closed_desks) = mpsc::unbounded_channel();
         let mut service = Self {
             engine: Engine::new(parts.engine, clock.now()),
+            local_time: parts.local_time,
             script: ScriptCursor::new(parts.script, parts.capture.is_file(), clock.now()),
             clock,
             capture: parts.capture,
@@ -160,14 +231,18 @@ impl Service {
             sources: parts.sources,
             resolver: Resolver::new(parts.signalling.clone(), clock.now()),
             signalling: parts.signalling,
+            door: counts,
             connections: HashMap::new(),
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
+            desks: Desks::new(desk_closed),
             figures: parts.figures,
         };
         for (link, controls) in service.sources.links() {
             service.engine.handle_link_controls(link, controls);
         }
+        service.take_up_sign_ins(&parts.former_sign_ins);
+        service.tell_local_time();
         service.change_filter();
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
@@ -185,6 +260,10 @@ impl Service {
                 Some(told) = service.sources.next() => service.handle_told(told),
                 Some(written) = written.recv() => service.handle_written(written),
                 Some(question) = questions.recv() => service.answer(question),
+                Some(order) = orders.recv() => service.handle_order(order),
+                Some(agent) = closed_desks.recv() => {
+                    service.desks.close(&agent, &mut service.engine, service.clock.now());
+                }
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
                 () = tokio::time::sleep_until(wake) => service.handle_wake(),
@@ -198,6 +277,17 @@ impl Service {
         sources.finish().await;
         door.await?;
         broken
+    }
+
+    /// A lock-out outlives a restart.
+    fn take_up_sign_ins(&mut self, former: &[FormerSignIn]) {
+        for FormerSignIn { name, from, at, failed } in former {
+            if *failed {
+                self.engine.handle_former_failure(name, *from, *at);
+            } else {
+                self.engine.handle_former_unlock(name, *from, *at);
+            }
+        }
     }
 
     fn next_wake(&self) -> Instant {
@@ -253,9 +343,9 @@ impl Service {
     fn handle_input(&mut self, input: ConnectionInput) {
         let now = self.clock.now();
         match input {
-            ConnectionInput::Opened { id, name, output } => {
+            ConnectionInput::Opened { id, principal, output } => {
                 self.connections.insert(id, output);
-                self.engine.handle_connected(id, name);
+                self.engine.handle_connected(id, principal);
             }
             ConnectionInput::Message { id, message } => {
                 self.engine.handle_message(id, message, SessionId(fresh_id()), now);
@@ -265,6 +355,10 @@ impl Service {
                 request,
                 round_trip,
             } => self.engine.handle_repair_request(id, &request, round_trip, now),
+            ConnectionInput::Withdrawn { id, problem } => {
+                let reason = Reason::new(Code::CertificateRefused, sentence(&problem.to_holder()));
+                self.engine.handle_withdrawn(id, reason, now);
+            }
             ConnectionInput::Closed { id } => {
                 self.connections.remove(&id);
                 self.engine.handle_disconnected(id, now);
@@ -295,13 +389,17 @@ impl Service {
 
     /// 4. New rules.
     fn handle_reload(&mut self, reload: Reload) {
+        self.local_time = reload.local_time;
+        self.tell_local_time();
         self.engine
             .handle_policy(reload.policy, reload.devices, self.clock.now());
+        self.desks.tell_all(&self.engine);
         tracing::info!("configuration reloaded: policy, teams and devices");
     }
 
     /// 5. The capture threads' figures.
     fn read_health(&mut self) {
+        self.tell_local_time();
         let stats = self.capture.stats();
         let now = self.clock.now();
         self.engine.handle_capture_health(stats.health(), now);
@@ -314,8 +412,9 @@ impl Service {
         // Who doesn't serve metrics has dropped the other end.
         if self.figures.receiver_count() > 0 {
             self.figures.send_replace(Some(ServiceFigures {
-                engine: self.engine.figures(),
+                engine: self.engine.figures(now),
                 reasons: self.engine.reasons(now),
+                door: self.door.figures(),
                 capture: stats,
                 plain_rtp_failures: self.plain_rtp_failures,
             }));
@@ -323,18 +422,65 @@ impl Service {
     }
 
     /// 6. The HTTPS interface.
-    fn answer(&self, question: Question) {
+    fn answer(&mut self, question: Question) {
         let now = self.clock.now();
-        let hops = self.engine.examine(question.agent.as_ref(), None, now);
-        let (agents, sessions) = match question.agent {
-            Some(_) => Default::default(),
-            None => (self.engine.diagnose_all(now), self.engine.diagnose_sessions(now)),
-        };
-        // Whoever asked has gone away where this fails.
-        let _ = question.answer.send(Answer { hops, agents, sessions });
+        // Whoever asked has gone away where sending fails.
+        match question {
+            Question::Diagnosis { asks, agent, answer } => {
+                let _ = answer.send(self.diagnosis(asks.as_ref(), agent.as_ref(), now));
+            }
+            Question::Agents { asks, answer } => {
+                let notice = asks.as_ref().and_then(|asks| self.engine.notice(asks, now));
+                let _ = answer.send((self.engine.agent_rows(asks.as_ref(), now), notice));
+            }
+            Question::SignInAttempt { name, from, answer } => {
+                let _ = answer.send(self.engine.handle_sign_in_attempt(&name, from, now));
+            }
+            Question::SignIn { principal, outcome } => self.engine.handle_sign_in(&principal, outcome, now),
+        }
     }
 
-    /// 7. Time.
+    fn diagnosis(&self, asks: Option<&Principal>, agent: Option<&AgentId>, now: Instant) -> Answer {
+        let (agents, sessions) = match agent {
+            Some(_) => Default::default(),
+            None => (
+                self.engine.diagnose_all(asks, now),
+                self.engine.diagnose_sessions(asks, now),
+            ),
+        };
+        Answer {
+            hops: self.engine.examine(agent, asks, now),
+            agents,
+            sessions,
+        }
+    }
+
+    /// The hours of listening begin and end on the operator's wall.
+    fn tell_local_time(&mut self) {
+        let now = self.clock.now();
+        self.engine.handle_local_time((self.local_time)(now), now);
+    }
+
+    /// 7. What the HTTPS interface has done. Whoever asked has gone away where the answer can't be given.
+    fn handle_order(&mut self, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Pause { request, answer } => {
+                let _ = answer.send(self.engine.handle_pause(request, now));
+            }
+            Order::Resume { kind, of, by, answer } => {
+                let _ = answer.send(self.engine.handle_resume(kind, &of, &by, now));
+            }
+            Order::ListPauses { answer } => {
+                let _ = answer.send((now, self.engine.pauses().collect()));
+            }
+            Order::OpenDesk { agent, answer } => {
+                let _ = answer.send(self.desks.open(agent, &mut self.engine, now));
+            }
+        }
+    }
+
+    /// 8. Time.
     fn handle_wake(&mut self) {
         let now = self.clock.now();
         self.run_script(now);
@@ -359,6 +505,7 @@ impl Service {
             match event {
                 EngineEvent::Command { link, command } => self.command(&link, command, now),
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
+                EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),
                 audited if audited.is_audited() => self.journal.record(audited, now),
                 _ => {}
             }
@@ -490,6 +637,13 @@ fn any_address(receiver: SocketAddr) -> SocketAddr {
     }
 }
 
+/// With a capital letter and a full stop.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
 /// A session's id is not to be guessed by others, so it is random.
 fn fresh_id() -> u64 {
     let mut bytes = [0; 8];
@@ -522,17 +676,43 @@ fn log_event(event: &EngineEvent) {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
         EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
+        EngineEvent::SessionMuted { session, rule } => {
+            tracing::info!(session = %session.session, reason = %rule.reason().code, "a session is muted by rule");
+        }
+        EngineEvent::SessionUnmuted { session, lasted, .. } => {
+            tracing::info!(session = %session.session, muted_s = lasted.as_secs(), "a session is no longer muted by rule");
+        }
+        EngineEvent::PauseStarted(PauseRecord { pause, .. }) => {
+            tracing::info!(kind = pause.kind.words(), source = ?pause.source, "a pause began");
+        }
+        EngineEvent::PauseEnded { record, end, lasted } => {
+            let kind = record.pause.kind.words();
+            tracing::info!(kind, lasted_s = lasted.as_secs(), "a pause ended: {}", end.reason());
+        }
+        EngineEvent::Disclosed(session) => tracing::info!(session = %session.session, "the agent was told"),
+        EngineEvent::ListeningChanged { .. } => tracing::trace!("somebody listens to an agent, or nobody any longer"),
+        EngineEvent::SessionConfirmed(record) => {
+            tracing::info!(session = %record.session, "a supervisor still listens");
+        }
+        EngineEvent::SignedIn(principal) => tracing::info!(role = %principal.role, "somebody signed in"),
+        EngineEvent::SignInFailed { locked: None, .. } => tracing::warn!("a sign-in failed"),
+        EngineEvent::SignInFailed { locked: Some(_), .. } => {
+            tracing::warn!(reason = %Code::LockedOut, "a sign-in failed, and its name is locked for a while");
+        }
+        EngineEvent::Unlocked { .. } => tracing::info!("an administrator unlocked a name"),
+        EngineEvent::ConnectionWithdrawn { reason, .. } => {
+            tracing::info!(reason = %reason.code, "a supervisor was sent away");
+        }
         EngineEvent::SuperviseRequested(record) => {
             let refused = record.refused.as_deref();
             tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");
         }
         EngineEvent::Command { link, .. } => tracing::debug!(%link, "a command for a CTI link"),
-        EngineEvent::Resynchronised(difference) => tracing::warn!(
-            device = %difference.device,
-            closed = difference.closed.len(),
-            opened = difference.opened.len(),
-            "a device's calls were not as thought; put right",
-        ),
+        EngineEvent::Resynchronised(difference) => {
+            let (closed, opened) = (difference.closed.len(), difference.opened.len());
+            tracing::warn!(closed, opened, "a device's calls were not as thought; put right");
+            tracing::debug!(device = %difference.device, "the device");
+        }
         EngineEvent::Released(release) => {
             tracing::debug!(device = %release.device, call = %release.call, by = ?release.by, "a connection was released");
         }

@@ -20,6 +20,7 @@ impl Pending {
     }
 
     pub(crate) fn clear(&mut self) {
+        self.samples.fill(0.0);
         self.filled = 0;
         self.taken = 0;
     }

@@ -89,6 +89,8 @@ impl Queue {
     }
 
     pub(crate) fn recycle(&mut self, mut payload: Vec<u8>) {
+        // It may lie unused for long: nothing of a call stays in it.
+        payload.fill(0);
         payload.clear();
         self.spare.push(payload);
     }

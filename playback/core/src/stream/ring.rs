@@ -56,6 +56,7 @@ impl Ring {
     /// Forgets everything; the window begins a quarter before `cursor`.
     pub(crate) fn clear(&mut self, cursor: i64) {
         self.content.fill(Content::Empty);
+        self.samples.fill(0.0);
         self.low = cursor - self.kept();
         self.end = cursor;
     }
@@ -68,8 +69,9 @@ impl Ring {
         }
         while self.low < low {
             let slot = self.slot(self.low);
-            if let Some(content) = self.content.get_mut(slot) {
+            if let (Some(content), Some(sample)) = (self.content.get_mut(slot), self.samples.get_mut(slot)) {
                 *content = Content::Empty;
+                *sample = 0.0;
             }
             self.low += 1;
         }
@@ -197,6 +199,18 @@ mod tests {
         let mut out = [9.0; 3];
         ring.read(0, &mut out);
         assert_eq!((out, ring.content(4)), ([1.0, 2.0, 3.0], Content::Silence));
+    }
+
+    #[test]
+    fn nothing_of_what_was_passed_or_forgotten_stays_in_memory() {
+        let mut ring = Ring::new(64);
+        ring.clear(0);
+        ring.write(0, &[1.0; 40]);
+        ring.follow(40);
+        let left = |ring: &Ring| ring.samples.iter().filter(|sample| **sample != 0.0).count();
+        assert_eq!(left(&ring), 16, "a quarter is kept behind the cursor");
+        ring.clear(40);
+        assert_eq!(left(&ring), 0);
     }
 
     #[test]

@@ -226,7 +226,11 @@ impl Machine {
                 reason,
                 status,
             } => self.stopped(session, reason, status),
-            ServerMessage::Agents { agents, more } => self.listed(agents, more),
+            ServerMessage::Agents { agents, more, notice } => {
+                self.events.extend(notice.map(ReceiverEvent::Notice));
+                self.listed(agents, more);
+            }
+            ServerMessage::ConfirmListening { session, within_s } => self.asked_to_confirm(session, within_s),
             ServerMessage::AgentChanged { agent } => self.events.push_back(ReceiverEvent::AgentChanged(agent)),
             ServerMessage::Supervised { request, result } => {
                 self.events.push_back(ReceiverEvent::Supervised {
@@ -234,8 +238,8 @@ impl Machine {
                     result,
                 });
             }
-            // The second answers a question that this program never asks over this connection.
-            ServerMessage::Heartbeat { .. } | ServerMessage::Diagnosis { .. } => {}
+            // All but the first answer questions that this program never asks over this connection.
+            ServerMessage::Heartbeat { .. } | ServerMessage::Diagnosis { .. } | ServerMessage::Locks { .. } => {}
             ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
         }
     }
@@ -271,6 +275,22 @@ impl Machine {
             (Stage::Asked { .. }, _) => monitor.stage = Stage::Stopping,
             (Stage::Stopping, _) => {}
             (Stage::Wanted | Stage::Running, _) => self.forget(request, closed_here()),
+        }
+    }
+
+    /// Says that the supervisor still listens. Without a connection there is nobody to say it to: the server asks again.
+    pub(super) fn confirm(&mut self, request: RequestId, now: Instant) {
+        let session = self.monitors.get(&request).and_then(|monitor| monitor.session);
+        if let (Some(session), Phase::Open { .. }) = (session, self.phase) {
+            self.transmit(ClientMessage::StillThere { session }, now);
+        }
+    }
+
+    fn asked_to_confirm(&mut self, session: SessionId, within_s: u32) {
+        if let Some(request) = self.request_of(session) {
+            let within = Duration::from_secs(within_s.into());
+            self.events
+                .push_back(ReceiverEvent::ConfirmListening { request, within });
         }
     }
 
@@ -461,7 +481,7 @@ impl Machine {
         match self.phase {
             Phase::Closing { .. } => self.end(),
             Phase::Greeting { since } | Phase::Open { since } => {
-                if matches!(reason.code, Code::NotAuthorised | Code::LockedOut) {
+                if self.is_final(reason.code) {
                     self.give_up(reason);
                     return;
                 }
@@ -469,6 +489,15 @@ impl Machine {
                 self.next_server();
             }
             Phase::Waiting { .. } | Phase::Dialling | Phase::Over => {}
+        }
+    }
+
+    /// Whether dialling again is in vain. A certificate may be replaced while a service runs, not while a command does.
+    const fn is_final(&self, code: Code) -> bool {
+        match code {
+            Code::NotAuthorised | Code::LockedOut => true,
+            Code::CertificateRefused => matches!(self.settings.persistence, Persistence::Rounds(_)),
+            _ => false,
         }
     }
 

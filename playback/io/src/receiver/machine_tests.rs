@@ -383,6 +383,27 @@ fn a_supervisor_without_authority_is_not_dialled_for_again() {
 }
 
 #[test]
+fn a_service_whose_certificate_was_refused_tries_again_and_a_command_does_not() {
+    let reason = Reason::new(Code::CertificateRefused, "Your certificate has been revoked.");
+    for (persistence, gives_up) in [(Persistence::Forever, false), (Persistence::Rounds(3), true)] {
+        let mut world = World::new(ReceiverSettings {
+            persistence,
+            ..settings(&["a"])
+        });
+        world.until_dialled();
+        world.connect();
+        world.events();
+        world.hear(ServerMessage::Goodbye { reason: reason.clone() });
+        let last = world.events().pop();
+        match last {
+            Some(ReceiverEvent::GaveUp { reason: found }) => assert!(gives_up && found == reason),
+            Some(ReceiverEvent::Lost { reason: found, .. }) => assert!(!gives_up && found == reason),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_session_stopped_by_policy_is_over() {
     let mut world = World::listening();
     let reason = Reason::new(Code::ExcludedByPolicy, "excluded");
@@ -519,11 +540,13 @@ fn a_listing_in_pages_is_handed_over_whole() {
     world.hear(ServerMessage::Agents {
         agents: page("1"),
         more: true,
+        notice: None,
     });
     assert_eq!(listed(&mut world), [0; 0]);
     world.hear(ServerMessage::Agents {
         agents: page("2"),
         more: false,
+        notice: None,
     });
     assert_eq!(listed(&mut world), [2]);
 }

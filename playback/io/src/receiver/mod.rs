@@ -164,6 +164,16 @@ pub enum ReceiverEvent {
         /// How it stood last, if it ever ran.
         status: Option<SessionStatus>,
     },
+    /// A session has gone on for as long as the server's policy lets it: it ends unless the supervisor says that he still
+    /// listens ([`Receiver::confirm`]).
+    ConfirmListening {
+        /// The request.
+        request: RequestId,
+        /// How much time remains.
+        within: Duration,
+    },
+    /// Why the supervisor may listen to nobody now; told with the agents.
+    Notice(Reason),
     /// What became of a wish to be brought into a call.
     Supervised {
         /// The number it was given.

@@ -67,7 +67,9 @@ enum Command {
     Start(RequestId, MonitorRequest),
     Stop(RequestId),
     Supervise(RequestId, SuperviseWish),
+    Confirm(RequestId),
     Watch,
+    UseTls(Box<ClientTls>),
     Close,
 }
 
@@ -80,6 +82,7 @@ impl Receiver {
         let task = Task {
             machine: Machine::new(settings, seed(), clock::now()),
             tls,
+            dialled: None,
             transport,
             sink,
             orders,
@@ -110,6 +113,11 @@ impl Receiver {
         self.give(Command::Stop(request));
     }
 
+    /// Says that the supervisor still listens, where the server asked.
+    pub fn confirm(&self, request: RequestId) {
+        self.give(Command::Confirm(request));
+    }
+
     /// Asks to be brought into the call that is monitored; [`ReceiverEvent::Supervised`] follows.
     pub fn supervise(&self, request: RequestId, wish: SuperviseWish) {
         self.give(Command::Supervise(request, wish));
@@ -118,6 +126,11 @@ impl Receiver {
     /// Asks for all agents, and for every change from now on.
     pub fn watch_agents(&self) {
         self.give(Command::Watch);
+    }
+
+    /// Dials with other certificates from now on, and leaves a server that they don't accept.
+    pub fn use_tls(&self, tls: ClientTls) {
+        self.give(Command::UseTls(Box::new(tls)));
     }
 
     /// Stops all sessions, says goodbye and ends; [`ReceiverEvent::Closed`] is the last event.
@@ -171,6 +184,8 @@ type Dialling = Pin<Box<dyn Future<Output = Result<Channel, ConnectError>> + Sen
 struct Task {
     machine: Machine,
     tls: ClientTls,
+    /// The server that was dialled last.
+    dialled: Option<ServerAddress>,
     transport: silentmon_transport::Settings,
     sink: Box<dyn ReceiverSink>,
     orders: mpsc::UnboundedReceiver<Command>,
@@ -279,6 +294,7 @@ impl Task {
     }
 
     fn dial(&mut self, server: ServerAddress) {
+        self.dialled = Some(server.clone());
         let (tls, transport) = (self.tls.clone(), self.transport.clone());
         self.dialling = Some(Box::pin(async move { connect(&server, &tls, &transport).await }));
     }
@@ -301,8 +317,22 @@ impl Task {
             Some(Command::Start(request, wish)) => self.machine.start_monitor(request, wish, now),
             Some(Command::Stop(request)) => self.machine.stop_monitor(request, now),
             Some(Command::Supervise(request, wish)) => self.machine.supervise(request, wish, now),
+            Some(Command::Confirm(request)) => self.machine.confirm(request, now),
             Some(Command::Watch) => self.machine.watch_agents(now),
+            Some(Command::UseTls(tls)) => self.use_tls(*tls, now),
             Some(Command::Close) | None => self.machine.close(now),
+        }
+    }
+
+    fn use_tls(&mut self, tls: ClientTls, now: Instant) {
+        self.tls = tls;
+        let (Some(channel), Some(server)) = (&self.channel, &self.dialled) else {
+            return;
+        };
+        if let Err(problem) = self.tls.recheck(channel.connection.chain(), server.host()) {
+            channel.connection.close(CloseCode::Denied, &problem.to_holder());
+            let text = format!("{server} can't be trusted any more: {problem}.");
+            self.lose(Reason::new(Code::CertificateRefused, text), now);
         }
     }
 
@@ -401,11 +431,15 @@ impl Task {
     }
 
     fn lost(&mut self, problem: &str, now: Instant) {
+        let text = format!("The connection was lost: {problem}.");
+        self.lose(Reason::new(Code::NoCaptureServer, text), now);
+    }
+
+    fn lose(&mut self, reason: Reason, now: Instant) {
         self.channel = None;
         self.early.clear();
         self.repairs.clear(self.sink.as_mut());
-        let text = format!("The connection was lost: {problem}.");
-        self.machine.handle_lost(Reason::new(Code::NoCaptureServer, text), now);
+        self.machine.handle_lost(reason, now);
     }
 }
 

@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::wire::Wire;
 use super::{DecodeError, EncodeError, ProtocolVersion, Tag};
 
+/// How many call variables there are without names of their own.
+const CALL_VARIABLES: u16 = 10;
+
 /// Tagged fields of one message, in their order.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Floating {
@@ -95,6 +98,23 @@ impl Floating {
     /// A STRING: up to its NUL or, where that is missing, its end.
     pub fn text(&self, tag: Tag) -> Option<String> {
         self.bytes(tag).map(text)
+    }
+
+    /// The call's variables, by name: `CallVariable1` to `CallVariable10`, ECC variables by their own names, elements of
+    /// ECC arrays as `name[index]`. A variable that is there without a value is empty.
+    pub fn call_variables(&self) -> impl Iterator<Item = (String, String)> {
+        self.iter().filter_map(|(tag, data)| match tag {
+            Tag::NAMED_VARIABLE => named(data),
+            Tag::NAMED_ARRAY => {
+                let (index, rest) = data.split_first()?;
+                let (name, value) = named(rest)?;
+                Some((format!("{name}[{index}]"), value))
+            }
+            Tag(number) => {
+                let place = number.checked_sub(Tag::CALL_VARIABLE_1.0)? + 1;
+                (place <= CALL_VARIABLES).then(|| (format!("CallVariable{place}"), text(data)))
+            }
+        })
     }
 
     /// A number of one, two or four bytes.
@@ -202,6 +222,13 @@ fn find<'a>(mut fields: impl Iterator<Item = Field<'a>>, tag: Tag) -> Option<&'a
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(..end).unwrap_or(bytes)).into_owned()
+}
+
+/// NAMEDVAR: name, NUL, value, NUL.
+fn named(data: &[u8]) -> Option<(String, String)> {
+    let end = data.iter().position(|byte| *byte == 0)?;
+    let (name, value) = data.split_at_checked(end + 1)?;
+    Some((text(name), text(value)))
 }
 
 fn uint(bytes: &[u8]) -> Option<u32> {

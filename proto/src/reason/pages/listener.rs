@@ -5,7 +5,7 @@ use crate::reason::Code;
 
 pub(super) const RELAY_BLOCKED: Page = Page {
     meaning: "The server captures the call and sends it to you; the connection stands, but its audio doesn't arrive.",
-    recognised: "Over at least 2 s the server counted 25 or more packets sent, and less than 20 % of them were \
+    recognised: "Over at least 2 s the server counted 25 or more packets sent, and less than half of them were \
         received here. The server's counts come over the control stream of the same connection.",
     evidence: "Packets sent, received and late, and over which time.",
     causes: &[

@@ -35,7 +35,7 @@ pub(super) const CERTIFICATE_REFUSED: Page = Page {
         "It was issued by another authority than the other side trusts: an old ca.pem was copied.",
         "It has the wrong role: a supervisor's program needs supervisor or admin, a server capture.",
         "The server was dialled by a name or address that its certificate doesn't bear.",
-        "It was revoked, or the revocation list itself is too old.",
+        "It was revoked, or the authority that issued it, or a revocation list is missing or too old. That ends running sessions, too.",
         "A clock is wrong, on either machine.",
     ],
     remedies: &[
@@ -45,7 +45,7 @@ pub(super) const CERTIFICATE_REFUSED: Page = Page {
         $ silentmon certs request --role supervisor --name anna --out .\n\
         $ silentmon certs sign --ca CA_DIR --csr anna.csr --out anna.pem",
         "A server must bear every name and address it is dialled by: --san gw1.example --san 10.20.0.11 in its request.",
-        "Copy the authority's current ca.pem and crl.pem to both machines.",
+        "Copy the authority's current ca.pem and crl.pem to both machines; a list for each authority between it and the root is needed, too.",
     ],
     related: &[Code::NoCaptureServer, Code::NotAuthorised],
 };

@@ -33,7 +33,7 @@ impl House {
 
     fn hop(&self, agent: Option<&str>, name: &str) -> Hop {
         let agent = agent.map(AgentId::new);
-        let hops = self.engine.examine(agent.as_ref(), Some(&"anna".into()), self.now);
+        let hops = self.engine.examine(agent.as_ref(), Some(&supervisor("anna")), self.now);
         hops.into_iter()
             .find(|hop| hop.hop == name)
             .expect("a hop of this name")

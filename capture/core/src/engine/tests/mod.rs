@@ -13,25 +13,38 @@ use silentmon_proto::reason::Code;
 use silentmon_proto::relay::{AudioHeader, AudioKind, ClientMessage, OutputKind, ServerMessage, SessionStatus};
 use silentmon_proto::time::Instant;
 
+mod authority;
 mod codecs;
 mod diagnosing;
 mod following;
 mod links;
 mod listening;
 mod losing;
+mod pausing;
 mod repairing;
 mod resolving;
 mod sessions;
 mod signalling;
 mod supervising;
+mod withdrawing;
 
 use super::*;
-use crate::policy::{Copies, Disclosure, HeardCalls, Recording, Who};
+use crate::policy::{Copies, Disclosure, HeardCalls, Means, Role, Who};
 
 const ANNA: ConnectionId = ConnectionId(1);
 const BERT: ConnectionId = ConnectionId(2);
 const PHONE: &str = "10.1.1.20:24678";
 const GATEWAY: &str = "10.1.1.2:16384";
+
+/// Somebody with a supervisor's certificate.
+fn supervisor(name: &str) -> Principal {
+    Principal {
+        name: name.into(),
+        role: Role::Supervisor,
+        from: [10, 1, 9, 1].into(),
+        means: Means::Certificate,
+    }
+}
 
 /// An engine with its clock, and everything it sent so far.
 struct House {
@@ -53,14 +66,9 @@ impl House {
 
     fn with_policy(change: impl FnOnce(&mut Policy)) -> Self {
         let mut policy = Policy {
-            disclosure: Disclosure::Never,
             who: Who::AnySupervisor,
-            calls: HeardCalls::AcdOnly,
-            recording: Recording::Refused,
-            copies: Copies::Allowed,
             rtp_receivers: vec![[127, 0, 0, 1].into()],
-            teams: BTreeMap::new(),
-            supervisors: BTreeMap::new(),
+            ..Policy::new(Disclosure::Never)
         };
         change(&mut policy);
         let settings = EngineSettings {
@@ -83,8 +91,8 @@ impl House {
             sent: Vec::new(),
             events: Vec::new(),
         };
-        house.engine.handle_connected(ANNA, "anna".into());
-        house.engine.handle_connected(BERT, "bert".into());
+        house.engine.handle_connected(ANNA, supervisor("anna"));
+        house.engine.handle_connected(BERT, supervisor("bert"));
         house
     }
 

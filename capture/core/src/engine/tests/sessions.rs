@@ -37,7 +37,7 @@ fn a_reconnect_keeps_the_session_and_its_count() {
     house.engine.handle_disconnected(ANNA, house.now);
     house.stream(PHONE, GATEWAY, 10..15, speech);
     let again = ConnectionId(9);
-    house.engine.handle_connected(again, "anna".into());
+    house.engine.handle_connected(again, supervisor("anna"));
     house.start(again, "4711", Some(session));
     house.stream(PHONE, GATEWAY, 15..20, speech);
     assert_eq!(house.session(), session);
@@ -190,7 +190,7 @@ fn a_listing_of_many_agents_comes_in_pages() {
     let pages: Vec<_> = house
         .messages()
         .filter_map(|(_, message)| match message {
-            ServerMessage::Agents { agents, more } => Some((agents.len(), *more)),
+            ServerMessage::Agents { agents, more, .. } => Some((agents.len(), *more)),
             _ => None,
         })
         .collect();
@@ -216,11 +216,11 @@ fn a_session_ends_soon_after_the_cti_source_takes_the_team_from_its_supervisor()
     house.start(ANNA, "4711", None);
     // A team told anew in two messages is without her for a moment.
     house.cti(&claims(&[("4711", false)]));
-    house.pass(Duration::from_secs(5));
+    house.pass(Duration::from_secs(3));
     house.cti(&claims(&[("4711", false), ("anna", true)]));
     house.pass(Duration::from_secs(30));
     assert_eq!(house.engine.session_count(), 1);
     house.cti(&claims(&[("4711", false)]));
-    house.pass(Duration::from_secs(12));
+    house.pass(Duration::from_secs(5));
     assert_eq!(house.engine.session_count(), 0);
 }

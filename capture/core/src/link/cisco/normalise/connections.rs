@@ -62,8 +62,10 @@ impl Normaliser {
         use CallEventKind as Kind;
         match message {
             Message::CallDeliveredEvent(event) => {
+                let told = told!(self, event)?;
+                self.variables(told.key, told.floating, out);
                 let at = At::device(Tag::ALERTING_DEVICE_ID, event.alerting_device_type).line(event.line_type);
-                self.connection(&told!(self, event)?, at, Kind::Delivered, out);
+                self.connection(&told, at, Kind::Delivered, out);
             }
             Message::CallEstablishedEvent(event) => self.established(&told!(self, event)?, event, out),
             Message::CallHeldEvent(event) => {

@@ -20,6 +20,7 @@ impl Normaliser {
             return;
         };
         self.learn(key, event.call_type, &event.floating);
+        self.variables(key, &event.floating, out);
         let (Some(_), Some(call)) = (event.new_connection_device_id_type, event.new_connection_call_id) else {
             return;
         };
@@ -84,6 +85,7 @@ impl Normaliser {
                 out.events.push(call_renamed(renamed));
             }
         }
+        self.variables(surviving, floating, out);
         Some(Told {
             key: surviving,
             connection: None,

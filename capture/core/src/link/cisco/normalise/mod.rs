@@ -7,11 +7,13 @@ mod connections;
 mod merges;
 mod snapshots;
 
+use std::collections::BTreeMap;
+
 use silentmon_proto::cti::ged188::{
     AgentTeamConfigEvent, CallType, ConnectionCallId, Floating, Message, PeripheralId, ProtocolVersion, Tag, Wire,
     is_acd,
 };
-use silentmon_proto::cti::{AgentState, CallEnded, CtiEvent};
+use silentmon_proto::cti::{AgentState, CallEnded, CallVariables, CtiEvent};
 use silentmon_proto::ids::AgentId;
 
 use super::agents::{AgentKey, Agents, is_name};
@@ -130,6 +132,7 @@ impl Normaliser {
                 if let Some(key) = self.key(event.peripheral_id, event.connection_call_id) {
                     self.calls.begin(key);
                     self.learn(key, event.call_type, &event.floating);
+                    self.variables(key, &event.floating, out);
                 }
             }
             Message::CallDataUpdateEvent(event) => self.data_update(event, out),
@@ -149,6 +152,15 @@ impl Normaliser {
         call.acd = is_acd(None, call.kind, None, version).or(call.acd);
         call.calling = number(floating, &[Tag::ANI]).or(call.calling.take());
         call.called = number(floating, &[Tag::DNIS, Tag::DIALED_NUMBER]).or(call.called.take());
+    }
+
+    /// Variables come before what else a message says: they may forbid that the call is heard.
+    fn variables(&self, key: CallKey, floating: &Floating, out: &mut Outcome) {
+        let variables: BTreeMap<_, _> = floating.call_variables().collect();
+        if !variables.is_empty() {
+            let call = self.calls.resolve(key).id();
+            out.events.push(CallVariables { call, variables }.into());
+        }
     }
 
     fn end(&mut self, key: CallKey, out: &mut Outcome) {

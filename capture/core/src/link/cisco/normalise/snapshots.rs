@@ -52,6 +52,7 @@ impl Normaliser {
     pub(in crate::link::cisco) fn call_snapshot(&mut self, key: CallKey, answer: &SnapshotCallConf) -> Outcome {
         let mut out = Outcome::default();
         self.learn(key, answer.call_type, &answer.floating);
+        self.variables(key, &answer.floating, &mut out);
         for party in answer.devices() {
             let names = [party.device_id, party.connection_device_id].into_iter().flatten();
             let mut devices = names.filter(|name| is_name(name)).map(Extension::new);

@@ -1,5 +1,6 @@
 use silentmon_proto::cti::{
-    CallEnded, CallEvent, CallEventKind as Kind, CallRenamed, ReleasingParty, TeamMember, TeamOperation, TeamUpdate,
+    CallEnded, CallEvent, CallEventKind as Kind, CallRenamed, CallVariables, ReleasingParty, TeamMember, TeamOperation,
+    TeamUpdate,
 };
 
 use super::*;
@@ -295,6 +296,32 @@ fn a_data_update_without_another_id_is_no_new_call() {
         new_connection_call_id: Some(FIRST)
     },);
     assert_eq!(told([update]), []);
+}
+
+#[test]
+fn call_variables_and_ecc_variables_are_told_by_name_before_the_call_goes_on() {
+    let mut update = CallDataUpdateEvent {
+        peripheral_id: Some(PERIPHERAL),
+        connection_call_id: Some(FIRST),
+        ..CallDataUpdateEvent::default()
+    };
+    update
+        .floating
+        .push_text(Tag::CALL_VARIABLE_7, "PAY")
+        .push_text(Tag::CALL_VARIABLE_10, "")
+        .push_bytes(Tag::NAMED_VARIABLE, b"user.private\0yes\0")
+        .push_bytes(Tag::NAMED_ARRAY, b"\x02user.step\0card\0")
+        .push_bytes(Tag::NAMED_VARIABLE, b"without an end");
+    let told = told([update.into()]);
+    let expected = [
+        ("CallVariable7", "PAY"),
+        ("CallVariable10", ""),
+        ("user.private", "yes"),
+        ("user.step[2]", "card"),
+    ];
+    let call = "5000/1".into();
+    let variables = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    assert_eq!(told, [CallVariables { call, variables }.into()]);
 }
 
 fn parties(message: &mut Floating, call: ConnectionCallId, devices: &[&str]) {

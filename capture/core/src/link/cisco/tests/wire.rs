@@ -21,6 +21,7 @@ fn told(version: u32, messages: &[&str]) -> String {
             CtiEvent::AgentState(agent) => format!("agent {} {:?}", agent.agent, agent.state),
             CtiEvent::Call(call) => format!("call {} {:?} acd {:?}", call.call, call.kind, call.acd),
             CtiEvent::CallEnded(call) => format!("call {} ended", call.call),
+            CtiEvent::CallVariables(told) => format!("call {} has {:?}", told.call, told.variables),
             CtiEvent::MediaStarted(media) => {
                 let remote = media.remote.map_or(String::new(), |remote| format!(" to {remote}"));
                 format!("{:?} at {}{remote}", media.direction, media.address)
@@ -62,6 +63,7 @@ fn the_sheets_bytes_of_version_14_tell_an_agents_call() {
     );
     let expected = "\
         link down None\n\
+        call 5000/16777345 has {\"CallVariable1\": \"key-1\", \"CallVariable3\": \"cust-1\"}\n\
         call 5000/16777345 Established acd Some(true)\n\
         Some(Receive) at 10.86.143.20:24678\n\
         Some(Send) at 10.86.143.20:24678 to 10.86.143.99:18000\n\

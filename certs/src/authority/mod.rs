@@ -3,24 +3,24 @@
 //! What a certificate may be used for is decided here, not by the request: no CA rights, key usages by role, our own
 //! serial number and validity (RFC 5280 sections 4.1 and 4.2).
 
+mod grant;
+mod key;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pkcs8::pkcs5::{pbes2, scrypt};
-use pkcs8::{LineEnding, PrivateKeyInfo};
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
-};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
-use zeroize::Zeroizing;
 
+use self::grant::Grant;
+pub use self::grant::SignOptions;
 use crate::Password;
 use crate::csr::SigningRequest;
 use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
-use crate::identity::{Identity, Serial, peer_identity};
+use crate::identity::{Identity, Serial, is_self_issued, issuer_and_serial, peer_identity};
+use crate::inspect::{CertificateSummary, inspect};
 use crate::pem::{Sections, encode};
 use crate::request::{RequestOptions, alternative_names, create_request, distinguished_name};
 use crate::revocation::{RevocationList, RevokedEntry};
@@ -34,36 +34,25 @@ const BACKDATED: Duration = Duration::hours(1);
 pub struct AuthorityOptions {
     /// Its common name.
     pub name: SubjectName,
-    /// How long it is good.
+    /// How long it is good; never longer than the authority above it.
     pub days: u32,
+    /// What its key is for.
+    pub algorithm: KeyAlgorithm,
+}
+
+/// What an authority signs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyAlgorithm {
+    /// ECDSA over P-256 with SHA-256 (FIPS 186-5).
+    #[default]
+    EcdsaP256,
+    /// Ed25519 (RFC 8032).
+    Ed25519,
 }
 
 impl AuthorityOptions {
     /// Ten years.
     pub const DEFAULT_DAYS: u32 = 3650;
-}
-
-/// What the operator grants.
-#[derive(Debug, Clone)]
-pub struct SignOptions {
-    /// How long the certificate is good; never longer than the authority itself.
-    pub days: u32,
-    /// The role to grant: needed where the request names none, refused where it names another.
-    pub role: Option<Role>,
-}
-
-impl SignOptions {
-    /// 825 days, the longest that common TLS implementations accept.
-    pub const DEFAULT_DAYS: u32 = 825;
-}
-
-impl Default for SignOptions {
-    fn default() -> Self {
-        Self {
-            days: Self::DEFAULT_DAYS,
-            role: None,
-        }
-    }
 }
 
 /// A certificate that was just issued.
@@ -80,33 +69,94 @@ pub struct CertificateAuthority {
     directory: PathBuf,
     issuer: Issuer<'static, KeyPair>,
     certificates: Vec<CertificateDer<'static>>,
-    not_after: OffsetDateTime,
+    limits: Limits,
 }
 
+/// What an authority's own certificate allows it.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    not_after: OffsetDateTime,
+    /// How many authorities may stand between it and a holder (RFC 5280 section 4.2.1.9); any number, where none.
+    path_length: Option<u32>,
+}
+
+/// Revocation lists of the authorities above.
+const LISTS_ABOVE: &str = "crl-above.pem";
+
+/// Authorities that may stand between a new root and a holder.
+const ROOT_PATH_LENGTH: u8 = 1;
+
 impl CertificateAuthority {
-    /// Makes an ECDSA P-256 key, a self-signed certificate and an empty revocation list in `directory`.
+    /// Makes a key, a self-signed certificate and an empty revocation list in `directory`.
     ///
     /// # Errors
     /// Where there is an authority already, or a file can't be written.
     pub fn create(directory: &Path, options: &AuthorityOptions, password: &Password) -> Result<Self, CertsError> {
-        let crypto = |error: rcgen::Error| CertsError::crypto("making an authority")(error.to_string());
-        let now = OffsetDateTime::now_utc();
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(crypto)?;
-        let encrypted = encrypt(&key, password)?;
-        let root = root_params(options, now)?.self_signed(&key).map_err(crypto)?;
-        let text = encode("CERTIFICATE", root.der())?;
+        let key = key::generate(options.algorithm)?;
+        let params = authority_params(options, OffsetDateTime::now_utc(), ROOT_PATH_LENGTH)?;
+        let root = params.self_signed(&key).map_err(|error| crypto(&error))?;
+        Self::found(directory, vec![root.der().clone()], key, password)
+    }
 
+    /// Makes an authority below this one in `directory`: its root may stay in a safe from then on, and it can be
+    /// revoked.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and where this authority's certificate allows none below it.
+    pub fn create_below(
+        &self,
+        directory: &Path,
+        options: &AuthorityOptions,
+        password: &Password,
+    ) -> Result<Self, CertsError> {
+        let below = match self.limits.path_length {
+            None => ROOT_PATH_LENGTH - 1,
+            Some(0) => return Err(CertsError::PathLength(self.directory.clone())),
+            Some(length) => u8::try_from(length - 1).unwrap_or(u8::MAX),
+        };
+        let key = key::generate(options.algorithm)?;
+        let mut params = authority_params(options, OffsetDateTime::now_utc(), below)?;
+        params.not_after = params.not_after.min(self.limits.not_after);
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(|error| crypto(&error))?;
+        let mut chain = vec![certificate.der().clone()];
+        chain.extend(self.certificates.iter().cloned());
+        let below = Self::found(directory, chain, key, password)?;
+        let above = self.revocation_lists()?;
+        files::write(
+            &directory.join(LISTS_ABOVE),
+            above.as_bytes(),
+            Readers::All,
+            Existing::Replaced,
+        )?;
+        let _turn = files::lock(&self.directory)?;
+        self.file_copy(certificate.der())?;
+        Ok(below)
+    }
+
+    /// Writes a new authority down.
+    fn found(
+        directory: &Path,
+        chain: Vec<CertificateDer<'static>>,
+        key: KeyPair,
+        password: &Password,
+    ) -> Result<Self, CertsError> {
+        let encrypted = key::encrypt(&key, password)?;
+        let text: String = chain
+            .iter()
+            .map(|certificate| encode("CERTIFICATE", certificate))
+            .collect::<Result<_, _>>()?;
         files::create_directory(directory)?;
         let _turn = files::lock(directory)?;
         let (certificate_path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
-        let authority = Self::assemble(directory, vec![root.der().clone()], key)?;
+        let authority = Self::assemble(directory, chain, key)?;
         let list_path = authority.revocation_list_path();
         if let Some(path) = [&certificate_path, &list_path].into_iter().find(|path| path.exists()) {
             return Err(CertsError::Exists { path: path.clone() });
         }
         files::write(&key_path, encrypted.as_bytes(), Readers::Owner, Existing::Kept)?;
         files::write(&certificate_path, text.as_bytes(), Readers::All, Existing::Kept)?;
-        RevocationList::default().write(&list_path, &authority.issuer, now)?;
+        RevocationList::default().write(&list_path, &authority.issuer, OffsetDateTime::now_utc())?;
         Ok(authority)
     }
 
@@ -118,6 +168,7 @@ impl CertificateAuthority {
     pub fn open(directory: &Path, password: &Password) -> Result<Self, CertsError> {
         let (certificate_path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
         let certificates = Sections::read(&certificate_path)?.certificates;
+        files::check_secret(&key_path)?;
         let no_key = || content(&key_path, "the authority's private key", "found none".to_owned());
         let section = Sections::read(&key_path)?.keys.pop().ok_or_else(no_key)?;
         let key = KeyPair::try_from(&section.open(&key_path, Some(password))?)
@@ -138,41 +189,63 @@ impl CertificateAuthority {
             )
         };
         let own = certificates.first().ok_or_else(|| damaged("found none".to_owned()))?;
-        let not_after = authority_end(own, &key).map_err(damaged)?;
+        let limits = key::limits(own, &key).map_err(damaged)?;
         let issuer = Issuer::from_ca_cert_der(own, key).map_err(|error| damaged(error.to_string()))?;
         Ok(Self {
             directory: directory.to_owned(),
             issuer,
             certificates,
-            not_after,
+            limits,
         })
     }
 
     /// Signs a request into `out`: the new certificate, then the authority's. A copy goes to `issued/`.
     ///
     /// # Errors
-    /// Where the role isn't clear, the validity isn't one, or a file can't be written.
+    /// Where the request asks for what isn't to be granted, the validity isn't one, or a file can't be written.
     pub fn sign(&self, request_path: &Path, options: &SignOptions, out: &Path) -> Result<Issued, CertsError> {
         let request = SigningRequest::load(request_path)?;
-        let role = granted_role(request_path, request.role, options.role)?;
-        let name = request.name.clone().ok_or_else(|| CertsError::Request {
-            path: request_path.to_owned(),
-            problem: "it carries no usable name".to_owned(),
-        })?;
-        let _turn = files::lock(&self.directory)?;
+        let (issued, chain) = self.grant(&request, &request_path.display().to_string(), options)?;
+        files::write(out, chain.as_bytes(), Readers::All, Existing::Replaced)?;
+        Ok(issued)
+    }
+
+    /// Signs a request, named `from` in errors, and gives back the chain in PEM.
+    pub(crate) fn grant(
+        &self,
+        request: &SigningRequest,
+        from: &str,
+        options: &SignOptions,
+    ) -> Result<(Issued, String), CertsError> {
+        let Grant { role, name, hosts } = Grant::of(request, from, options)?;
         let mut params = self.leaf_params(role, options.days, OffsetDateTime::now_utc())?;
         params.distinguished_name = distinguished_name(&name);
-        params.subject_alt_names = alternative_names(role, &name, &request.hosts)?;
+        params.subject_alt_names = alternative_names(role, &name, &hosts)?;
+        let _turn = files::lock(&self.directory)?;
         let certificate = params
             .signed_by(&request.public_key, &self.issuer)
-            .map_err(|error| CertsError::crypto("signing")(error.to_string()))?;
+            .map_err(|error| crypto(&error))?;
         let identity = peer_identity(std::slice::from_ref(certificate.der()))
             .map_err(|problem| CertsError::crypto("signing")(problem.to_string()))?;
-        self.file(certificate.der(), &identity, out)?;
-        Ok(Issued {
-            identity,
-            ignored: request.ignored,
-        })
+        // First the copy: a certificate that nobody can look up can't be revoked by name.
+        let mut text = self.file_copy(certificate.der())?;
+        for authority in &self.certificates {
+            text.push_str(&encode("CERTIFICATE", authority)?);
+        }
+        let ignored = request.ignored.clone();
+        Ok((Issued { identity, ignored }, text))
+    }
+
+    /// Whom to trust, in PEM: the root; where it isn't there, the topmost authority that is.
+    pub(crate) fn root_pem(&self) -> Result<String, CertsError> {
+        let root = self.certificates.iter().find(|certificate| is_self_issued(certificate));
+        let root = root.or_else(|| self.certificates.last());
+        root.map_or_else(|| Ok(String::new()), |root| encode("CERTIFICATE", root))
+    }
+
+    /// Where it lives.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Makes key, request and certificate in one go, where authority and holder are one machine: a demonstration, a
@@ -195,30 +268,29 @@ impl CertificateAuthority {
     fn leaf_params(&self, role: Role, days: u32, now: OffsetDateTime) -> Result<CertificateParams, CertsError> {
         let mut params = CertificateParams::default();
         params.not_before = now - BACKDATED;
-        params.not_after = (now + validity(days)?).min(self.not_after);
-        params.serial_number = Some(random_serial()?);
+        params.not_after = (now + validity(days)?).min(self.limits.not_after);
+        params.serial_number = Some(key::random_serial()?);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = match role {
             // A capture server is dialled by supervisors and dials its peers.
             Role::Capture => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
-            Role::Supervisor | Role::Admin => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Role::Supervisor | Role::Admin | Role::Desktop => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         params.use_authority_key_identifier_extension = true;
         Ok(params)
     }
 
-    /// Files the copy first: a certificate that nobody can look up can't be revoked by name.
-    fn file(&self, certificate: &CertificateDer<'_>, identity: &Identity, out: &Path) -> Result<(), CertsError> {
-        let mut text = encode("CERTIFICATE", certificate)?;
+    /// Keeps a copy of what was issued, and gives it back in PEM.
+    fn file_copy(&self, certificate: &CertificateDer<'_>) -> Result<String, CertsError> {
+        let unreadable = || CertsError::crypto("signing")("the new certificate can't be read".to_owned());
+        let (_, serial) = issuer_and_serial(certificate).ok_or_else(unreadable)?;
+        let text = encode("CERTIFICATE", certificate)?;
         let issued = self.directory.join("issued");
         files::create_directory(&issued)?;
-        let copy = issued.join(format!("{}.pem", identity.serial));
+        let copy = issued.join(format!("{serial}.pem"));
         files::write(&copy, text.as_bytes(), Readers::All, Existing::Kept)?;
-        for authority in &self.certificates {
-            text.push_str(&encode("CERTIFICATE", authority)?);
-        }
-        files::write(out, text.as_bytes(), Readers::All, Existing::Replaced)
+        Ok(text)
     }
 
     /// Takes a certificate back, named by its file, or by its serial number in hexadecimal digits. Twice is once.
@@ -246,7 +318,8 @@ impl CertificateAuthority {
         let path = Path::new(certificate);
         let serial = if path.is_file() {
             let chain = Sections::read(path)?.certificates;
-            peer_identity(&chain).map_err(|_| unknown())?.serial
+            let (_, serial) = chain.first().and_then(issuer_and_serial).ok_or_else(unknown)?;
+            serial
         } else {
             Serial::from_hex(certificate).ok_or_else(unknown)?
         };
@@ -264,6 +337,17 @@ impl CertificateAuthority {
         list.write(&self.revocation_list_path(), &self.issuer, OffsetDateTime::now_utc())
     }
 
+    /// The revocation lists that whoever checks its certificates needs, in PEM: its own, and those of the authorities
+    /// above it as they were put beside it in `crl-above.pem`.
+    pub(crate) fn revocation_lists(&self) -> Result<String, CertsError> {
+        let mut lists = Sections::read(&self.revocation_list_path())?.revocation_lists;
+        let above = self.directory.join(LISTS_ABOVE);
+        if above.exists() {
+            lists.extend(Sections::read(&above)?.revocation_lists);
+        }
+        lists.iter().map(|list| encode("X509 CRL", list)).collect()
+    }
+
     fn revocation_list_path(&self) -> PathBuf {
         self.directory.join("crl.pem")
     }
@@ -273,7 +357,7 @@ impl CertificateAuthority {
     ///
     /// # Errors
     /// Where a file is missing or damaged.
-    pub fn list(directory: &Path) -> Result<Vec<(Identity, Option<OffsetDateTime>)>, CertsError> {
+    pub fn list(directory: &Path) -> Result<Vec<(CertificateSummary, Option<OffsetDateTime>)>, CertsError> {
         let revoked = RevocationList::load(&directory.join("crl.pem"))?;
         let issued = directory.join("issued");
         let Ok(entries) = fs::read_dir(&issued) else {
@@ -284,18 +368,19 @@ impl CertificateAuthority {
             if path.extension().is_none_or(|extension| extension != "pem") {
                 continue;
             }
-            let chain = Sections::read(&path)?.certificates;
-            let identity = peer_identity(&chain).map_err(|problem| CertsError::Content {
-                path: path.clone(),
-                expected: "an issued certificate",
-                found: problem.to_string(),
-            })?;
-            let entry = revoked.entries.iter().find(|entry| entry.serial == identity.serial);
-            rows.push((identity, entry.map(|entry| entry.revoked_at)));
+            for certificate in inspect(&path)?.certificates {
+                let entry = revoked.entries.iter().find(|entry| entry.serial == certificate.serial);
+                rows.push((certificate, entry.map(|entry| entry.revoked_at)));
+            }
         }
-        rows.sort_by(|(a, _), (b, _)| (&a.name, a.not_before, &a.serial).cmp(&(&b.name, b.not_before, &b.serial)));
+        let key = |row: &CertificateSummary| (row.holder().to_owned(), row.not_before, row.serial.clone());
+        rows.sort_by_cached_key(|(row, _)| key(row));
         Ok(rows)
     }
+}
+
+fn crypto(error: &rcgen::Error) -> CertsError {
+    CertsError::crypto("making a certificate")(error.to_string())
 }
 
 fn content(path: &Path, expected: &'static str, found: String) -> CertsError {
@@ -306,15 +391,17 @@ fn content(path: &Path, expected: &'static str, found: String) -> CertsError {
     }
 }
 
-fn root_params(options: &AuthorityOptions, now: OffsetDateTime) -> Result<CertificateParams, CertsError> {
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, options.name.as_str());
+fn authority_params(
+    options: &AuthorityOptions,
+    now: OffsetDateTime,
+    path_length: u8,
+) -> Result<CertificateParams, CertsError> {
     let mut params = CertificateParams::default();
-    params.distinguished_name = name;
+    params.distinguished_name = distinguished_name(&options.name);
     params.not_before = now - BACKDATED;
     params.not_after = now + validity(options.days)?;
-    params.serial_number = Some(random_serial()?);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.serial_number = Some(key::random_serial()?);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
 }
@@ -324,57 +411,5 @@ fn validity(days: u32) -> Result<Duration, CertsError> {
         Ok(Duration::days(i64::from(days)))
     } else {
         Err(CertsError::Days(days))
-    }
-}
-
-/// Sixteen random bytes, positive as RFC 5280 section 4.1.2.2 wants it.
-fn random_serial() -> Result<SerialNumber, CertsError> {
-    let mut bytes = random::<16>()?;
-    bytes[0] = bytes[0] & 0x7f | 0x40;
-    Ok(SerialNumber::from_slice(&bytes))
-}
-
-fn random<const N: usize>() -> Result<[u8; N], CertsError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| CertsError::crypto("drawing random numbers")(error.to_string()))?;
-    Ok(bytes)
-}
-
-/// PBES2 with scrypt and AES-256-CBC (RFC 8018, RFC 7914). N = 2^14, r = 8, p = 5 costs an attacker as much as the usual
-/// N = 2^17, p = 1, but stays below the 32 MiB that OpenSSL allows, so that `openssl pkey` opens the key, too.
-fn encrypt(key: &KeyPair, password: &Password) -> Result<Zeroizing<String>, CertsError> {
-    let failed = |error: String| CertsError::crypto("encrypting the authority's key")(error);
-    let der = Zeroizing::new(key.serialize_der());
-    let (salt, iv) = (random::<16>()?, random::<16>()?);
-    let cost = scrypt::Params::new(14, 8, 5, 32).map_err(|error| failed(error.to_string()))?;
-    let params = pbes2::Parameters::scrypt_aes256cbc(cost, &salt, &iv).map_err(|error| failed(error.to_string()))?;
-    let info = PrivateKeyInfo::try_from(der.as_slice()).map_err(|error| failed(error.to_string()))?;
-    let document = info
-        .encrypt_with_params(params, password.as_bytes())
-        .map_err(|error| failed(error.to_string()))?;
-    document
-        .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
-        .map_err(|error| failed(error.to_string()))
-}
-
-fn authority_end(certificate: &CertificateDer<'_>, key: &KeyPair) -> Result<OffsetDateTime, String> {
-    use rcgen::PublicKeyData;
-    use x509_parser::prelude::{FromDer, X509Certificate};
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
-    if parsed.tbs_certificate.subject_pki.raw != key.subject_public_key_info() {
-        return Err("found another key's".to_owned());
-    }
-    Ok(parsed.validity().not_after.to_datetime())
-}
-
-fn granted_role(path: &Path, requested: Option<Role>, wanted: Option<Role>) -> Result<Role, CertsError> {
-    match (requested, wanted) {
-        (Some(requested), Some(wanted)) if requested != wanted => Err(CertsError::RequestRole {
-            path: path.to_owned(),
-            requested,
-            wanted,
-        }),
-        (Some(role), _) | (None, Some(role)) => Ok(role),
-        (None, None) => Err(CertsError::RequestWithoutRole { path: path.to_owned() }),
     }
 }
