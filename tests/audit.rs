@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use common::{House, fixture, run, said};
+use common::{House, eventually, fixture, run, said};
 use dialler::Dialler;
 use serde_json::json;
 
@@ -221,16 +221,11 @@ fn where_the_disk_fills_up_in_mid_session_nobody_else_listens_and_the_end_is_wri
         anna.hear_of("monitor_stopped").await;
         std::fs::remove_file(filler).expect("removes");
     });
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    let unfinished = || {
+    eventually(Duration::from_secs(10), || {
         let events = events(&journal);
         let count = |name: &str| events.iter().filter(|event| *event == name).count();
-        count("session_started") - count("session_stopped")
-    };
-    while unfinished() > 0 {
-        assert!(std::time::Instant::now() < deadline, "{:?}", events(&journal));
-        std::thread::sleep(Duration::from_millis(100));
-    }
+        (count("session_started") > count("session_stopped")).then(|| format!("{events:?}"))
+    });
     assert!(listen(&house, server, "1").status.success());
     assert_eq!(service.terminate().0, Some(0));
     assert_eq!(verified(&journal)["torn"], 0);

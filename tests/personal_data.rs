@@ -4,9 +4,9 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{House, Service, fixture, silentmon};
+use common::{House, Service, eventually, fixture, page, silentmon};
 
 /// What must not be read anywhere, and is told to the service in every way there is.
 const SECRETS: [(&str, &str); 10] = [
@@ -28,16 +28,6 @@ const EVENTS: &str = r#"
 {"at":0.0,"event":"media_started","agent":"870451","call":"81","address":"10.1.1.20:24678","codec":"PCMU"}
 {"at":9.0,"event":"media_stopped","agent":"870451","call":"81","address":"10.1.1.20:24678"}
 "#;
-
-fn get(address: std::net::SocketAddr, path: &str) -> String {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address).expect("connects");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("asks");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("answers");
-    answer
-}
 
 #[test]
 fn neither_log_nor_metrics_name_anybody() {
@@ -73,13 +63,12 @@ fn neither_log_nor_metrics_name_anybody() {
     let (before, reloaded) = service.read_up_to(|line| line.contains("configuration reloaded"));
     log.extend(before);
     log.push(reloaded);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut page = get(metrics, "/metrics");
-    while !page.contains("silentmon_sessions_started_total{server=\"gw1\"} 1") {
-        assert!(Instant::now() < deadline, "{page}");
-        std::thread::sleep(Duration::from_millis(100));
-        page = get(metrics, "/metrics");
-    }
+    let mut figures = String::new();
+    eventually(Duration::from_secs(10), || {
+        figures = page(metrics, "/metrics");
+        let started = figures.contains("silentmon_sessions_started_total{server=\"gw1\"} 1");
+        (!started).then(|| figures.clone())
+    });
     log.extend(service.log());
     let journal = std::fs::read_to_string(house.path("audit.jsonl")).expect("reads");
     let (code, _) = service.terminate_with(&mut log);
@@ -88,7 +77,7 @@ fn neither_log_nor_metrics_name_anybody() {
     let log = log.join("\n");
     for (what, secret) in SECRETS {
         assert!(!log.contains(secret), "{what} is in the log:\n{log}");
-        assert!(!page.contains(secret), "{what} is in the metrics:\n{page}");
+        assert!(!figures.contains(secret), "{what} is in the metrics:\n{figures}");
     }
     let somebodys = server.ip().to_string();
     assert!(

@@ -8,9 +8,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{House, Service, fixture, said};
+use common::{House, Service, eventually, fixture, said};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -127,11 +127,7 @@ fn listen(house: &House, server: SocketAddr) -> std::process::Output {
 
 /// Waits until it is so.
 fn wait(what: &str, so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while !so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    eventually(Duration::from_secs(15), || (!so()).then(|| what.to_owned()));
 }
 
 fn journal(house: &House) -> Vec<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use silentmon_capture_core::link::csta::{CstaLink, CstaSettings};
-use silentmon_capture_core::link::{Endpoint, StreamLink};
+use silentmon_capture_core::link::{Endpoint, Link, StreamLink};
 use silentmon_proto::cti::csta::{Framer, Message, normalize};
 use silentmon_proto::cti::xml;
 use silentmon_proto::ids::LinkName;

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use super::mark;
+
 /// No record is longer, in bytes.
 pub const LONGEST: usize = 16 << 20;
 
@@ -131,9 +133,7 @@ impl Record {
 
 /// The file beside a journal that says which record is the last.
 pub fn head_path(journal: &Path) -> PathBuf {
-    let mut name = journal.as_os_str().to_owned();
-    name.push(".head");
-    name.into()
+    mark::beside(journal, ".head")
 }
 
 /// What the head beside a journal says; `None` where there is none.
@@ -141,12 +141,5 @@ pub fn head_path(journal: &Path) -> PathBuf {
 /// # Errors
 /// Where it can't be read, or says something else.
 pub fn read_head(journal: &Path) -> io::Result<Option<Link>> {
-    let text = match std::fs::read_to_string(head_path(journal)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let head = text.trim().parse();
-    head.map(Some)
-        .map_err(|wrong| io::Error::new(io::ErrorKind::InvalidData, wrong))
+    mark::read(&head_path(journal))
 }

@@ -12,6 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::chain::{Hash, LONGEST, Link, Record, head_path, read_head};
 use super::entry::Event;
+use super::mark;
 use super::tail::Tail;
 
 /// An open journal, which nobody else writes meanwhile.
@@ -140,19 +141,7 @@ impl Journal {
     /// What is on disk is on disk: a head that can't be written is complained of and nothing else.
     fn write_head(&self) {
         let path = head_path(&self.path);
-        let mut new = path.clone().into_os_string();
-        new.push(".new");
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .write(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&new)?;
-            writeln!(file, "{}", self.last)?;
-            std::fs::rename(&new, &path)
-        };
-        if let Err(error) = write() {
+        if let Err(error) = mark::write(&path, self.last, |_| Ok(())) {
             tracing::error!(%error, path = %path.display(), "the audit journal's head can't be written");
         }
     }

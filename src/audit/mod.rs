@@ -6,6 +6,7 @@ pub mod chain;
 mod entry;
 pub mod export;
 mod journal;
+mod mark;
 pub mod sign_ins;
 pub mod syslog;
 mod tail;

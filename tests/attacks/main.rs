@@ -12,11 +12,10 @@ mod on_the_way;
 mod others;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use common::{House, Service, fixture, free_address};
+use common::{House, Service, eventually, fixture, free_address, page};
 
 /// A house whose server plays the fixture call over and over.
 struct Target {
@@ -64,30 +63,15 @@ impl Target {
 
     /// Waits until the server has counted so many refusals.
     fn expect_refused(&self, what: &str, expected: usize) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
+        eventually(Duration::from_secs(10), || {
             let counts = self.refused();
-            if counts.get(what) == Some(&(expected as f64)) {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{what}: expected {expected}, counted {counts:?}"
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
+            let counted = counts.get(what) == Some(&(expected as f64));
+            (!counted).then(|| format!("{what}: expected {expected}, counted {counts:?}"))
+        });
     }
 
     fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(self.metrics).expect("connects");
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
-        )
-        .expect("asks");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("a page");
-        page
+        page(self.metrics, "/metrics")
     }
 }
 

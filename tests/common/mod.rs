@@ -13,12 +13,12 @@ pub mod memory;
 pub mod punctual;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The program under test.
 pub fn silentmon() -> Command {
@@ -93,6 +93,25 @@ pub fn interrupt(child: &Child) {
 fn signal(child: &Child, signal: &str) {
     let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(kill.expect("kill runs").success(), "{signal}");
+}
+
+/// What a server without TLS answers to `GET`, head and body.
+pub fn page(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("asks");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answers");
+    answer
+}
+
+/// Waits until nothing is missing any more; says what was, where that takes too long.
+pub fn eventually(limit: Duration, mut missing: impl FnMut() -> Option<String>) {
+    let deadline = Instant::now() + limit;
+    while let Some(missing) = missing() {
+        assert!(Instant::now() < deadline, "{missing}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// A port that is free for TCP and UDP just now.

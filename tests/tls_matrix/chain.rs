@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto, version};
 
-use crate::common::{House, Service, fixture, free_address, said, silentmon};
+use crate::common::{House, Service, eventually, fixture, free_address, page, said, silentmon};
 use crate::pki::{Flaw, Pki};
 
 const EVENTS: &str = include_str!("../fixtures/call.events.jsonl");
@@ -69,29 +69,18 @@ impl Server {
     }
 
     pub fn metrics(&self) -> String {
-        let mut stream = TcpStream::connect(self.metrics).expect("connects");
-        let request = "GET /metrics HTTP/1.1\r\nHost: gw1\r\nConnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).expect("asks");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("an answer");
-        page
+        page(self.metrics, "/metrics")
     }
 
     /// Waits until a refusal was counted; both sides find out at their own pace.
     fn wait_for_refusal(&self, door: &str, why: &str) {
         let wanted = [format!("door=\"{door}\""), format!("why=\"{why}\"")];
-        let until = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < until {
-            if self
-                .metrics()
-                .lines()
-                .any(|line| wanted.iter().all(|label| line.contains(label)))
-            {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("no refusal {wanted:?} was counted: {}", self.metrics());
+        eventually(Duration::from_secs(10), || {
+            let page = self.metrics();
+            let is_it = |line: &str| wanted.iter().all(|label| line.contains(label));
+            let counted = page.lines().any(is_it);
+            (!counted).then(|| format!("no refusal {wanted:?} was counted: {page}"))
+        });
     }
 }
 

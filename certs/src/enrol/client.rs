@@ -1,6 +1,5 @@
 //! The newcomer: shows his token to nobody but the service it names, makes his key, and puts what he gets in place.
 
-use std::fmt::Write;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use super::{ALPN, Invitation, LIMIT};
 use crate::credentials::Credentials;
 use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
-use crate::identity::{Fingerprint, Identity};
+use crate::identity::{Fingerprint, Hex, Identity};
 use crate::request::{RequestOptions, new_key, request_pem, write_key};
 use crate::tls::provider;
 use crate::trust::Trust;
@@ -49,9 +48,9 @@ pub fn enrol(server: &str, token: &Token, directory: &Path) -> Result<Enrolled, 
         server,
         stream: &mut stream,
     };
-    let secret = hex(&token.secret[..]);
+    let secret = Hex(&token.secret[..]).to_string();
     let answer = talk.ask(&Ask::Token {
-        id: hex(&token.id),
+        id: Hex(&token.id).to_string(),
         secret,
     })?;
     let Answer::Offer(Invitation { role, name, hosts, .. }) = answer else {
@@ -173,16 +172,6 @@ impl Talk<'_> {
             why,
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing into a string can't fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 /// Trusts one certificate, whatever it says.

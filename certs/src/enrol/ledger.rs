@@ -121,10 +121,7 @@ impl Ledger {
         }
         let now = OffsetDateTime::now_utc();
         self.change(|entries| {
-            let entry = entries
-                .iter_mut()
-                .find(|entry| entry.id == id)
-                .ok_or(Refusal::Unknown)?;
+            let entry = entry_of(entries, id)?;
             if entry.failures >= MOST_FAILURES {
                 return Err(Refusal::Void);
             }
@@ -144,10 +141,7 @@ impl Ledger {
     pub(super) fn take(&self, id: &[u8]) -> Result<Result<(), Refusal>, CertsError> {
         let now = OffsetDateTime::now_utc();
         self.change(|entries| {
-            let entry = entries
-                .iter_mut()
-                .find(|entry| entry.id == id)
-                .ok_or(Refusal::Unknown)?;
+            let entry = entry_of(entries, id)?;
             if !entry.is_open(now) {
                 return Err(Refusal::Used);
             }
@@ -198,6 +192,11 @@ impl Ledger {
         files::write(&self.path(), &text, Readers::Owner, Existing::Replaced)?;
         Ok(outcome)
     }
+}
+
+fn entry_of<'a>(entries: &'a mut [Entry], id: &[u8]) -> Result<&'a mut Entry, Refusal> {
+    let entry = entries.iter_mut().find(|entry| entry.id == id);
+    entry.ok_or(Refusal::Unknown)
 }
 
 /// Takes the same time wherever the difference is.

@@ -1,13 +1,12 @@
 //! How far the second sink came, in a file beside the journal: `NUMBER:HASH` of the newest record that arrived.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::audit::chain::Link;
+use crate::audit::mark;
 
 /// The file and what it says.
 #[derive(Debug, Clone)]
@@ -22,15 +21,10 @@ impl Position {
     /// # Errors
     /// Where it can't be read, or says something else.
     pub(super) fn open(journal: &Path) -> anyhow::Result<Self> {
-        let mut name = journal.as_os_str().to_owned();
-        name.push(".syslog");
-        let path = PathBuf::from(name);
-        let last = match std::fs::read_to_string(&path) {
-            Ok(text) => text.trim().parse().map_err(anyhow::Error::msg),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Link::BEGIN),
-            Err(error) => Err(error.into()),
-        };
+        let path = mark::beside(journal, ".syslog");
+        let last = mark::read(&path);
         let last = last.with_context(|| format!("{}: how far audit.syslog came can't be read", path.display()))?;
+        let last = last.unwrap_or(Link::BEGIN);
         Ok(Self { path, last })
     }
 
@@ -45,20 +39,9 @@ impl Position {
             return;
         }
         self.last = last;
-        if let Err(error) = self.write() {
+        if let Err(error) = mark::write(&self.path, last, File::sync_data) {
             tracing::error!(%error, path = %self.path.display(), "how far audit.syslog came can't be written");
         }
-    }
-
-    fn write(&self) -> io::Result<()> {
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(true).mode(0o600);
-        let mut file = options.open(&new)?;
-        writeln!(file, "{}", self.last)?;
-        file.sync_data()?;
-        std::fs::rename(&new, &self.path)
     }
 }
 
