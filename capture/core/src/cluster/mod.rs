@@ -6,8 +6,10 @@
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 
+mod directory;
 mod duty;
 mod link;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +21,11 @@ use silentmon_proto::peer::{FACTS_IN_A_PAGE, Fact, Hello, OLDEST_VERSION, PeerMe
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
+pub use self::directory::Directory;
 use self::duty::Duty;
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
+use self::seen::Seen;
 
 /// How long a connection may be open without a greeting.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
@@ -130,10 +134,7 @@ pub struct Cluster {
     followed: Option<ServerName>,
     /// Number of the newest of our own facts.
     number: u64,
-    /// Agents whose streams we see.
-    sees: BTreeMap<AgentId, [bool; 2]>,
-    /// Agents whose streams others see.
-    seen: BTreeMap<AgentId, BTreeMap<ServerName, [bool; 2]>>,
+    seen: Seen,
     transmits: VecDeque<PeerTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -149,8 +150,7 @@ impl Cluster {
             members: BTreeMap::new(),
             followed: None,
             number: 0,
-            sees: BTreeMap::new(),
-            seen: BTreeMap::new(),
+            seen: Seen::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -216,8 +216,14 @@ impl Cluster {
         }
     }
 
-    /// Heartbeats that are due, connections that are silent, and the CTI sessions' holder.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    /// The next thing to be sent.
+    pub fn poll_transmit(&mut self) -> Option<PeerTransmit> {
+        self.transmits.pop_front()
+    }
+}
+
+impl Directory for Cluster {
+    fn handle_timeout(&mut self, now: Instant) {
         let retries = self.settings.retries;
         let due: Vec<PeerLink> = self
             .links
@@ -241,24 +247,16 @@ impl Cluster {
         self.decide_duty(now);
     }
 
-    /// When [`Self::handle_timeout`] wants to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.values().map(|link| link.due);
         links.chain(self.duty.poll_timeout()).min()
     }
 
-    /// The next thing to be sent.
-    pub fn poll_transmit(&mut self) -> Option<PeerTransmit> {
-        self.transmits.pop_front()
-    }
-
-    /// The next thing the engine or the shell should know.
-    pub fn poll_event(&mut self) -> Option<ClusterEvent> {
+    fn poll_event(&mut self) -> Option<ClusterEvent> {
         self.events.pop_front()
     }
 
-    /// Tells all members something that this one learnt itself.
-    pub fn tell(&mut self, fact: &Fact) {
+    fn tell(&mut self, fact: &Fact) {
         self.number += 1;
         for link in self.members.values().copied().collect::<Vec<_>>() {
             self.send(
@@ -271,30 +269,14 @@ impl Cluster {
         }
     }
 
-    /// Whether this member sees an agent's streams: his side's, the customer's.
-    pub fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
-        let former = self.sees.get(agent).copied().unwrap_or_default();
-        if former == legs {
-            return;
+    fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
+        if let Some(fact) = self.seen.handle_own(agent, legs) {
+            self.tell(&fact);
         }
-        if legs == [false; 2] {
-            self.sees.remove(agent);
-        } else {
-            self.sees.insert(agent.clone(), legs);
-        }
-        self.tell(&Fact::Sees {
-            agent: agent.clone(),
-            legs,
-        });
     }
 
-    /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
-    pub fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
-        let own = self.sees.iter().map(|(agent, &legs)| Fact::Sees {
-            agent: agent.clone(),
-            legs,
-        });
-        let facts: Vec<Fact> = known.into_iter().chain(own).collect();
+    fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
+        let facts: Vec<Fact> = known.into_iter().chain(self.seen.own()).collect();
         let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
         let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
         for page in 1..=pages {
@@ -307,19 +289,16 @@ impl Cluster {
         }
     }
 
-    /// Whether this member is to tell what it knows of agents and calls: it holds the CTI sessions, or nobody does.
-    pub fn tells_cti(&self) -> bool {
+    fn tells_cti(&self) -> bool {
         let holder = self.holder();
         holder.is_none_or(|holder| *holder == self.settings.server)
     }
 
-    /// Who holds the CTI sessions, as far as known here.
-    pub fn holder(&self) -> Option<&ServerName> {
+    fn holder(&self) -> Option<&ServerName> {
         self.duty.holder(&self.settings.server)
     }
 
-    /// The CTI sessions can't be had from here: another member is to hold them, if one can.
-    pub fn handle_cti_failed(&mut self, now: Instant) {
+    fn handle_cti_failed(&mut self, now: Instant) {
         if self.duty.give_up(now) {
             self.events.push_back(ClusterEvent::Cti(HoldsCti::No));
             self.send_heartbeats(now);
@@ -327,11 +306,7 @@ impl Cluster {
         }
     }
 
-    /// Lets another member hold the CTI sessions, or this one.
-    ///
-    /// # Errors
-    /// Why it can't, in words.
-    pub fn hand_over(&mut self, to: &ServerName, now: Instant) -> Result<(), String> {
+    fn hand_over(&mut self, to: &ServerName, now: Instant) -> Result<(), String> {
         let own = *to == self.settings.server;
         let link = self.members.get(to).copied();
         if !own && link.is_none() {
@@ -349,8 +324,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Says goodbye to all members.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         let reason = Reason::new(Code::NoCaptureServer, format!("{} stops.", self.settings.server));
         for link in std::mem::take(&mut self.links).into_keys() {
             self.send(link, PeerMessage::Goodbye { reason: reason.clone() });
@@ -359,18 +333,17 @@ impl Cluster {
         self.members.clear();
     }
 
-    /// Members that are there, with how their clocks differ from ours.
-    pub fn members(&self) -> impl Iterator<Item = (&ServerName, Option<ClockDifference>)> {
+    fn members(&self) -> Box<dyn Iterator<Item = (&ServerName, Option<ClockDifference>)> + '_> {
         let clock = |link: &PeerLink| self.links.get(link).and_then(Link::clock);
-        self.members.iter().map(move |(name, link)| (name, clock(link)))
+        Box::new(self.members.iter().map(move |(name, link)| (name, clock(link))))
     }
 
-    /// Other members that see an agent's streams.
-    pub fn seen_by(&self, agent: &AgentId) -> impl Iterator<Item = (&ServerName, [bool; 2])> {
-        let members = self.seen.get(agent).into_iter().flatten();
-        members.map(|(name, legs)| (name, *legs))
+    fn seen_by<'a>(&'a self, agent: &AgentId) -> Box<dyn Iterator<Item = (&'a ServerName, [bool; 2])> + 'a> {
+        Box::new(self.seen.by(agent))
     }
+}
 
+impl Cluster {
     fn greet(&mut self, from: PeerLink, hello: &Hello, now: Instant) {
         let Some(link) = self.links.get_mut(&from) else { return };
         let peer = link.peer.clone();
@@ -424,15 +397,8 @@ impl Cluster {
             return;
         }
         link.news = Numbering::After(number);
-        let (sees, facts): (Vec<Fact>, Vec<Fact>) = std::mem::take(&mut link.snapshot)
-            .into_iter()
-            .partition(|fact| matches!(fact, Fact::Sees { .. }));
-        self.forget_seen_by(peer);
-        for fact in sees {
-            if let Fact::Sees { agent, legs } = fact {
-                self.note_seen(peer, agent, legs);
-            }
-        }
+        let (sees, facts) = part_sees(std::mem::take(&mut link.snapshot));
+        self.replace_seen_by(peer, &sees);
         let holder = self.holder();
         let instead = holder == Some(peer);
         // Others know nothing that the holder doesn't know better.
@@ -451,7 +417,11 @@ impl Cluster {
             self.send(from, PeerMessage::WantSnapshot);
         }
         match fact {
-            Fact::Sees { agent, legs } => self.note_seen(&peer, agent, legs),
+            Fact::Sees { agent, legs } => {
+                if self.seen.handle_other(&peer, &agent, legs) {
+                    self.events.push_back(ClusterEvent::SeenElsewhere(agent));
+                }
+            }
             Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(peer, fact)),
         }
     }
@@ -465,31 +435,9 @@ impl Cluster {
         }
     }
 
-    fn note_seen(&mut self, by: &ServerName, agent: AgentId, legs: [bool; 2]) {
-        let seen = self.seen.entry(agent.clone()).or_default();
-        let former = if legs == [false; 2] {
-            seen.remove(by)
-        } else {
-            seen.insert(by.clone(), legs)
-        };
-        if seen.is_empty() {
-            self.seen.remove(&agent);
-        }
-        if former.unwrap_or_default() != legs {
-            self.events.push_back(ClusterEvent::SeenElsewhere(agent));
-        }
-    }
-
-    fn forget_seen_by(&mut self, peer: &ServerName) {
-        let agents: Vec<AgentId> = self
-            .seen
-            .iter()
-            .filter(|(_, by)| by.contains_key(peer))
-            .map(|(agent, _)| agent.clone())
-            .collect();
-        for agent in agents {
-            self.note_seen(peer, agent, [false; 2]);
-        }
+    fn replace_seen_by(&mut self, peer: &ServerName, sees: &BTreeMap<AgentId, [bool; 2]>) {
+        let changed = self.seen.replace_other(peer, sees).into_iter();
+        self.events.extend(changed.map(ClusterEvent::SeenElsewhere));
     }
 
     fn close(&mut self, id: PeerLink, reason: Reason, now: Instant) {
@@ -505,7 +453,7 @@ impl Cluster {
         }
         self.members.remove(peer);
         self.duty.handle_left(peer);
-        self.forget_seen_by(peer);
+        self.replace_seen_by(peer, &BTreeMap::new());
         self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
         self.decide_duty(now);
     }
@@ -559,6 +507,21 @@ impl Cluster {
         let message = Box::new(message);
         self.transmits.push_back(PeerTransmit::Message { link, message });
     }
+}
+
+/// Parts a snapshot into what its member sees and everything else.
+fn part_sees(facts: Vec<Fact>) -> (BTreeMap<AgentId, [bool; 2]>, Vec<Fact>) {
+    let mut sees = BTreeMap::new();
+    let mut others = Vec::new();
+    for fact in facts {
+        match fact {
+            Fact::Sees { agent, legs } => {
+                sees.insert(agent, legs);
+            }
+            other => others.push(other),
+        }
+    }
+    (sees, others)
 }
 
 impl ClusterSettings {

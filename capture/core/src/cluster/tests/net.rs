@@ -9,7 +9,7 @@ use silentmon_proto::peer::{Fact, PeerMessage};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::time::Instant;
 
-use crate::cluster::{Cluster, ClusterEvent, ClusterSettings, Dialled, HoldsCti, PeerLink, PeerTransmit};
+use crate::cluster::{Cluster, ClusterEvent, ClusterSettings, Dialled, Directory, HoldsCti, PeerLink, PeerTransmit};
 use crate::directory::AgentDirectory;
 
 /// How long a message is on its way.
