@@ -15,5 +15,6 @@ pub mod rtp;
 pub mod sccp;
 pub mod sdp;
 pub mod sip;
+pub mod store;
 pub mod telephone_event;
 pub mod time;

@@ -1,5 +1,5 @@
-//! What the rest of the engine asks of a cluster, however its members learn of each other, as in a mesh
-//! ([`super::Cluster`]).
+//! What the rest of the engine asks of a cluster, however its members learn of each other, in a mesh
+//! ([`super::Cluster`]) or by a key-value store ([`super::StoreDirectory`]).
 
 use std::fmt::Debug;
 

@@ -10,6 +10,7 @@ mod directory;
 mod duty;
 mod link;
 mod seen;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use self::duty::Duty;
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
 use self::seen::Seen;
+pub use self::store::{Expected, PutOutcome, StoreDirectory, StorePut, StoreTransmit};
 
 /// How long a connection may be open without a greeting.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
@@ -160,16 +162,7 @@ impl Cluster {
     pub fn handle_connected(&mut self, link: PeerLink, dialled: Dialled, peer: ServerName, now: Instant) {
         self.links
             .insert(link, Link::new(peer, dialled, now, self.settings.heartbeat));
-        let hello = Hello {
-            version: VERSION,
-            oldest: OLDEST_VERSION,
-            cluster: self.settings.cluster.clone(),
-            server: self.settings.server.clone(),
-            run: self.settings.run,
-            service_port: self.settings.service_port,
-            software: self.settings.software.clone(),
-        };
-        self.send(link, PeerMessage::Hello(hello));
+        self.send(link, PeerMessage::Hello(self.settings.hello()));
     }
 
     /// A connection is gone.
@@ -525,6 +518,19 @@ fn part_sees(facts: Vec<Fact>) -> (BTreeMap<AgentId, [bool; 2]>, Vec<Fact>) {
 }
 
 impl ClusterSettings {
+    /// Who this member is.
+    fn hello(&self) -> Hello {
+        Hello {
+            version: VERSION,
+            oldest: OLDEST_VERSION,
+            cluster: self.cluster.clone(),
+            server: self.server.clone(),
+            run: self.run,
+            service_port: self.service_port,
+            software: self.software.clone(),
+        }
+    }
+
     /// Whether a server may be a member.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
         let refuse = |code, text: String| Err(Reason::new(code, text));

@@ -1,6 +1,6 @@
 //! Members with real directories on a simulated network.
 
-mod net;
+pub mod net;
 
 use proptest::prelude::*;
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaStarted};
@@ -10,7 +10,7 @@ use self::net::{Net, name, settings};
 use super::*;
 
 /// An agent signs in and takes a call.
-fn talks(agent: usize, call: usize) -> [CtiEvent; 3] {
+pub fn talks(agent: usize, call: usize) -> [CtiEvent; 3] {
     let id = AgentId::new(format!("{agent}"));
     let call = format!("{agent}-{call}");
     let address = format!("10.{}.{}.20:{}", agent / 250, agent % 250, 20_000 + agent % 1_000);
@@ -30,7 +30,7 @@ fn talks(agent: usize, call: usize) -> [CtiEvent; 3] {
     ]
 }
 
-fn hangs_up(agent: usize, call: usize) -> CtiEvent {
+pub fn hangs_up(agent: usize, call: usize) -> CtiEvent {
     let call = format!("{agent}-{call}");
     CallEnded {
         call: call.as_str().into(),

@@ -17,13 +17,12 @@ const DELAY: Duration = Duration::from_millis(1);
 /// How often a member dials those it doesn't reach.
 const REDIAL: Duration = Duration::from_secs(2);
 
-pub struct Node {
-    pub cluster: Cluster,
+pub struct Node<D = Cluster> {
+    pub cluster: D,
     pub directory: AgentDirectory,
     pub holds: bool,
     pub log: Vec<ClusterEvent>,
     pub sent: u64,
-    run: u64,
 }
 
 /// Both ends of a connection.
@@ -102,16 +101,7 @@ impl Net {
     pub fn start(&mut self, number: usize) {
         let settings = &mut self.settings[number];
         settings.run += 1;
-        let node = Node {
-            cluster: Cluster::new(settings.clone(), self.now),
-            directory: AgentDirectory::default(),
-            holds: false,
-            log: Vec::new(),
-            sent: 0,
-            run: settings.run,
-        };
-        assert_eq!(node.run, self.settings[number].run);
-        self.nodes[number] = Some(node);
+        self.nodes[number] = Some(Node::new(Cluster::new(settings.clone(), self.now)));
     }
 
     /// The program is gone; with `loudly` the others' sockets say so.
@@ -149,12 +139,7 @@ impl Net {
     /// A CTI source tells a member something.
     pub fn tell(&mut self, number: usize, event: &CtiEvent) {
         let now = self.now;
-        let node = self.node(number);
-        node.directory.handle_event(event, now);
-        node.cluster.tell(&Fact::Cti {
-            link: None,
-            event: event.clone(),
-        });
+        self.node(number).tell(event, now);
         self.settle(number);
     }
 
@@ -316,8 +301,27 @@ impl Net {
     }
 }
 
-impl Node {
-    fn take(&mut self, event: &ClusterEvent, now: Instant) {
+impl<D: Directory> Node<D> {
+    pub fn new(cluster: D) -> Self {
+        Self {
+            cluster,
+            directory: AgentDirectory::default(),
+            holds: false,
+            log: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// A CTI source tells it something.
+    pub fn tell(&mut self, event: &CtiEvent, now: Instant) {
+        self.directory.handle_event(event, now);
+        self.cluster.tell(&Fact::Cti {
+            link: None,
+            event: event.clone(),
+        });
+    }
+
+    pub fn take(&mut self, event: &ClusterEvent, now: Instant) {
         match event {
             ClusterEvent::SnapshotWanted(link) => {
                 let known = if self.cluster.tells_cti() {
