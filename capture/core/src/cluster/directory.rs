@@ -26,6 +26,9 @@ pub trait Directory: Debug + Send {
     /// Whether this member sees an agent's streams: his side's, the customer's.
     fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]);
 
+    /// Whether this member sees agents' streams, of all agents with media; of others it sees none.
+    fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>);
+
     /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
     fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>);
 

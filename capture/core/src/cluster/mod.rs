@@ -172,6 +172,15 @@ impl Cluster {
         self.forget_member(link, &gone.peer, Reason::new(Code::NoCaptureServer, text), now);
     }
 
+    /// A member's program isn't there any longer, though its connection is.
+    pub fn handle_died(&mut self, peer: &ServerName, now: Instant) {
+        let Some(link) = self.members.get(peer).copied() else {
+            return;
+        };
+        let text = format!("The program of {peer} isn't there any longer.");
+        self.close(link, Reason::new(Code::NoCaptureServer, text), now);
+    }
+
     /// A member said something.
     pub fn handle_message(&mut self, from: PeerLink, message: PeerMessage, now: Instant) {
         let Some(link) = self.links.get_mut(&from) else { return };
@@ -264,6 +273,12 @@ impl Directory for Cluster {
 
     fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
         if let Some(fact) = self.seen.handle_own(agent, legs) {
+            self.tell(&fact);
+        }
+    }
+
+    fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
+        for fact in self.seen.replace_own(seen) {
             self.tell(&fact);
         }
     }
@@ -531,36 +546,55 @@ impl ClusterSettings {
         }
     }
 
-    /// Whether a server may be a member.
+    /// Whether a server may be a member of the mesh.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        let refuse = |code, text: String| Err(Reason::new(code, text));
+        self.admit_to_cluster(certificate, hello)?;
+        if !self.peers.contains(&hello.server) {
+            let text = format!("{} is not among the peers of {}.", hello.server, self.server);
+            return Err(Reason::new(Code::ForeignMember, text));
+        }
+        self.admit_as_equal(hello)
+    }
+
+    /// Whether a server that is none of those configured may be a member.
+    fn admit_unlisted(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
+        self.admit_to_cluster(certificate, hello)?;
+        self.admit_as_equal(hello)
+    }
+
+    fn admit_to_cluster(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
         if hello.server != *certificate || hello.server == self.server {
             let text = format!(
                 "A server says that its name is {}; its certificate says {certificate}, and this server is {}.",
                 hello.server, self.server
             );
-            return refuse(Code::CertificateRefused, text);
+            return Err(Reason::new(Code::CertificateRefused, text));
         }
         if hello.cluster != self.cluster {
             let text = format!(
                 "{} is of cluster {}, {} of {}.",
                 hello.server, hello.cluster, self.server, self.cluster
             );
-            return refuse(Code::ForeignMember, text);
+            return Err(Reason::new(Code::ForeignMember, text));
         }
+        Ok(())
+    }
+
+    /// Whether a server speaks as this one does, and listens where all do.
+    fn admit_as_equal(&self, hello: &Hello) -> Result<(), Reason> {
         if hello.version < OLDEST_VERSION || hello.oldest > VERSION {
             let text = format!(
                 "{} speaks versions {} to {} of the peers' messages, {} speaks {OLDEST_VERSION} to {VERSION}.",
                 hello.server, hello.oldest, hello.version, self.server
             );
-            return refuse(Code::ForeignMember, text);
+            return Err(Reason::new(Code::ForeignMember, text));
         }
         if hello.service_port != self.service_port {
             let text = format!(
                 "{} listens on {}, {} on {}: all members must use one service port.",
                 hello.server, hello.service_port, self.server, self.service_port
             );
-            return refuse(Code::ServicePortMismatch, text);
+            return Err(Reason::new(Code::ServicePortMismatch, text));
         }
         Ok(())
     }

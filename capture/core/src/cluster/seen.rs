@@ -23,6 +23,21 @@ impl Seen {
         (former.unwrap_or_default() != legs).then(|| fact(agent, legs))
     }
 
+    /// This member sees just these agents' streams; the facts to be told of what changed.
+    pub fn replace_own(&mut self, seen: Vec<(AgentId, [bool; 2])>) -> Vec<Fact> {
+        let seen: BTreeMap<AgentId, [bool; 2]> = seen.into_iter().collect();
+        let gone: Vec<AgentId> = self
+            .own
+            .keys()
+            .filter(|agent| !seen.contains_key(*agent))
+            .cloned()
+            .collect();
+        let gone = gone.into_iter().map(|agent| (agent, [false; 2]));
+        gone.chain(seen)
+            .filter_map(|(agent, legs)| self.handle_own(&agent, legs))
+            .collect()
+    }
+
     /// All that this member sees.
     pub fn own(&self) -> impl Iterator<Item = Fact> {
         self.own.iter().map(|(agent, &legs)| fact(agent, legs))

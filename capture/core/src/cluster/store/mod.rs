@@ -390,7 +390,7 @@ impl StoreDirectory {
     }
 
     fn take_member(&mut self, name: &ServerName, record: &MemberRecord, revision: u64, now: Instant) {
-        if let Err(reason) = self.settings.admit(name, &record.hello) {
+        if let Err(reason) = self.settings.admit_unlisted(name, &record.hello) {
             if self.leases.refuse(name, record.hello.run) {
                 self.events.push_back(ClusterEvent::Refused(name.clone(), reason));
             }
@@ -552,6 +552,12 @@ impl Directory for StoreDirectory {
 
     fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
         if let Some(fact) = self.seen.handle_own(agent, legs) {
+            self.tell(&fact);
+        }
+    }
+
+    fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
+        for fact in self.seen.replace_own(seen) {
             self.tell(&fact);
         }
     }
