@@ -5,14 +5,13 @@
 //! Who holds the CTI sessions is one [`TermRecord`], which members replace only as they read it. Values are JSON.
 
 use std::fmt::{self, Write};
-use std::net::SocketAddr;
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::ids::ServerName;
+use crate::ids::{ClusterName, ServerName};
 use crate::peer::{CtiDuty, Fact, Hello};
 
 /// Slots of a member's ring of news.
@@ -67,6 +66,16 @@ impl PageSet {
     }
 }
 
+/// The name of a cluster's bucket: letters, digits, hyphens and underscores.
+pub fn bucket(cluster: &ClusterName) -> String {
+    format!("silentmon-{}", escape(cluster.as_str()))
+}
+
+/// Patterns of the keys under which a member tells what it knows, `*` standing for one token and `>` for the rest.
+pub fn keys_of(origin: &ServerName) -> [String; 2] {
+    ["news", "page"].map(|kind| format!("{kind}.{}.>", escape(origin.as_str())))
+}
+
 /// A key that no member writes.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("expected a key such as member.gw1, term, news.gw1.17 or page.gw1.even.3, found \"{0}\"")]
@@ -85,15 +94,15 @@ impl StoreKey {
 impl fmt::Display for StoreKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Member(origin) => write!(f, "member.{}", escape(origin)),
+            Self::Member(origin) => write!(f, "member.{}", escape(origin.as_str())),
             Self::Term => f.write_str("term"),
-            Self::News { origin, slot } => write!(f, "news.{}.{slot}", escape(origin)),
+            Self::News { origin, slot } => write!(f, "news.{}.{slot}", escape(origin.as_str())),
             Self::Page { origin, set, page } => {
                 let set = match set {
                     PageSet::Even => "even",
                     PageSet::Odd => "odd",
                 };
-                write!(f, "page.{}.{set}.{page}", escape(origin))
+                write!(f, "page.{}.{set}.{page}", escape(origin.as_str()))
             }
         }
     }
@@ -137,9 +146,9 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// A name as one token of a key: what isn't a letter, digit or hyphen is written `_2e_`.
-fn escape(name: &ServerName) -> String {
+fn escape(name: &str) -> String {
     let mut token = String::new();
-    for byte in name.as_str().bytes() {
+    for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || byte == b'-' {
             token.push(char::from(byte));
         } else {
@@ -161,7 +170,7 @@ fn unescape(token: &str) -> Option<ServerName> {
     }
     let name = ServerName::new(String::from_utf8(bytes).ok()?);
     // Each name has one key.
-    (!token.is_empty() && escape(&name) == token).then_some(name)
+    (!token.is_empty() && escape(name.as_str()) == token).then_some(name)
 }
 
 /// A member, as long as it renews this.
@@ -170,7 +179,7 @@ pub struct MemberRecord {
     /// Who it is.
     pub hello: Hello,
     /// Where other members reach it.
-    pub address: SocketAddr,
+    pub address: String,
     /// How it stands to the CTI sources.
     pub cti: CtiDuty,
     /// Counts the renewals.

@@ -102,7 +102,7 @@ impl Leases {
         let void_at = now + self.length;
         if let Some(member) = self.members.get_mut(name) {
             member.cti = record.cti;
-            member.address = record.address;
+            member.address.clone_from(&record.address);
             member.revision = revision;
             member.void_at = void_at;
             return Renewed::Known;

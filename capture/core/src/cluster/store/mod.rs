@@ -15,7 +15,6 @@ mod term;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use silentmon_proto::ids::{AgentId, ServerName};
@@ -94,7 +93,7 @@ pub enum PutOutcome {
 pub struct StoreDirectory {
     settings: ClusterSettings,
     /// Where other members reach this one.
-    address: SocketAddr,
+    address: String,
     reach: Reach,
     sent: Option<Sent>,
     /// Nothing is put before.
@@ -135,8 +134,8 @@ enum Sent {
 }
 
 impl StoreDirectory {
-    /// A member that has read nothing yet; others reach it at `address`.
-    pub fn new(settings: ClusterSettings, address: SocketAddr) -> Self {
+    /// A member that has read nothing yet; others reach it at `address`, `HOST:PORT`.
+    pub fn new(settings: ClusterSettings, address: String) -> Self {
         Self {
             term: Term::new(settings.has_cti),
             log: Log::new(settings.run),
@@ -285,8 +284,8 @@ impl StoreDirectory {
     }
 
     /// Where another member can be reached.
-    pub fn address_of(&self, member: &ServerName) -> Option<SocketAddr> {
-        self.leases.get(member).map(|origin| origin.address)
+    pub fn address_of(&self, member: &ServerName) -> Option<&str> {
+        self.leases.get(member).map(|origin| origin.address.as_str())
     }
 
     /// Keys and values that nobody could read, and facts that the store wouldn't take.
@@ -309,7 +308,7 @@ impl StoreDirectory {
             self.beat_due = Some(self.leases.now() + self.settings.heartbeat);
             let record = MemberRecord {
                 hello: self.settings.hello(),
-                address: self.address,
+                address: self.address.clone(),
                 cti: self.term.own,
                 beat: self.beat,
             };

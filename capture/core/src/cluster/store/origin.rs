@@ -1,7 +1,6 @@
 //! What another member told, read from the store: its newest whole snapshot, then the news after it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use silentmon_proto::peer::{CtiDuty, Fact};
 use silentmon_proto::store::{MemberRecord, NewsRecord, PageRecord, PageSet};
@@ -11,7 +10,7 @@ use silentmon_proto::time::Instant;
 #[derive(Debug)]
 pub(super) struct Origin {
     pub run: u64,
-    pub address: SocketAddr,
+    pub address: String,
     pub cti: CtiDuty,
     /// Gone, unless it renews its record until then.
     pub void_at: Instant,
@@ -54,7 +53,7 @@ impl Origin {
     pub fn new(record: &MemberRecord, revision: u64, void_at: Instant) -> Self {
         Self {
             run: record.hello.run,
-            address: record.address,
+            address: record.address.clone(),
             cti: record.cti,
             void_at,
             revision,
