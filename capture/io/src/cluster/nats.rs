@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use async_nats::connection::State;
 use async_nats::header::{self, HeaderMap};
 use async_nats::{Client, ConnectOptions, Event, RequestErrorKind};
 use bytes::Bytes;
@@ -28,9 +29,9 @@ use super::watch::{Told, Watch};
 const INPUTS: usize = 4_096;
 /// Orders that may wait for the store.
 const ORDERS: usize = 64;
-/// A request that takes longer has failed: electing a leader takes a JetStream cluster some 5 s.
-const REQUEST_LIMIT: Duration = Duration::from_secs(5);
-/// Between two attempts at the bucket.
+/// A request that takes longer has failed, as while a JetStream cluster elects a leader (some 5 s).
+const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+/// Before the bucket is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Longest wait before the next attempt to connect.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(4);
@@ -88,6 +89,8 @@ pub enum StoreInput {
     Available,
     /// It can't, and why. Orders given before this was read are void.
     Unavailable(String),
+    /// Changes were missed, or can't be had, and why.
+    Missed(String),
     /// A key has this value now, or none.
     Change {
         /// Which.
@@ -236,12 +239,12 @@ impl Keeper {
         }
     }
 
-    /// From finding the bucket to losing it; says why it is lost.
+    /// From the connection's beginning to its end; says why it ended.
     async fn reach(&mut self, client: &Client) -> Result<String, Abandoned> {
-        self.find(client).await?;
+        self.connected(client).await?;
         self.time += 1;
         self.tell(StoreInput::Available).await?;
-        let mut watch: Option<Watch> = None;
+        let mut watch = Watching::No;
         let mut putting: Option<Putting> = None;
         loop {
             tokio::select! {
@@ -252,12 +255,15 @@ impl Keeper {
                     Some(event) => note(&event),
                     None => return Err(Abandoned),
                 },
-                told = next_told(&mut watch) => match told {
+                told = watch.next() => match told {
                     Ok(Told::Change { key, value, revision }) => {
                         self.tell(StoreInput::Change { key, value, revision }).await?;
                     }
                     Ok(Told::CaughtUp) => self.tell(StoreInput::CaughtUp).await?,
-                    Err(error) => return Ok(format!("{error:#}")),
+                    Err(error) => {
+                        watch = Watching::No;
+                        self.tell(StoreInput::Missed(format!("{error:#}"))).await?;
+                    }
                 },
                 outcome = answer(&mut putting) => {
                     putting = None;
@@ -269,10 +275,7 @@ impl Keeper {
                         continue;
                     }
                     match order {
-                        StoreTransmit::Read => match Watch::start(client, &self.bucket.stream, &self.bucket.prefix).await {
-                            Ok(started) => watch = Some(started),
-                            Err(error) => return Ok(format!("{error:#}")),
-                        },
+                        StoreTransmit::Read => watch = Watching::Begins(self.bucket.watch(client.clone())),
                         StoreTransmit::Put(put) => putting = Some(self.bucket.put(client.clone(), put)),
                         StoreTransmit::Purge { origin, before } => self.bucket.purge(client, &origin, before).await,
                     }
@@ -281,26 +284,18 @@ impl Keeper {
         }
     }
 
-    /// Waits until the bucket is there, and makes it where it isn't.
-    async fn find(&mut self, client: &Client) -> Result<(), Abandoned> {
-        let mut last = String::new();
+    /// Waits until a server is connected.
+    async fn connected(&mut self, client: &Client) -> Result<(), Abandoned> {
         loop {
-            let found = match client.connection_state() {
-                async_nats::connection::State::Connected => self.bucket.ensure(client).await,
-                state => Err(anyhow::anyhow!("no NATS server is connected ({state})")),
-            };
-            let Err(error) = found else { return Ok(()) };
-            let text = format!("{error:#}");
-            if text != last {
-                tracing::warn!("the cluster's store can't be used: {text}");
-                last = text;
-            }
-            tokio::time::sleep(RETRY_AFTER).await;
             while let Ok(event) = self.happened.try_recv() {
                 note(&event);
             }
-            if self.inputs.is_closed() {
-                return Err(Abandoned);
+            if client.connection_state() == State::Connected {
+                return Ok(());
+            }
+            tokio::select! {
+                event = self.happened.recv() => note(&event.ok_or(Abandoned)?),
+                () = self.inputs.closed() => return Err(Abandoned),
             }
         }
     }
@@ -317,10 +312,23 @@ fn note(event: &Event) {
     }
 }
 
-async fn next_told(watch: &mut Option<Watch>) -> anyhow::Result<Told> {
-    match watch {
-        Some(watch) => watch.next().await,
-        None => std::future::pending().await,
+/// How far the watch over the bucket's values is.
+enum Watching {
+    No,
+    Begins(Pin<Box<dyn Future<Output = anyhow::Result<Watch>> + Send>>),
+    Yes(Box<Watch>),
+}
+
+impl Watching {
+    /// Safe to be given up in a `select`.
+    async fn next(&mut self) -> anyhow::Result<Told> {
+        loop {
+            match self {
+                Self::No => return std::future::pending().await,
+                Self::Begins(begins) => *self = Self::Yes(Box::new(begins.await?)),
+                Self::Yes(watch) => return watch.next().await,
+            }
+        }
     }
 }
 
@@ -332,6 +340,7 @@ async fn answer(putting: &mut Option<Putting>) -> PutOutcome {
 }
 
 /// The stream behind the cluster's bucket.
+#[derive(Clone)]
 struct Bucket {
     stream: String,
     /// What stands before the keys in subjects.
@@ -387,6 +396,22 @@ impl Bucket {
         api(client, &format!("STREAM.CREATE.{stream}"), &settings).await?;
         tracing::info!(%stream, "made the cluster's bucket");
         Ok(())
+    }
+
+    /// Begins to watch the bucket, once it is there. Waits a little before it fails, as it is tried again at once.
+    fn watch(&self, client: Client) -> Pin<Box<dyn Future<Output = anyhow::Result<Watch>> + Send>> {
+        let bucket = self.clone();
+        Box::pin(async move {
+            let watch = async {
+                bucket.ensure(&client).await?;
+                Watch::start(&client, &bucket.stream, &bucket.prefix).await
+            };
+            let watch = watch.await;
+            if watch.is_err() {
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            watch
+        })
     }
 
     fn put(&self, client: Client, put: StorePut) -> Putting {

@@ -24,9 +24,22 @@ pub(super) struct Leases {
     gone: BTreeMap<ServerName, (u64, Instant)>,
     /// Servers that were refused, and in which run.
     refused: BTreeMap<ServerName, u64>,
-    /// When this member's own record was last renewed.
-    renewed: Option<Instant>,
+    /// When this member last saw its own record renewed.
+    seen: Option<Instant>,
+    /// When its own record was put that it hasn't seen yet.
+    unseen: Option<Instant>,
     now: Instant,
+}
+
+/// How well changes are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// As they happen.
+    Clear,
+    /// This member doesn't see itself, as far as it knows because nothing can be put.
+    Dim,
+    /// What was put long ago hasn't been seen: changes have ceased to come.
+    Lost,
 }
 
 /// What the renewal of a record means.
@@ -44,7 +57,8 @@ impl Leases {
             members: BTreeMap::new(),
             gone: BTreeMap::new(),
             refused: BTreeMap::new(),
-            renewed: None,
+            seen: None,
+            unseen: None,
             now: Instant::EPOCH,
         }
     }
@@ -77,16 +91,30 @@ impl Leases {
     }
 
     /// This member's own record is in the store.
-    pub fn handle_renewed(&mut self, now: Instant) {
+    pub fn handle_stored(&mut self, now: Instant) {
         self.now = now;
-        self.renewed = Some(now);
+        self.unseen = self.unseen.or(Some(now));
     }
 
-    /// Whether it was renewed lately: else the others' renewals may be as hard to see.
-    pub fn is_renewed(&mut self, now: Instant, within: Duration) -> bool {
+    /// And it was told so like everybody.
+    pub const fn handle_seen(&mut self, now: Instant) {
         self.now = now;
-        self.renewed
-            .is_some_and(|renewed| now.saturating_since(renewed) <= within)
+        self.seen = Some(now);
+        self.unseen = None;
+    }
+
+    /// Whether the others' renewals would be seen: who doesn't see its own renewed within a time doesn't see theirs.
+    pub fn sight(&mut self, now: Instant, within: Duration) -> Sight {
+        self.now = now;
+        let longer = |since: Instant| now.saturating_since(since) > within;
+        if self.unseen.is_some_and(longer) {
+            self.unseen = None;
+            Sight::Lost
+        } else if self.seen.is_none_or(longer) {
+            Sight::Dim
+        } else {
+            Sight::Clear
+        }
     }
 
     /// Nobody can be heard of, so nobody is gone.

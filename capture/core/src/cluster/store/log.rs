@@ -37,6 +37,15 @@ pub(super) struct Log {
     dropped: u64,
 }
 
+/// What the store has of this run.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Number of the newest news.
+    pub news: u64,
+    /// Whether there are pages.
+    pub pages: bool,
+}
+
 #[derive(Debug)]
 enum Waiting {
     News(NewsRecord),
@@ -193,14 +202,14 @@ impl Log {
         self.handle_stored();
     }
 
-    /// Whether this is the last record that the store has taken, or none ever was.
-    pub fn ends_with(&self, newest: Option<u64>) -> bool {
+    /// Whether the store has lost some of what it took.
+    pub fn has_told_more_than(&self, there: &Told) -> bool {
         let first_waiting = self.waiting.iter().find_map(|record| match record {
             Waiting::News(record) => Some(record.number),
             Waiting::Page(..) => None,
         });
         let stored = first_waiting.map_or(self.number, |first| first - 1);
-        newest.unwrap_or(0) >= stored
+        (self.whole && !there.pages) || stored > there.news
     }
 
     fn drop_waiting(&mut self, keep: fn(&Waiting) -> bool) {

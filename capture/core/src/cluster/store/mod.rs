@@ -20,14 +20,14 @@ use std::time::Duration;
 use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::peer::{CtiDuty, Fact};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::store::{self, MemberRecord, NewsRecord, StoreKey, TermRecord};
+use silentmon_proto::store::{self, MemberRecord, NewsRecord, PageRecord, StoreKey, TermRecord};
 use silentmon_proto::time::Instant;
 
 use super::seen::Seen;
 use super::{ClockDifference, ClusterEvent, ClusterSettings, Directory, HoldsCti, PeerLink, part_sees};
 
-use self::leases::Leases;
-use self::log::Log;
+use self::leases::{Leases, Renewed, Sight};
+use self::log::{Log, Told};
 use self::origin::{Brought, Origin};
 use self::term::Term;
 
@@ -159,7 +159,16 @@ impl StoreDirectory {
 
     /// The store can be reached, for the first time or again.
     pub fn handle_available(&mut self) {
+        self.beat_due = None;
+        self.retry_at = None;
         self.read_all();
+    }
+
+    /// Changes were missed: everything is read again, while this member goes on to say that it is there.
+    pub fn handle_missed(&mut self) {
+        if !matches!(self.reach, Reach::Away) {
+            self.read_all();
+        }
     }
 
     /// The store can't be reached. What was on its way may have arrived or not.
@@ -200,15 +209,10 @@ impl StoreDirectory {
         };
         let mut read = std::mem::take(read);
         let in_step: Vec<ServerName> = self.leases.in_step().cloned().collect();
-        let own = StoreKey::Member(self.settings.server.clone());
-        let own_record = read.remove(&own).and_then(|(value, _)| decode::<MemberRecord>(&value));
-        let known = own_record.is_some_and(|record| record.hello.run == self.settings.run);
-        if !known || !self.log.ends_with(self.newest_own(&read)) {
+        if self.log.has_told_more_than(&self.own_in(&read)) {
             self.log.want_snapshot();
         }
         self.leases.extend(now);
-        self.beat_due = None;
-        self.retry_at = None;
         if !read.contains_key(&StoreKey::Term) {
             self.term.handle_record(None, 0);
         }
@@ -244,7 +248,7 @@ impl StoreDirectory {
     pub fn handle_outcome(&mut self, outcome: PutOutcome, now: Instant) {
         let Some(sent) = self.sent.take() else { return };
         match (outcome, sent) {
-            (PutOutcome::Stored(_), Sent::Member) => self.leases.handle_renewed(now),
+            (PutOutcome::Stored(_), Sent::Member) => self.leases.handle_stored(now),
             (PutOutcome::Stored(revision), Sent::Term(record)) => {
                 self.term.handle_record(Some(record), revision);
                 self.claim_at = Some(now + self.settings.heartbeat);
@@ -270,7 +274,13 @@ impl StoreDirectory {
         if let Some(transmit) = self.transmits.pop_front() {
             return Some(transmit);
         }
-        if !matches!(self.reach, Reach::Open) || self.sent.is_some() || self.retry_at.is_some() {
+        let reading = match &self.reach {
+            Reach::Away => return None,
+            Reach::Reading(..) => true,
+            Reach::Open => false,
+        };
+        // While it reads, a member says just that it is there.
+        if self.sent.is_some() || self.retry_at.is_some() || (reading && self.beat_due.is_some()) {
             return None;
         }
         let (sent, put) = self.next_put()?;
@@ -350,22 +360,33 @@ impl StoreDirectory {
         self.transmits.push_back(StoreTransmit::Read);
     }
 
-    /// Number of the newest news of this run that the store has.
-    fn newest_own(&self, read: &BTreeMap<StoreKey, (Vec<u8>, u64)>) -> Option<u64> {
-        let own = read
+    /// What the store has of this member's log.
+    fn own_in(&self, read: &BTreeMap<StoreKey, (Vec<u8>, u64)>) -> Told {
+        let mut told = Told::default();
+        for (key, (value, _)) in read
             .iter()
-            .filter(|(key, _)| key.origin() == Some(&self.settings.server));
-        let news = own.filter(|(key, _)| matches!(key, StoreKey::News { .. }));
-        let records = news.filter_map(|(_, (value, _))| decode::<NewsRecord>(value));
-        let this_run = records.filter(|record| record.run == self.settings.run);
-        this_run.map(|record| record.number).max()
+            .filter(|(key, _)| key.origin() == Some(&self.settings.server))
+        {
+            match key {
+                StoreKey::News { .. } => {
+                    let record = decode(value).filter(|record: &NewsRecord| record.run == self.settings.run);
+                    told.news = told.news.max(record.map_or(0, |record| record.number));
+                }
+                StoreKey::Page { .. } => {
+                    told.pages |= decode(value).is_some_and(|record: PageRecord| record.run == self.settings.run);
+                }
+                StoreKey::Member(_) | StoreKey::Term => {}
+            }
+        }
+        told
     }
 
     fn take(&mut self, key: StoreKey, value: &[u8], revision: u64, now: Instant) {
         let own = key.origin() == Some(&self.settings.server);
         match key {
             StoreKey::Term => self.term.handle_record(decode(value), revision),
-            StoreKey::Member(_) | StoreKey::News { .. } | StoreKey::Page { .. } if own => {}
+            StoreKey::Member(_) if own => self.leases.handle_seen(now),
+            StoreKey::News { .. } | StoreKey::Page { .. } if own => {}
             StoreKey::Member(name) => match decode(value) {
                 Some(record) => self.take_member(&name, &record, revision, now),
                 None => self.bury(&name, format!("{name} stops.")),
@@ -399,15 +420,15 @@ impl StoreDirectory {
             self.bury(name, format!("{name} was started again."));
         }
         match self.leases.renew(name, record, revision, now) {
-            leases::Renewed::Known => {}
-            leases::Renewed::Joined => {
+            Renewed::Known => {}
+            Renewed::Joined => {
                 self.events.push_back(ClusterEvent::Joined(name.clone()));
                 // What it told before isn't told again by itself.
                 if record.beat > 0 && self.is_open() {
                     self.read_all();
                 }
             }
-            leases::Renewed::TooMany => self.rejected += 1,
+            Renewed::TooMany => self.rejected += 1,
         }
     }
 
@@ -523,9 +544,13 @@ impl Directory for StoreDirectory {
         if self.claim_at.is_some_and(|at| at <= now) {
             self.claim_at = None;
         }
-        let blind = !self.is_open() || !self.leases.is_renewed(now, self.settings.heartbeat * 2);
-        if blind {
-            self.leases.extend(now);
+        match self.leases.sight(now, self.settings.heartbeat * 2) {
+            Sight::Clear if self.is_open() => {}
+            Sight::Clear | Sight::Dim => self.leases.extend(now),
+            Sight::Lost => {
+                self.leases.extend(now);
+                self.handle_missed();
+            }
         }
         for (name, silent) in self.leases.expire(now) {
             self.bury(&name, format!("{name} has said nothing for {} s.", silent.as_secs()));
@@ -535,7 +560,8 @@ impl Directory for StoreDirectory {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let own = self.beat_due.into_iter().chain(self.retry_at).chain(self.claim_at);
-        let open = self.is_open().then_some(own).into_iter().flatten();
+        let away = matches!(self.reach, Reach::Away);
+        let open = (!away).then_some(own).into_iter().flatten();
         open.chain(self.leases.poll_timeout())
             .chain(self.term.poll_timeout())
             .min()

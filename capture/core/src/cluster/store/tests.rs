@@ -392,6 +392,18 @@ fn a_store_that_takes_nothing_makes_nobody_gone() {
 }
 
 #[test]
+fn changes_that_cease_to_come_make_nobody_gone_and_are_read_again() {
+    let mut house = House::with(3);
+    house.run(1.0);
+    house.members[2].as_mut().expect("runs").watches = false;
+    house.tell(0, &talks(7, 1));
+    house.run(30.0);
+    assert_eq!(house.node(2).reasons(), []);
+    assert_eq!(house.media(2), house.media(0));
+    assert_eq!(house.media(2).len(), 1);
+}
+
+#[test]
 fn a_store_that_forgot_everything_is_told_again() {
     let mut house = House::with(3);
     house.run(1.0);
