@@ -2,13 +2,20 @@
 //!
 //! JSON messages in one bidirectional QUIC stream, framed as those of supervisors. Each member tells what it knows itself
 //! as numbered [`Fact`]s: a snapshot first, then what changes. Who misses a number asks for a snapshot again.
+//!
+//! Audio of agents whom another member sees comes as QUIC datagrams of the same connection, exactly as supervisors get it
+//! ([`crate::relay::AudioHeader`], [`crate::relay::RepairRequest`]); `relay` has the messages about it.
+
+mod relay;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cti::CtiEvent;
-use crate::ids::{AgentId, ClusterName, LinkName, ServerName};
+use crate::ids::{AgentId, ClusterName, LinkName, ServerName, SessionId};
 use crate::reason::Reason;
 use crate::time::Instant;
+
+pub use self::relay::{HomeSession, RelayMessage};
 
 /// Port on which a member answers the others (requirements section 3).
 pub const PEER_PORT: u16 = 42029;
@@ -68,6 +75,8 @@ pub enum PeerMessage {
         /// The term in which it shall hold it.
         term: u64,
     },
+    /// About sessions on agents whom the one member sees and the other doesn't.
+    Relay(RelayMessage),
     /// The member stops, or can't be in a cluster with the other.
     Goodbye {
         /// Why.
@@ -129,5 +138,12 @@ pub enum Fact {
         agent: AgentId,
         /// Agent, customer.
         legs: [bool; 2],
+    },
+    /// A supervisor listens at the member. Told again when something of it changes.
+    Session(HomeSession),
+    /// He listens there no more.
+    SessionOver {
+        /// The session.
+        session: SessionId,
     },
 }

@@ -277,6 +277,9 @@ pub struct LegStatus {
     pub captured: u64,
     /// Duplicates the mirror delivered, removed.
     pub duplicates: u64,
+    /// Copies of those that other members of the cluster saw too, removed.
+    #[serde(default)]
+    pub overlapping: u64,
     /// Packets missing by sequence number that were lost in the call.
     pub lost_in_call: u64,
     /// Packets missing by sequence number that the mirror or the kernel lost.

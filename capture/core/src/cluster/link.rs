@@ -39,6 +39,14 @@ pub struct ClockDifference {
     pub round_trip: Duration,
 }
 
+impl ClockDifference {
+    /// A time of its clock by ours.
+    pub fn ours(self, theirs: Instant) -> Instant {
+        let ours = i128::from(theirs.as_nanos()) - i128::from(self.ahead);
+        Instant::from_nanos(u64::try_from(ours.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
 /// Which number the next of a member's facts must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Numbering {

@@ -2,12 +2,15 @@
 //! streams, and who holds the sessions with the CTI sources.
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
-//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions.
+//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `sessions`
+//! knows who listens where, `relay` carries what members say about hearing an agent at another one.
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 
 mod duty;
 mod link;
+mod relay;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +18,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use silentmon_proto::ids::{AgentId, ClusterName, ServerName};
-use silentmon_proto::peer::{FACTS_IN_A_PAGE, Fact, Hello, OLDEST_VERSION, PeerMessage, VERSION};
+use silentmon_proto::peer::{
+    FACTS_IN_A_PAGE, Fact, Hello, HomeSession, OLDEST_VERSION, PeerMessage, RelayMessage, VERSION,
+};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
 use self::duty::Duty;
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
+use self::sessions::Sessions;
 
 /// How long a connection may be open without a greeting.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
@@ -105,6 +111,10 @@ pub enum ClusterEvent {
     },
     /// Other members see an agent's streams than before.
     SeenElsewhere(AgentId),
+    /// A supervisor listens at another member; times are by our clock.
+    SessionElsewhere(ServerName, HomeSession),
+    /// A member says something about a session that one hears from the other; times are by our clock.
+    Relay(ServerName, RelayMessage),
     /// This member holds the CTI sessions from now on, or no longer does.
     Cti(HoldsCti),
 }
@@ -134,6 +144,7 @@ pub struct Cluster {
     sees: BTreeMap<AgentId, [bool; 2]>,
     /// Agents whose streams others see.
     seen: BTreeMap<AgentId, BTreeMap<ServerName, [bool; 2]>>,
+    sessions: Sessions,
     transmits: VecDeque<PeerTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -151,6 +162,7 @@ impl Cluster {
             number: 0,
             sees: BTreeMap::new(),
             seen: BTreeMap::new(),
+            sessions: Sessions::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -208,6 +220,7 @@ impl Cluster {
                     link.measure_clock(sent, answered, now);
                 }
             }
+            PeerMessage::Relay(message) => self.take_relay(peer, message),
             PeerMessage::HandOver { to, term } => {
                 if to == self.settings.server && self.duty.claim(term) {
                     self.take_duty(now);
@@ -218,6 +231,7 @@ impl Cluster {
 
     /// Heartbeats that are due, connections that are silent, and the CTI sessions' holder.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.sessions.handle_timeout(now);
         let retries = self.settings.retries;
         let due: Vec<PeerLink> = self
             .links
@@ -294,7 +308,7 @@ impl Cluster {
             agent: agent.clone(),
             legs,
         });
-        let facts: Vec<Fact> = known.into_iter().chain(own).collect();
+        let facts: Vec<Fact> = known.into_iter().chain(own).chain(self.sessions.facts()).collect();
         let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
         let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
         for page in 1..=pages {
@@ -424,14 +438,13 @@ impl Cluster {
             return;
         }
         link.news = Numbering::After(number);
-        let (sees, facts): (Vec<Fact>, Vec<Fact>) = std::mem::take(&mut link.snapshot)
+        let (facts, own): (Vec<Fact>, Vec<Fact>) = std::mem::take(&mut link.snapshot)
             .into_iter()
-            .partition(|fact| matches!(fact, Fact::Sees { .. }));
+            .partition(|fact| matches!(fact, Fact::Cti { .. }));
         self.forget_seen_by(peer);
-        for fact in sees {
-            if let Fact::Sees { agent, legs } = fact {
-                self.note_seen(peer, agent, legs);
-            }
+        self.sessions.forget(peer);
+        for fact in own {
+            self.take_fact(peer.clone(), fact);
         }
         let holder = self.holder();
         let instead = holder == Some(peer);
@@ -450,9 +463,15 @@ impl Cluster {
         if !link.news.takes(number) {
             self.send(from, PeerMessage::WantSnapshot);
         }
+        self.take_fact(peer, fact);
+    }
+
+    fn take_fact(&mut self, peer: ServerName, fact: Fact) {
         match fact {
             Fact::Sees { agent, legs } => self.note_seen(&peer, agent, legs),
             Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(peer, fact)),
+            Fact::Session(session) => self.note_session(peer, session),
+            Fact::SessionOver { session } => self.sessions.note_over(&peer, session),
         }
     }
 
@@ -506,6 +525,7 @@ impl Cluster {
         self.members.remove(peer);
         self.duty.handle_left(peer);
         self.forget_seen_by(peer);
+        self.sessions.orphan(peer, now);
         self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
         self.decide_duty(now);
     }
