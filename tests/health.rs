@@ -99,6 +99,7 @@ fn engine(now: Instant) -> Engine {
         policy,
         devices: BTreeMap::new(),
         resolvers: vec![silentmon_proto::relay::MediaOrigin::Cti],
+        cluster: None,
     };
     Engine::new(settings, now)
 }

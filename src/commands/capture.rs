@@ -254,6 +254,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         policy: config.rules()?,
         devices: config.all_devices()?,
         resolvers: config.media.resolvers.clone(),
+        cluster: None,
     })
 }
 

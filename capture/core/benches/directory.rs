@@ -116,6 +116,7 @@ fn engine() -> Engine {
         policy,
         devices: BTreeMap::new(),
         resolvers: MediaOrigin::ALL.to_vec(),
+        cluster: None,
     };
     let now = Instant::from_parts(1_000, 0);
     let mut engine = Engine::new(settings, now);

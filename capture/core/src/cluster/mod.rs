@@ -302,6 +302,23 @@ impl Cluster {
         });
     }
 
+    /// Whether this member sees agents' streams, of all agents with media; of others it sees none.
+    pub fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
+        let seen: BTreeMap<AgentId, [bool; 2]> = seen.into_iter().collect();
+        let gone: Vec<AgentId> = self
+            .sees
+            .keys()
+            .filter(|agent| !seen.contains_key(*agent))
+            .cloned()
+            .collect();
+        for agent in gone {
+            self.handle_sees(&agent, [false; 2]);
+        }
+        for (agent, legs) in seen {
+            self.handle_sees(&agent, legs);
+        }
+    }
+
     /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
     pub fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
         let own = self.sees.iter().map(|(agent, &legs)| Fact::Sees {

@@ -77,7 +77,7 @@ impl AgentDirectory {
     pub fn handle_retelling(&mut self, events: &[CtiEvent], instead: bool, now: Instant) -> BTreeSet<AgentId> {
         let mut at = now;
         for event in events {
-            at = at + Duration::from_nanos(1);
+            at += Duration::from_nanos(1);
             self.take_up(event, at);
         }
         if instead {

@@ -131,7 +131,7 @@ impl Engine {
                 shared: self.shared_address(id, &media),
                 legs: match session {
                     Some(session) => session_legs(session, now),
-                    None => Leg::BOTH.map(|leg| self.leg_case(&media, leg, now)),
+                    None => Leg::BOTH.map(|leg| self.leg_case(id, &media, leg, now)),
                 },
                 media,
                 listened_since: session.map(|session| session.started),
@@ -152,8 +152,13 @@ impl Engine {
     }
 
     /// What is known of one leg of an agent nobody listens to.
-    fn leg_case(&self, media: &[MediaLeg], leg: Leg, now: Instant) -> LegCase {
-        let seen = media.iter().filter_map(|media| self.counted(media.address, leg)).max();
+    fn leg_case(&self, agent: &AgentId, media: &[MediaLeg], leg: Leg, now: Instant) -> LegCase {
+        let here = media.iter().filter_map(|media| self.counted(media.address, leg)).max();
+        let seen = if self.is_seen_elsewhere(agent, leg) {
+            Some(now)
+        } else {
+            here
+        };
         let streams = media.iter().filter_map(|media| self.last_stream(media.address, leg));
         let stream = streams.max_by_key(|stream| stream.last_captured());
         let Some(stream) = stream.filter(|stream| now - stream.last_captured() <= SEEN_WITHIN) else {

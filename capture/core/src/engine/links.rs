@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
-use silentmon_proto::ids::{AgentId, Extension, LinkName, SessionId};
+use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, SessionId};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::{ServerMessage, SuperviseAction};
 use silentmon_proto::time::Instant;
@@ -121,6 +121,7 @@ impl Engine {
         for agent in self.take_up(event, now) {
             self.link_of.insert(agent, link.clone());
         }
+        self.tell_cluster(Some(link), event);
     }
 
     /// Takes up what a link can do for a supervisor.
@@ -292,7 +293,8 @@ impl Engine {
             let only = self.links.by_name.len() == 1;
             for (agent, address) in self.directory.media_told_before(back) {
                 let its_own = self.link_of.get(&agent).map_or(only, |link| *link == name);
-                if its_own && !self.is_alive(address, now) {
+                let elsewhere = || Leg::BOTH.into_iter().any(|leg| self.is_seen_elsewhere(&agent, leg));
+                if its_own && !self.is_alive(address, now) && !elsewhere() {
                     self.directory.drop_media(&agent, address, now);
                     self.follow(&agent, now);
                 }

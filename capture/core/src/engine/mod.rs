@@ -2,11 +2,12 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links` looks after CTI
-//! links, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
+//! links, `cluster` speaks with other members, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
 //! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
 mod authority;
+mod cluster;
 mod control;
 mod diagnosis;
 mod figures;
@@ -31,6 +32,7 @@ use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use crate::attribution::Evidence;
+use crate::cluster::{Cluster, ClusterSettings, HoldsCti};
 pub use crate::diagnosis::CaptureHealth;
 use crate::diagnosis::SpanWatch;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
@@ -42,6 +44,7 @@ use crate::stream::StreamTable;
 
 use self::authority::ForeignRequest;
 pub use self::authority::ForeignRequests;
+use self::cluster::Membership;
 pub use self::diagnosis::ReasonCounts;
 use self::figures::Past;
 pub use self::figures::{EngineFigures, LegFigures};
@@ -77,6 +80,8 @@ pub struct EngineSettings {
     pub devices: BTreeMap<Extension, MediaAddress>,
     /// Who is asked for an agent's media address, in this order; as a rule [`MediaOrigin::ALL`].
     pub resolvers: Vec<MediaOrigin>,
+    /// The cluster it is a member of, if of any.
+    pub cluster: Option<ClusterSettings>,
 }
 
 /// See the module.
@@ -84,6 +89,7 @@ pub struct EngineSettings {
 pub struct Engine {
     settings: EngineSettings,
     directory: AgentDirectory,
+    membership: Membership,
     streams: StreamTable,
     sessions: BTreeMap<SessionId, MonitorSession>,
     sessions_on: BTreeMap<AgentId, Vec<SessionId>>,
@@ -255,6 +261,24 @@ pub enum EngineEvent {
         /// Why.
         reason: Reason,
     },
+    /// A member of the cluster is there.
+    MemberJoined(ServerName),
+    /// A member of the cluster is gone.
+    MemberLeft {
+        /// Which.
+        server: ServerName,
+        /// Why.
+        reason: Reason,
+    },
+    /// A server was not taken for a member of the cluster.
+    MemberRefused {
+        /// Which.
+        server: ServerName,
+        /// Why.
+        reason: Reason,
+    },
+    /// This server holds the CTI sessions from now on, or no longer does: links are to be started or stopped.
+    Cti(HoldsCti),
     /// A supervisor asked to be brought into a call.
     SuperviseRequested(SuperviseRecord),
     /// A link is to do something.
@@ -298,6 +322,10 @@ impl EngineEvent {
             Self::FilterChanged
             | Self::ListeningChanged { .. }
             | Self::DemandChanged { .. }
+            | Self::MemberJoined(_)
+            | Self::MemberLeft { .. }
+            | Self::MemberRefused { .. }
+            | Self::Cti(_)
             | Self::Command { .. }
             | Self::Resynchronised(_)
             | Self::Released(_)
@@ -330,8 +358,10 @@ impl Engine {
     pub fn new(settings: EngineSettings, now: Instant) -> Self {
         let mut directory = AgentDirectory::new(settings.resolvers.clone());
         directory.handle_devices(MediaOrigin::Devices, settings.devices.clone());
+        let cluster = settings.cluster.clone().map(|cluster| Cluster::new(cluster, now));
         Self {
             directory,
+            membership: Membership::new(cluster),
             settings,
             streams: StreamTable::default(),
             sessions: BTreeMap::new(),
@@ -370,6 +400,7 @@ impl Engine {
     /// Takes up what a CTI source said.
     pub fn handle_cti(&mut self, event: &CtiEvent, now: Instant) {
         self.take_up(event, now);
+        self.tell_cluster(None, event);
     }
 
     /// Takes up media that start or stop at a device, as signalling in the mirror shows them.
@@ -430,6 +461,7 @@ impl Engine {
         if self.pauses.next_end().is_some_and(|end| end <= now) {
             self.expire_pauses(now);
         }
+        self.handle_cluster_timeout(now);
         if now < self.next_tick {
             return;
         }
@@ -440,6 +472,7 @@ impl Engine {
         self.expire_commands(now);
         self.lock_out.handle_timeout(now);
         self.drop_outdated_media(now);
+        self.look_after_cluster(now);
         self.judge_losses(now);
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.refresh_session(id, now);
@@ -472,6 +505,7 @@ impl Engine {
             self.send(connection, ServerMessage::Goodbye { reason: reason.clone() });
             self.transmits.push_back(Transmit::Close { connection });
         }
+        self.stop_cluster();
     }
 
     /// The next thing to be sent.
@@ -486,9 +520,9 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Instant {
-        self.pauses
-            .next_end()
-            .map_or(self.next_tick, |end| end.min(self.next_tick))
+        let cluster = self.cluster().and_then(Cluster::poll_timeout);
+        let earlier = self.pauses.next_end().into_iter().chain(cluster);
+        earlier.fold(self.next_tick, Instant::min)
     }
 
     /// Where packets that are needed now pass.

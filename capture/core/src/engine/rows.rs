@@ -122,7 +122,7 @@ impl Engine {
             audible: matches!(reason.code, Code::AudioFlowing | Code::OneSideOnly),
             reason,
             warnings,
-            server: self.settings.server.clone(),
+            server: self.seer(id, now).clone(),
         })
     }
 }

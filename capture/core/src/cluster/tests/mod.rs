@@ -167,9 +167,12 @@ fn who_cannot_reach_the_sources_lets_another_try() {
     assert_eq!(holders(&net), [0]);
 }
 
+/// A change that makes a server a stranger, why it is refused, and a piece of the sentence.
+type Case = (fn(&mut ClusterSettings), Code, &'static str);
+
 #[test]
 fn strangers_are_refused_by_name() {
-    let cases: [(fn(&mut ClusterSettings), Code, &str); 3] = [
+    let cases: [Case; 3] = [
         (
             |other| other.cluster = "south".into(),
             Code::ForeignMember,

@@ -222,18 +222,18 @@ impl Net {
         }
     }
 
-    pub fn connect(&mut self, dialler: usize, dialled: usize) {
+    pub fn connect(&mut self, from: usize, to: usize) {
         self.next_link += 1;
         let link = PeerLink(self.next_link);
         let wire = Wire {
-            dialler,
-            dialled,
+            dialler: from,
+            dialled: to,
             open: true,
         };
         self.wires.insert(link, wire);
         let now = self.now;
-        let names = [dialled, dialler].map(|number| self.settings[number].server.clone());
-        let ends = [(dialler, Dialled::ByUs), (dialled, Dialled::ByThem)];
+        let names = [to, from].map(|number| self.settings[number].server.clone());
+        let ends = [(from, Dialled::ByUs), (to, Dialled::ByThem)];
         for ((number, by), peer) in ends.into_iter().zip(names) {
             self.node(number).cluster.handle_connected(link, by, peer, now);
             self.settle(number);

@@ -78,6 +78,7 @@ impl House {
             policy,
             devices: BTreeMap::new(),
             resolvers: MediaOrigin::ALL.to_vec(),
+            cluster: None,
         };
         let now = Instant::from_parts(1_000, 0);
         let engine = Engine::new(settings, now);

@@ -1,0 +1,276 @@
+//! The cluster: what other members tell goes into the directory, what this server learns goes to them, and who holds the
+//! sessions with the CTI sources is carried out.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use silentmon_proto::cti::{CtiEvent, LinkUpdate};
+use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
+use silentmon_proto::peer::{Fact, PeerMessage};
+use silentmon_proto::reason::Reason;
+use silentmon_proto::time::Instant;
+
+use super::{Engine, EngineEvent};
+use crate::cluster::{Cluster, ClusterEvent, Dialled, HoldsCti, PeerLink, PeerTransmit};
+
+/// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
+const CTI_GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
+/// Servers that were refused and are remembered.
+const MOST_REFUSED: usize = 64;
+
+/// What an engine knows of its cluster besides [`Cluster`] itself.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    cluster: Option<Cluster>,
+    /// Why servers that wanted to be members, or were to be, aren't.
+    refused: BTreeMap<ServerName, Reason>,
+    /// Since when this member holds the CTI sessions and has reached no source.
+    sources_away: Option<Instant>,
+}
+
+impl Membership {
+    pub(super) fn new(cluster: Option<Cluster>) -> Self {
+        Self {
+            cluster,
+            ..Self::default()
+        }
+    }
+
+    fn note_refused(&mut self, server: &ServerName, reason: &Reason) {
+        if self.refused.len() < MOST_REFUSED || self.refused.contains_key(server) {
+            self.refused.insert(server.clone(), reason.clone());
+        }
+    }
+}
+
+impl Engine {
+    /// A connection with another member is there; `peer` is the name in its certificate.
+    pub fn handle_peer_connected(&mut self, link: PeerLink, dialled: Dialled, peer: ServerName, now: Instant) {
+        self.with_cluster(now, |cluster| cluster.handle_connected(link, dialled, peer, now));
+    }
+
+    /// A connection with another member is gone.
+    pub fn handle_peer_disconnected(&mut self, link: PeerLink, why: &str, now: Instant) {
+        self.with_cluster(now, |cluster| cluster.handle_disconnected(link, why, now));
+    }
+
+    /// Another member said something.
+    pub fn handle_peer_message(&mut self, from: PeerLink, message: PeerMessage, now: Instant) {
+        self.with_cluster(now, |cluster| cluster.handle_message(from, message, now));
+    }
+
+    /// A server that was dialled, or dialled, can't be a member.
+    pub fn handle_peer_refused(&mut self, peer: &ServerName, reason: Reason) {
+        self.membership.note_refused(peer, &reason);
+        self.events.push_back(EngineEvent::MemberRefused {
+            server: peer.clone(),
+            reason,
+        });
+    }
+
+    /// The next thing to be sent to another member.
+    pub fn poll_peer_transmit(&mut self) -> Option<PeerTransmit> {
+        self.membership.cluster.as_mut()?.poll_transmit()
+    }
+
+    /// Lets a member hold the CTI sessions.
+    ///
+    /// # Errors
+    /// Why it can't, in words.
+    pub fn hand_over(&mut self, to: &ServerName, now: Instant) -> Result<(), String> {
+        let outcome = self.with_cluster(now, |cluster| cluster.hand_over(to, now));
+        outcome.unwrap_or_else(|| Err("this server is in no cluster".to_owned()))
+    }
+
+    /// The cluster, where there is one.
+    pub const fn cluster(&self) -> Option<&Cluster> {
+        self.membership.cluster.as_ref()
+    }
+
+    /// Why servers that should be members aren't.
+    pub fn refused_members(&self) -> impl Iterator<Item = (&ServerName, &Reason)> {
+        self.membership.refused.iter()
+    }
+
+    /// Lets the cluster do something, and takes up what comes of it.
+    fn with_cluster<T>(&mut self, now: Instant, act: impl FnOnce(&mut Cluster) -> T) -> Option<T> {
+        let done = act(self.membership.cluster.as_mut()?);
+        while let Some(event) = self.membership.cluster.as_mut().and_then(Cluster::poll_event) {
+            self.handle_cluster_event(event, now);
+        }
+        Some(done)
+    }
+
+    fn handle_cluster_event(&mut self, event: ClusterEvent, now: Instant) {
+        match event {
+            ClusterEvent::Joined(server) => {
+                self.membership.refused.remove(&server);
+                self.events.push_back(EngineEvent::MemberJoined(server));
+            }
+            ClusterEvent::Left(server, reason) => self.events.push_back(EngineEvent::MemberLeft { server, reason }),
+            ClusterEvent::Refused(server, reason) => self.handle_peer_refused(&server, reason),
+            ClusterEvent::SnapshotWanted(link) => {
+                let known = self.known_facts();
+                if let Some(cluster) = &mut self.membership.cluster {
+                    cluster.give_snapshot(link, known);
+                }
+            }
+            ClusterEvent::Told(_, fact) => self.take_fact(fact, now),
+            ClusterEvent::ToldAll { facts, instead, .. } => self.take_facts(facts, instead, now),
+            ClusterEvent::SeenElsewhere(agent) => {
+                self.changed_agents.insert(agent);
+                self.tell_changed_agents(now);
+            }
+            ClusterEvent::Cti(holds) => {
+                self.membership.sources_away = (holds == HoldsCti::Yes).then_some(now);
+                self.events.push_back(EngineEvent::Cti(holds));
+            }
+        }
+    }
+
+    /// Everything that a member needs to know of agents, calls and links.
+    fn known_facts(&self) -> Vec<Fact> {
+        if !self.cluster().is_some_and(Cluster::tells_cti) {
+            return Vec::new();
+        }
+        let links = self.links.states().iter().map(|(link, state)| {
+            CtiEvent::from(LinkUpdate {
+                link: link.clone(),
+                down: state.down.clone(),
+            })
+        });
+        let known = self.directory.retell().into_iter();
+        links.chain(known).map(|event| self.fact(event)).collect()
+    }
+
+    fn fact(&self, event: CtiEvent) -> Fact {
+        let link = match &event {
+            CtiEvent::AgentState(update) => self.link_of.get(&update.agent).cloned(),
+            _ => None,
+        };
+        Fact::Cti { link, event }
+    }
+
+    fn take_fact(&mut self, fact: Fact, now: Instant) {
+        match fact {
+            Fact::Cti { link, event } => {
+                let agents = self.take_up(&event, now);
+                if let Some(link) = link {
+                    self.link_of
+                        .extend(agents.into_iter().map(|agent| (agent, link.clone())));
+                }
+            }
+            // The cluster keeps who sees whom.
+            Fact::Sees { .. } => {}
+        }
+    }
+
+    fn take_facts(&mut self, facts: Vec<Fact>, instead: bool, now: Instant) {
+        let mut events = Vec::with_capacity(facts.len());
+        for fact in facts {
+            let Fact::Cti { link, event } = fact else { continue };
+            match (event, link) {
+                (CtiEvent::Link(update), _) => self.handle_link(&update, now),
+                (CtiEvent::CallVariables(told), _) => {
+                    events.extend(self.without_foreign_variables(&told));
+                }
+                (event, link) => {
+                    if let (CtiEvent::AgentState(update), Some(link)) = (&event, link) {
+                        self.link_of.insert(update.agent.clone(), link);
+                    }
+                    events.push(event);
+                }
+            }
+        }
+        self.views_changed = true;
+        let agents = self.directory.handle_retelling(&events, instead, now);
+        self.directory.take_notices();
+        self.follow_pauses(&agents, now);
+        self.follow_all(agents, now);
+    }
+
+    /// Tells the other members what a CTI source told this one.
+    pub(super) fn tell_cluster(&mut self, link: Option<&LinkName>, event: &CtiEvent) {
+        if self.membership.cluster.is_none() {
+            return;
+        }
+        let event = match event {
+            CtiEvent::CallVariables(told) => self.without_foreign_variables(told),
+            _ => Some(event.clone()),
+        };
+        let Some(event) = event else { return };
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.tell(&Fact::Cti {
+                link: link.cloned(),
+                event,
+            });
+        }
+    }
+
+    /// Whether another member sees a leg of an agent's.
+    pub(super) fn is_seen_elsewhere(&self, agent: &AgentId, leg: Leg) -> bool {
+        self.cluster()
+            .is_some_and(|cluster| cluster.seen_by(agent).any(|(_, legs)| legs[leg.index()]))
+    }
+
+    /// The member that sees an agent: this one, as far as it does or nobody does.
+    pub(super) fn seer(&self, agent: &AgentId, now: Instant) -> &ServerName {
+        let elsewhere = self.cluster().and_then(|cluster| cluster.seen_by(agent).next());
+        match elsewhere {
+            Some((server, _)) if self.sees(agent, now) == [false; 2] => server,
+            _ => &self.settings.server,
+        }
+    }
+
+    /// Which legs of an agent's this server sees.
+    fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
+        let paths = self.paths.get(agent).map_or(&[][..], Vec::as_slice);
+        Leg::BOTH.map(|leg| paths.iter().any(|path| self.is_seen(path.address, leg, now)))
+    }
+
+    /// Tells the others whose streams are seen, and lets another member reach the CTI sources where this one can't.
+    pub(super) fn look_after_cluster(&mut self, now: Instant) {
+        if self.membership.cluster.is_none() {
+            return;
+        }
+        let seen: Vec<(AgentId, [bool; 2])> = self
+            .paths
+            .keys()
+            .map(|agent| (agent.clone(), self.sees(agent, now)))
+            .collect();
+        let away = self.cti_away(now);
+        self.with_cluster(now, |cluster| {
+            cluster.handle_seen(seen);
+            if away {
+                cluster.handle_cti_failed(now);
+            }
+        });
+    }
+
+    /// Whether this member holds the CTI sessions and has reached none of the sources for too long.
+    fn cti_away(&mut self, now: Instant) -> bool {
+        let holds = self
+            .cluster()
+            .is_some_and(|cluster| cluster.holder() == Some(&self.settings.server));
+        let reached = self.links.states().values().any(|link| link.down.is_none());
+        if !holds || reached {
+            self.membership.sources_away = None;
+            return false;
+        }
+        let since = *self.membership.sources_away.get_or_insert(now);
+        now.saturating_since(since) >= CTI_GIVEN_UP_AFTER
+    }
+
+    pub(super) fn handle_cluster_timeout(&mut self, now: Instant) {
+        let due = self.cluster().and_then(Cluster::poll_timeout);
+        if due.is_some_and(|due| due <= now) {
+            self.with_cluster(now, |cluster| cluster.handle_timeout(now));
+        }
+    }
+
+    pub(super) fn stop_cluster(&mut self) {
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.stop();
+        }
+    }
+}
