@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
 use crate::ids::SupervisorName;
+use serde::{Deserialize, Serialize};
 
 /// Somebody who proved who he is. The means is part of it: what one proved by a password is not taken up with another's
 /// certificate.

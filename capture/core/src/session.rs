@@ -211,6 +211,8 @@ struct LegRelay {
     seen: Option<SeenPackets>,
     held: BTreeMap<StreamId, VecDeque<HeldPacket>>,
     watch: LegWatch,
+    /// When a packet of it last passed the own mirror.
+    last_here: Option<Instant>,
     last_sent: Option<Instant>,
     last_encrypted: Option<Instant>,
     last_codec: Option<(Codec, PayloadType)>,
@@ -306,6 +308,30 @@ impl MonitorSession {
         }
     }
 
+    /// Why it is to end, where nobody came back to it for too long.
+    pub fn is_abandoned(&self, now: Instant) -> Option<Reason> {
+        let (Attachment::Detached(since) | Attachment::Relayed(since)) = self.attachment else {
+            return None;
+        };
+        let text = match &self.home {
+            None => "The supervisor's connection broke and didn't come back.".to_owned(),
+            Some(home) => format!("{home}, which the supervisor talked to, has not asked for it any longer."),
+        };
+        (now.saturating_since(since) >= RESUME_WITHIN).then(|| Reason::new(Code::RelayBlocked, text))
+    }
+
+    /// Which legs passed the own mirror within a time: agent, customer.
+    pub fn seen_here(&self, within: Duration, now: Instant) -> [bool; 2] {
+        let lately = |at: Instant| now.saturating_since(at) <= within;
+        self.legs.each_ref().map(|leg| leg.last_here.is_some_and(lately))
+    }
+
+    /// Packets that its streams in the own mirror miss, wherever they were lost.
+    pub fn missed(&self) -> u64 {
+        let missed = self.legs.iter().map(|leg| leg.watch.lost());
+        missed.map(|(in_call, in_mirror)| in_call + in_mirror).sum()
+    }
+
     /// Its packets may come over several ways from now on: each is heard once.
     pub fn expect_copies(&mut self) {
         for leg in &mut self.legs {
@@ -340,6 +366,7 @@ impl MonitorSession {
         let budget = &mut self.budget;
         let relay = &mut self.legs[leg.index()];
         relay.watch.handle(heard.stream, heard.number, heard.captured);
+        relay.last_here = relay.last_here.max(Some(heard.captured));
         if heard.codec.is_speech() {
             relay.last_codec = Some((heard.codec, heard.payload_type));
         }

@@ -36,6 +36,14 @@ impl Membership {
         }
     }
 
+    pub(super) const fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    pub(super) const fn cluster_mut(&mut self) -> Option<&mut Cluster> {
+        self.cluster.as_mut()
+    }
+
     fn note_refused(&mut self, server: &ServerName, reason: &Reason) {
         if self.refused.len() < MOST_REFUSED || self.refused.contains_key(server) {
             self.refused.insert(server.clone(), reason.clone());
@@ -107,7 +115,10 @@ impl Engine {
                 self.membership.refused.remove(&server);
                 self.events.push_back(EngineEvent::MemberJoined(server));
             }
-            ClusterEvent::Left(server, reason) => self.events.push_back(EngineEvent::MemberLeft { server, reason }),
+            ClusterEvent::Left(server, reason) => {
+                self.handle_member_left(&server, &reason, now);
+                self.events.push_back(EngineEvent::MemberLeft { server, reason });
+            }
             ClusterEvent::Refused(server, reason) => self.handle_peer_refused(&server, reason),
             ClusterEvent::SnapshotWanted(link) => {
                 let known = self.known_facts();
@@ -117,7 +128,12 @@ impl Engine {
             }
             ClusterEvent::Told(_, fact) => self.take_fact(fact, now),
             ClusterEvent::ToldAll { facts, instead, .. } => self.take_facts(facts, instead, now),
+            ClusterEvent::SessionElsewhere(home, session) => self.handle_session_elsewhere(&home, &session, now),
+            ClusterEvent::Relay(from, message) => self.handle_relay_message(&from, message, now),
             ClusterEvent::SeenElsewhere(agent) => {
+                for id in self.sessions_on(&agent) {
+                    self.follow_elsewhere(id, now);
+                }
                 self.changed_agents.insert(agent);
                 self.tell_changed_agents(now);
             }
@@ -160,8 +176,8 @@ impl Engine {
                         .extend(agents.into_iter().map(|agent| (agent, link.clone())));
                 }
             }
-            // The cluster keeps who sees whom.
-            Fact::Sees { .. } => {}
+            // The cluster keeps who sees whom, and who listens where.
+            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } => {}
         }
     }
 
@@ -223,7 +239,7 @@ impl Engine {
     }
 
     /// Which legs of an agent's this server sees.
-    fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
+    pub(super) fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
         let paths = self.paths.get(agent).map_or(&[][..], Vec::as_slice);
         Leg::BOTH.map(|leg| paths.iter().any(|path| self.is_seen(path.address, leg, now)))
     }
