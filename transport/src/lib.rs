@@ -13,6 +13,7 @@ mod connection;
 mod control;
 mod error;
 mod plain_rtp;
+mod sentinel;
 mod server;
 mod settings;
 mod socket;
@@ -24,6 +25,7 @@ pub use connection::{CloseCode, Connection, PathStatistics, SendOutcome};
 pub use control::{ControlReceiver, ControlSender};
 pub use error::{Closed, ConnectError, ControlError, HandshakeError, ListenError, SendError};
 pub use plain_rtp::PlainRtpSocket;
+pub use sentinel::nothing_listens_any_longer;
 pub use server::{Refused, ServerEndpoint};
 pub use settings::{Marking, Settings};
 

@@ -191,6 +191,15 @@ impl Cluster {
         self.forget_member(link, &gone.peer, Reason::new(Code::NoCaptureServer, text), now);
     }
 
+    /// A member's program isn't there any longer, though its connection is.
+    pub fn handle_died(&mut self, peer: &ServerName, now: Instant) {
+        let Some(link) = self.members.get(peer).copied() else {
+            return;
+        };
+        let text = format!("The program of {peer} isn't there any longer.");
+        self.close(link, Reason::new(Code::NoCaptureServer, text), now);
+    }
+
     /// A member said something.
     pub fn handle_message(&mut self, from: PeerLink, message: PeerMessage, now: Instant) {
         let Some(link) = self.links.get_mut(&from) else { return };
@@ -614,6 +623,10 @@ impl ClusterSettings {
                 "{} is of cluster {}, {} of {}.",
                 hello.server, hello.cluster, self.server, self.cluster
             );
+            return refuse(Code::ForeignMember, text);
+        }
+        if !self.peers.contains(&hello.server) {
+            let text = format!("{} is not among the peers of {}.", hello.server, self.server);
             return refuse(Code::ForeignMember, text);
         }
         if hello.version < OLDEST_VERSION || hello.oldest > VERSION {

@@ -54,6 +54,8 @@ pub enum Told {
 pub struct CtiSources {
     clock: Clock,
     shutdown: CancellationToken,
+    /// Ends the links that run.
+    links_end: CancellationToken,
     told: mpsc::Sender<Told>,
     inbox: mpsc::Receiver<Told>,
     links: BTreeMap<LinkName, Registered>,
@@ -73,6 +75,7 @@ impl CtiSources {
         let (told, inbox) = mpsc::channel(EVENT_QUEUE);
         Self {
             clock,
+            links_end: shutdown.child_token(),
             shutdown,
             told,
             inbox,
@@ -91,7 +94,7 @@ impl CtiSources {
     /// Starts a link over TCP or TLS. Must be called within a tokio runtime.
     pub fn start_stream(&mut self, name: LinkName, link: Box<dyn StreamLink + Send>, endpoints: Vec<StreamEndpoint>) {
         let (events, commands) = self.register(name, link.controls());
-        let shutdown = self.shutdown.clone();
+        let shutdown = self.links_end.clone();
         self.tasks
             .spawn(run_stream_link(link, endpoints, self.clock, events, commands, shutdown));
     }
@@ -99,7 +102,7 @@ impl CtiSources {
     /// Starts a link over HTTP. Must be called within a tokio runtime.
     pub fn start_http(&mut self, name: LinkName, link: Box<dyn HttpLink + Send>, endpoints: Vec<HttpEndpoint>) {
         let (events, commands) = self.register(name, link.controls());
-        let shutdown = self.shutdown.clone();
+        let shutdown = self.links_end.clone();
         self.tasks
             .spawn(run_http_link(link, endpoints, self.clock, events, commands, shutdown));
     }
@@ -153,8 +156,13 @@ impl CtiSources {
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         self.links.insert(name.clone(), Registered { commands, controls });
         let told = self.told.clone();
+        let (end, shutdown) = (self.links_end.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
             while let Some(event) = queue.recv().await {
+                // What a link says after it was ended alone, somebody else knows better.
+                if end.is_cancelled() && !shutdown.is_cancelled() {
+                    continue;
+                }
                 let link = name.clone();
                 if told.send(Told::Link { link, event }).await.is_err() {
                     return;
@@ -162,6 +170,13 @@ impl CtiSources {
             }
         });
         (events, command_queue)
+    }
+
+    /// Ends the links that run: they say goodbye, and tell nothing more. Names them.
+    pub(crate) fn stop_links(&mut self) -> Vec<LinkName> {
+        self.links_end.cancel();
+        self.links_end = self.shutdown.child_token();
+        std::mem::take(&mut self.links).into_keys().collect()
     }
 
     /// The links there are, and what each can do for a supervisor.

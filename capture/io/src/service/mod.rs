@@ -4,7 +4,10 @@
 mod connection;
 mod guests;
 mod journal;
+mod log;
 mod orders;
+mod peers;
+mod questions;
 mod refusals;
 
 use std::collections::hash_map::Entry;
@@ -15,22 +18,22 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use silentmon_capture_core::diagnosis::Diagnosis;
+use silentmon_capture_core::cluster::HoldsCti;
 use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, PauseRecord, ReasonCounts, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
-use silentmon_capture_core::policy::{Policy, Principal, SignInOutcome, WeekMinute};
+use silentmon_capture_core::policy::{Policy, Principal, WeekMinute};
 use silentmon_capture_core::resolver::Resolver;
+use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::cti::script::ScriptedEvent;
-use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, SessionId, SupervisorName};
-use silentmon_proto::reason::{Code, Hop, Reason};
-use silentmon_proto::relay::{AgentRow, AudioHeader, MediaOrigin};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{AudioHeader, MediaOrigin};
 use silentmon_proto::time::Instant;
 use silentmon_transport::PlainRtpSocket;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::connection::Door;
@@ -40,6 +43,9 @@ pub use self::guests::DoorFigures;
 use self::journal::{JournalThread, Written};
 use self::orders::Desks;
 pub use self::orders::{Notice, Notices, Order};
+pub use self::peers::{PeerDoor, PeerTls};
+use self::peers::{PeerInput, Peers};
+pub use self::questions::{Answer, Question};
 pub use self::refusals::Refusals;
 pub use crate::clock::Clock;
 use crate::cti::script::ScriptCursor;
@@ -66,6 +72,8 @@ pub struct ServiceParts {
     pub engine: EngineSettings,
     /// The supervisors' door.
     pub door: Door,
+    /// The way to the other members of the cluster, where there are any.
+    pub peers: Option<PeerDoor>,
     /// The capture thread, not yet asked for batches.
     pub capture: CaptureHandle,
     /// The filter that the capture thread reads.
@@ -74,8 +82,10 @@ pub struct ServiceParts {
     pub script: Vec<ScriptedEvent>,
     /// Ports at which signalling is looked for, which the filter wants already.
     pub signalling: SignallingPorts,
-    /// All other CTI sources; what they tell happens now.
+    /// All other CTI sources; what they tell happens now. Their links run already, unless there are other members.
     pub sources: CtiSources,
+    /// Starts the links of the CTI sources, where this server is to hold them.
+    pub start_links: StartLinks,
     /// The audit journal.
     pub journal: Box<dyn Journal>,
     /// Questions of the HTTPS interface.
@@ -105,42 +115,8 @@ pub struct ServiceFigures {
     pub plain_rtp_failures: u64,
 }
 
-/// What the HTTPS interface asks of the engine. Answers say what `asks` may see; everything, where nobody is named.
-#[derive(Debug)]
-pub enum Question {
-    /// How things stand.
-    Diagnosis {
-        /// Who asks.
-        asks: Option<Principal>,
-        /// The agent whose hops are wanted; none for those of the house, with every agent and session in short.
-        agent: Option<AgentId>,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Answer>,
-    },
-    /// The list of agents, and why whoever asks may listen to none of them now.
-    Agents {
-        /// Who asks.
-        asks: Option<Principal>,
-        /// Where the answer goes.
-        answer: oneshot::Sender<(Vec<AgentRow>, Option<Reason>)>,
-    },
-    /// Whether somebody may try to sign in; `SignIn` has to follow.
-    SignInAttempt {
-        /// As whom.
-        name: SupervisorName,
-        /// From where.
-        from: IpAddr,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Result<(), Reason>>,
-    },
-    /// A sign-in was tried.
-    SignIn {
-        /// By whom, as he says.
-        principal: Principal,
-        /// How it ended.
-        outcome: SignInOutcome,
-    },
-}
+/// Starts links of CTI sources; says what keeps it from that.
+pub type StartLinks = Box<dyn Fn(&mut CtiSources) -> anyhow::Result<()> + Send>;
 
 /// Tells the minute of the week where the operator's hours are said.
 pub type LocalTime = Arc<dyn Fn(Instant) -> WeekMinute + Send + Sync>;
@@ -156,17 +132,6 @@ pub struct FormerSignIn {
     pub at: Instant,
     /// Whether it failed; otherwise it succeeded, or was unlocked.
     pub failed: bool,
-}
-
-/// How things stand.
-#[derive(Debug)]
-pub struct Answer {
-    /// Every hop of the agent asked for, or of the house.
-    pub hops: Vec<Hop>,
-    /// Every agent, where none was asked for.
-    pub agents: Vec<(AgentId, Diagnosis)>,
-    /// Every session, likewise.
-    pub sessions: Vec<(SessionId, AgentId, Diagnosis)>,
 }
 
 /// New rules, after the configuration was read again.
@@ -190,10 +155,12 @@ pub struct Service {
     script: ScriptCursor,
     journal: JournalThread,
     sources: CtiSources,
+    start_links: StartLinks,
     signalling: SignallingPorts,
     resolver: Resolver,
     door: Arc<DoorCounts>,
     connections: HashMap<ConnectionId, ConnectionOutput>,
+    peers: Peers,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
     desks: Desks,
@@ -216,6 +183,7 @@ impl Service {
         let counts = Arc::<DoorCounts>::default();
         let serving = serve_endpoint(parts.door, input_sender, Arc::clone(&counts), shutdown.clone());
         let door = tokio::spawn(serving);
+        let peers = Peers::start(parts.peers, &shutdown);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
         let mut orders = parts.orders;
@@ -229,18 +197,18 @@ impl Service {
             filter: parts.filter,
             journal,
             sources: parts.sources,
+            start_links: parts.start_links,
             resolver: Resolver::new(parts.signalling.clone(), clock.now()),
             signalling: parts.signalling,
             door: counts,
             connections: HashMap::new(),
+            peers,
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
             desks: Desks::new(desk_closed),
             figures: parts.figures,
         };
-        for (link, controls) in service.sources.links() {
-            service.engine.handle_link_controls(link, controls);
-        }
+        service.tell_links();
         service.take_up_sign_ins(&parts.former_sign_ins);
         service.tell_local_time();
         service.change_filter();
@@ -257,6 +225,7 @@ impl Service {
                     broken = service.handle_batch_or_end(batch);
                 }
                 Some(input) = inputs.recv() => service.handle_input(input),
+                Some(input) = service.peers.next() => service.handle_peer(input),
                 Some(told) = service.sources.next() => service.handle_told(told),
                 Some(written) = written.recv() => service.handle_written(written),
                 Some(question) = questions.recv() => service.answer(question),
@@ -366,7 +335,31 @@ impl Service {
         }
     }
 
-    /// 3. CTI sources.
+    /// 3. Other members of the cluster.
+    fn handle_peer(&mut self, input: PeerInput) {
+        let now = self.clock.now();
+        match input {
+            PeerInput::Opened {
+                link,
+                dialled,
+                peer,
+                output,
+            } => {
+                self.peers.opened(link, output);
+                self.engine.handle_peer_connected(link, dialled, peer, now);
+            }
+            PeerInput::Message { link, message } => self.engine.handle_peer_message(link, *message, now),
+            PeerInput::Datagram { link, datagram } => self.engine.handle_peer_datagram(link, &datagram, now),
+            PeerInput::Unreached { peer, reason } => self.engine.handle_peer_refused(&peer, reason),
+            PeerInput::Died { peer } => self.engine.handle_peer_died(&peer, now),
+            PeerInput::Closed { link, why } => {
+                self.peers.closed(link);
+                self.engine.handle_peer_disconnected(link, &why, now);
+            }
+        }
+    }
+
+    /// 4. CTI sources.
     fn handle_told(&mut self, told: Told) {
         let now = self.clock.now();
         match told {
@@ -375,11 +368,32 @@ impl Service {
         }
     }
 
+    /// What the links can do for a supervisor.
+    fn tell_links(&mut self) {
+        for (link, controls) in self.sources.links() {
+            self.engine.handle_link_controls(link, controls);
+        }
+    }
+
+    /// One member of a cluster holds the CTI sessions.
+    fn hold_sources(&mut self, holds: HoldsCti) {
+        for link in self.sources.stop_links() {
+            self.engine.handle_link_controls(&link, &[]);
+        }
+        if holds == HoldsCti::No {
+            return;
+        }
+        if let Err(error) = (self.start_links)(&mut self.sources) {
+            tracing::error!("the CTI sources can't be started: {error:#}");
+        }
+        self.tell_links();
+    }
+
     fn handle_link_event(&mut self, link: &LinkName, event: LinkEvent, now: Instant) {
         match event {
             LinkEvent::Cti(event) => {
                 if let CtiEvent::Link(update) = &event {
-                    log_link(update);
+                    log::link(update);
                 }
                 self.engine.handle_link_cti(link, &event, now);
             }
@@ -387,7 +401,7 @@ impl Service {
         }
     }
 
-    /// 4. New rules.
+    /// 5. New rules.
     fn handle_reload(&mut self, reload: Reload) {
         self.local_time = reload.local_time;
         self.tell_local_time();
@@ -397,7 +411,7 @@ impl Service {
         tracing::info!("configuration reloaded: policy, teams and devices");
     }
 
-    /// 5. The capture threads' figures.
+    /// 6. The capture threads' figures.
     fn read_health(&mut self) {
         self.tell_local_time();
         let stats = self.capture.stats();
@@ -421,7 +435,7 @@ impl Service {
         }
     }
 
-    /// 6. The HTTPS interface.
+    /// 7. The HTTPS interface.
     fn answer(&mut self, question: Question) {
         let now = self.clock.now();
         // Whoever asked has gone away where sending fails.
@@ -461,7 +475,7 @@ impl Service {
         self.engine.handle_local_time((self.local_time)(now), now);
     }
 
-    /// 7. What the HTTPS interface has done. Whoever asked has gone away where the answer can't be given.
+    /// 8. What the HTTPS interface has done. Whoever asked has gone away where the answer can't be given.
     fn handle_order(&mut self, order: Order) {
         let now = self.clock.now();
         match order {
@@ -480,7 +494,7 @@ impl Service {
         }
     }
 
-    /// 8. Time.
+    /// 9. Time.
     fn handle_wake(&mut self) {
         let now = self.clock.now();
         self.run_script(now);
@@ -501,11 +515,14 @@ impl Service {
         let mut filter_changed = false;
         while let Some(event) = self.engine.poll_event() {
             filter_changed |= event == EngineEvent::FilterChanged;
-            log_event(&event);
+            log::event(&event);
             match event {
                 EngineEvent::Command { link, command } => self.command(&link, command, now),
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
                 EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),
+                EngineEvent::Cti(holds) => self.hold_sources(holds),
+                EngineEvent::MemberJoined(server) => self.peers.joined(server),
+                EngineEvent::MemberLeft { server, .. } => self.peers.left(&server),
                 audited if audited.is_audited() => self.journal.record(audited, now),
                 _ => {}
             }
@@ -516,6 +533,9 @@ impl Service {
         }
         while let Some(transmit) = self.engine.poll_transmit() {
             self.transmit(transmit);
+        }
+        while let Some(transmit) = self.engine.poll_peer_transmit() {
+            self.peers.transmit(transmit);
         }
     }
 
@@ -626,6 +646,7 @@ impl Service {
         for (_, output) in self.connections.drain() {
             output.finish().await;
         }
+        self.peers.finish().await;
     }
 }
 
@@ -653,72 +674,5 @@ fn fresh_id() -> u64 {
             tracing::error!(%error, "no random numbers; session ids can be guessed");
             std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0_u8)
         }
-    }
-}
-
-/// A source that answers no more is something to wake up for.
-fn log_link(LinkUpdate { link, down }: &LinkUpdate) {
-    match down {
-        None => tracing::info!(%link, "events flow from the CTI source"),
-        Some(reason) => tracing::warn!(%link, reason = %reason.code, "no events from the CTI source: {}", reason.text),
-    }
-}
-
-/// Names of people stay below INFO.
-fn log_event(event: &EngineEvent) {
-    match event {
-        EngineEvent::FilterChanged => tracing::trace!("the filter changes"),
-        EngineEvent::DemandChanged { connection } => {
-            tracing::debug!(connection = connection.0, "a connection must carry more or less audio");
-        }
-        EngineEvent::SessionStarted(record) => tracing::info!(session = %record.session, "a session started"),
-        EngineEvent::SessionStopped(record, reason) => {
-            tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
-        }
-        EngineEvent::SessionRefused { reason, .. } => tracing::info!(reason = %reason.code, "a session was refused"),
-        EngineEvent::SessionMuted { session, rule } => {
-            tracing::info!(session = %session.session, reason = %rule.reason().code, "a session is muted by rule");
-        }
-        EngineEvent::SessionUnmuted { session, lasted, .. } => {
-            tracing::info!(session = %session.session, muted_s = lasted.as_secs(), "a session is no longer muted by rule");
-        }
-        EngineEvent::PauseStarted(PauseRecord { pause, .. }) => {
-            tracing::info!(kind = pause.kind.words(), source = ?pause.source, "a pause began");
-        }
-        EngineEvent::PauseEnded { record, end, lasted } => {
-            let kind = record.pause.kind.words();
-            tracing::info!(kind, lasted_s = lasted.as_secs(), "a pause ended: {}", end.reason());
-        }
-        EngineEvent::Disclosed(session) => tracing::info!(session = %session.session, "the agent was told"),
-        EngineEvent::ListeningChanged { .. } => tracing::trace!("somebody listens to an agent, or nobody any longer"),
-        EngineEvent::SessionConfirmed(record) => {
-            tracing::info!(session = %record.session, "a supervisor still listens");
-        }
-        EngineEvent::SignedIn(principal) => tracing::info!(role = %principal.role, "somebody signed in"),
-        EngineEvent::SignInFailed { locked: None, .. } => tracing::warn!("a sign-in failed"),
-        EngineEvent::SignInFailed { locked: Some(_), .. } => {
-            tracing::warn!(reason = %Code::LockedOut, "a sign-in failed, and its name is locked for a while");
-        }
-        EngineEvent::Unlocked { .. } => tracing::info!("an administrator unlocked a name"),
-        EngineEvent::ConnectionWithdrawn { reason, .. } => {
-            tracing::info!(reason = %reason.code, "a supervisor was sent away");
-        }
-        EngineEvent::SuperviseRequested(record) => {
-            let refused = record.refused.as_deref();
-            tracing::info!(session = %record.session, action = ?record.action, refused, "a supervisor asked to join a call");
-        }
-        EngineEvent::Command { link, .. } => tracing::debug!(%link, "a command for a CTI link"),
-        EngineEvent::Resynchronised(difference) => {
-            let (closed, opened) = (difference.closed.len(), difference.opened.len());
-            tracing::warn!(closed, opened, "a device's calls were not as thought; put right");
-            tracing::debug!(device = %difference.device, "the device");
-        }
-        EngineEvent::Released(release) => {
-            tracing::debug!(device = %release.device, call = %release.call, by = ?release.by, "a connection was released");
-        }
-        EngineEvent::CallEnded {
-            call,
-            controlling_party,
-        } => tracing::debug!(%call, ?controlling_party, "a call ended"),
     }
 }
