@@ -1,5 +1,7 @@
 //! What members say about hearing an agent at another one, and about who listens where.
 
+use std::time::Duration;
+
 use silentmon_proto::ids::{ServerName, SessionId};
 use silentmon_proto::peer::{Fact, HomeSession, PeerMessage, RelayMessage};
 use silentmon_proto::time::Instant;
@@ -48,6 +50,12 @@ impl Cluster {
     /// Sessions of other members.
     pub fn sessions_elsewhere(&self) -> impl Iterator<Item = (&ServerName, &HomeSession)> {
         self.sessions.elsewhere()
+    }
+
+    /// Shortest round trip over a connection that was measured lately; none where none was yet.
+    pub fn round_trip(&self, link: PeerLink) -> Duration {
+        let clock = self.links.get(&link).and_then(super::Link::clock);
+        clock.map_or(Duration::ZERO, |clock| clock.round_trip)
     }
 
     /// A time of another member's clock by ours; `now` where the difference isn't known yet.

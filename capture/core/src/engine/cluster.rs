@@ -24,8 +24,6 @@ pub(super) struct Membership {
     cluster: Option<Cluster>,
     /// Why servers that wanted to be members, or were to be, aren't.
     refused: BTreeMap<ServerName, Reason>,
-    /// Datagrams that belong to no session.
-    foreign_datagrams: u64,
     /// Since when this member holds the CTI sessions and has reached no source.
     sources_away: Option<Instant>,
 }
@@ -67,11 +65,6 @@ impl Engine {
     /// Another member said something.
     pub fn handle_peer_message(&mut self, from: PeerLink, message: PeerMessage, now: Instant) {
         self.with_cluster(now, |cluster| cluster.handle_message(from, message, now));
-    }
-
-    /// Another member sent a datagram.
-    pub fn handle_peer_datagram(&mut self, _from: PeerLink, _datagram: &[u8], _now: Instant) {
-        self.membership.foreign_datagrams += 1;
     }
 
     /// A member's program isn't there any longer.

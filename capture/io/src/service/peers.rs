@@ -208,14 +208,6 @@ impl Peers {
         self.outputs.keys().copied()
     }
 
-    /// Shortest round trip to a member.
-    pub(super) fn round_trip(&self, link: PeerLink) -> Duration {
-        let output = self.outputs.get(&link);
-        output.map_or(Duration::ZERO, |output| {
-            output.connection.statistics().shortest_round_trip
-        })
-    }
-
     /// Lets what was said arrive, and waits until the door is closed.
     pub(super) async fn finish(&mut self) {
         for (_, output) in self.outputs.drain() {

@@ -185,7 +185,11 @@ impl Engine {
         let here = session.seen_here(SEEN_WITHIN, now);
         // Packets begin to pass it a moment after it began.
         let young = now.saturating_since(session.attached) < BEGINS_WITHIN;
-        let expected = if young { self.sees(&session.agent, now) } else { [false; 2] };
+        let expected = if young {
+            self.sees(&session.agent, now)
+        } else {
+            [false; 2]
+        };
         let own = [here[0] || expected[0], here[1] || expected[1]];
         let known = self.relay.elsewhere.get(&session.id);
         let missed = known.and_then(|elsewhere| elsewhere.missed_at);
@@ -208,27 +212,13 @@ impl Engine {
     }
 
     /// A member's audio.
-    pub(super) fn hear_member(
-        &mut self,
-        from: PeerLink,
-        header: &AudioHeader,
-        rtp: &[u8],
-        round_trip: Duration,
-        now: Instant,
-    ) {
-        if self.join(from, header, rtp, round_trip, now).is_none() {
+    pub(super) fn hear_member(&mut self, from: PeerLink, header: &AudioHeader, rtp: &[u8], now: Instant) {
+        if self.join(from, header, rtp, now).is_none() {
             self.relay.turned_away += 1;
         }
     }
 
-    fn join(
-        &mut self,
-        from: PeerLink,
-        header: &AudioHeader,
-        rtp: &[u8],
-        round_trip: Duration,
-        now: Instant,
-    ) -> Option<()> {
+    fn join(&mut self, from: PeerLink, header: &AudioHeader, rtp: &[u8], now: Instant) -> Option<()> {
         let cluster = self.membership.cluster()?;
         let member = cluster.member_at(from)?;
         let id = *self.relay.channels.get(member)?.get(&header.channel)?;
@@ -236,6 +226,7 @@ impl Engine {
         let source = self.relay.source(id, member)?;
         let missing = &mut source.missing[header.leg.index()];
         missing.handle(header.relay_sequence, now);
+        let round_trip = cluster.round_trip(from);
         if let Some(request) = missing.request((header.channel, header.leg), round_trip, now) {
             self.transmits.push_back(Transmit::PeerDatagram {
                 link: from,

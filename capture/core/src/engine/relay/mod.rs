@@ -134,12 +134,12 @@ impl Way {
 
 impl Engine {
     /// A datagram of another member's: audio of a session that is at home here, or a request for audio that was lost on
-    /// the way to it. `round_trip` is that of its connection, at its shortest.
-    pub fn handle_peer_datagram(&mut self, from: PeerLink, datagram: &[u8], round_trip: Duration, now: Instant) {
+    /// the way to it.
+    pub fn handle_peer_datagram(&mut self, from: PeerLink, datagram: &[u8], now: Instant) {
         if let Ok((header, rtp)) = AudioHeader::parse(datagram) {
-            self.hear_member(from, &header, rtp, round_trip, now);
+            self.hear_member(from, &header, rtp, now);
         } else if let Ok(request) = RepairRequest::parse(datagram) {
-            self.repair_for_member(from, &request, round_trip, now);
+            self.repair_for_member(from, &request, now);
         } else {
             self.relay.turned_away += 1;
         }
@@ -204,8 +204,10 @@ impl Engine {
     }
 
     /// A member asks for packets again.
-    fn repair_for_member(&mut self, from: PeerLink, request: &RepairRequest, round_trip: Duration, now: Instant) {
-        let member = self.cluster().and_then(|cluster| cluster.member_at(from)).cloned();
+    fn repair_for_member(&mut self, from: PeerLink, request: &RepairRequest, now: Instant) {
+        let cluster = self.cluster();
+        let member = cluster.and_then(|cluster| cluster.member_at(from)).cloned();
+        let round_trip = cluster.map_or(Duration::ZERO, |cluster| cluster.round_trip(from));
         let session = self.channels.get(&request.channel).and_then(|id| self.sessions.get(id));
         match session.filter(|session| member.is_some_and(|member| is_relayed_to(session, &member))) {
             Some(session) => self.repair(session.id, request, round_trip, now),

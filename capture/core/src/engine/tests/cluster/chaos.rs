@@ -78,12 +78,12 @@ fn heal(net: &mut Net) {
         }
     }
     net.members_lose = 0;
-    net.run(45.0);
+    net.run(35.0);
     for number in 0..AGENTS {
         net.hangs_up(number);
         net.talks(number, &[(number % MEMBERS, BOTH)]);
     }
-    net.run(30.0);
+    net.run(17.0);
 }
 
 fn check(net: &Net, seed: u64) {
@@ -142,8 +142,8 @@ fn rehearse(seed: u64, steps: usize) {
 
 #[test]
 fn whatever_dies_or_moves_nobody_hears_the_wrong_agent_or_loses_a_session_for_good() {
-    for seed in 0..4 {
-        rehearse(seed, 12);
+    for seed in 0..2 {
+        rehearse(seed, 10);
     }
 }
 

@@ -356,9 +356,9 @@ fn another_source_takes_over_at_once_when_one_dies() {
     let gap = net.programs[anna].longest_gap(dies, net.now);
     assert!(gap < Duration::from_millis(50), "{gap:?}");
     net.kill(1, true);
-    net.run(3.0);
+    net.run(4.0);
     let status = net.programs[anna].status.as_ref().expect("a status");
-    assert!(status.reason.code.outcome() > Outcome::Warning);
+    assert!(status.reason.code.outcome() > Outcome::Warning, "{}", status.reason);
     assert!(
         status.reason.text.contains("gw1"),
         "who is gone is said: {}",

@@ -672,9 +672,7 @@ impl Net {
                 }
             }
             Parcel::Datagram(to, link, datagram) => {
-                self.on(to, |engine, now| {
-                    engine.handle_peer_datagram(link, &datagram, DELAY * 2, now)
-                });
+                self.on(to, |engine, now| engine.handle_peer_datagram(link, &datagram, now));
             }
             Parcel::Broken(to, link) => {
                 self.close(link);
