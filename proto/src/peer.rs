@@ -3,6 +3,8 @@
 //! JSON messages in one bidirectional QUIC stream, framed as those of supervisors. Each member tells what it knows itself
 //! as numbered [`Fact`]s: a snapshot first, then what changes. Who misses a number asks for a snapshot again.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cti::CtiEvent;
@@ -18,6 +20,10 @@ pub const ALPN: &[u8] = b"silentmon-peer/1";
 pub const VERSION: u16 = 1;
 /// Oldest version that is still spoken: a cluster is upgraded member by member.
 pub const OLDEST_VERSION: u16 = 1;
+/// Between two heartbeats (requirements section 3).
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Heartbeats that may stay unanswered (requirements section 3).
+pub const RETRIES: u32 = 3;
 /// Facts in one message of a snapshot, so that it stays well below [`crate::relay::MAX_MESSAGE`].
 pub const FACTS_IN_A_PAGE: usize = 500;
 
@@ -68,11 +74,26 @@ pub enum PeerMessage {
         /// The term in which it shall hold it.
         term: u64,
     },
+    /// A program that uses a member's certificate, and won't be a member itself, asks how it is reached: first answered by
+    /// `HeartbeatAnswer`, then by `Probed`.
+    Probe {
+        /// Sender's time, echoed in the answer.
+        sent: Instant,
+    },
+    /// Whether the member reaches the one whose certificate the asking program has, where it is configured to answer.
+    Probed {
+        /// Why not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unreached: Option<Reason>,
+    },
     /// The member stops, or can't be in a cluster with the other.
     Goodbye {
         /// Why.
         reason: Reason,
     },
+    /// Something that a newer version says; to be ignored.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Who a member is; see [`PeerMessage::Hello`].
@@ -130,4 +151,7 @@ pub enum Fact {
         /// Agent, customer.
         legs: [bool; 2],
     },
+    /// Something that a newer version knows; to be ignored.
+    #[serde(other)]
+    Unknown,
 }

@@ -32,7 +32,7 @@ use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use crate::attribution::Evidence;
-use crate::cluster::{Cluster, ClusterSettings, HoldsCti};
+use crate::cluster::{Cluster, ClusterSettings, HoldsCti, PeerLink};
 pub use crate::diagnosis::CaptureHealth;
 use crate::diagnosis::SpanWatch;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
@@ -277,6 +277,13 @@ pub enum EngineEvent {
         /// Why.
         reason: Reason,
     },
+    /// Somebody asks whether another member is reached: [`Engine::handle_probed`] is to tell.
+    ProbeWanted {
+        /// Who asks.
+        link: PeerLink,
+        /// The member.
+        peer: ServerName,
+    },
     /// This server holds the CTI sessions from now on, or no longer does: links are to be started or stopped.
     Cti(HoldsCti),
     /// A supervisor asked to be brought into a call.
@@ -325,6 +332,7 @@ impl EngineEvent {
             | Self::MemberJoined(_)
             | Self::MemberLeft { .. }
             | Self::MemberRefused { .. }
+            | Self::ProbeWanted { .. }
             | Self::Cti(_)
             | Self::Command { .. }
             | Self::Resynchronised(_)
