@@ -8,6 +8,8 @@
 
 mod relay;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cti::CtiEvent;
@@ -25,6 +27,10 @@ pub const ALPN: &[u8] = b"silentmon-peer/1";
 pub const VERSION: u16 = 1;
 /// Oldest version that is still spoken: a cluster is upgraded member by member.
 pub const OLDEST_VERSION: u16 = 1;
+/// Between two heartbeats (requirements section 3).
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Heartbeats that may stay unanswered (requirements section 3).
+pub const RETRIES: u32 = 3;
 /// Facts in one message of a snapshot, so that it stays well below [`crate::relay::MAX_MESSAGE`].
 pub const FACTS_IN_A_PAGE: usize = 500;
 
@@ -77,11 +83,26 @@ pub enum PeerMessage {
     },
     /// About sessions on agents whom the one member sees and the other doesn't.
     Relay(RelayMessage),
+    /// A program that uses a member's certificate, and won't be a member itself, asks how it is reached: first answered by
+    /// `HeartbeatAnswer`, then by `Probed`.
+    Probe {
+        /// Sender's time, echoed in the answer.
+        sent: Instant,
+    },
+    /// Whether the member reaches the one whose certificate the asking program has, where it is configured to answer.
+    Probed {
+        /// Why not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unreached: Option<Reason>,
+    },
     /// The member stops, or can't be in a cluster with the other.
     Goodbye {
         /// Why.
         reason: Reason,
     },
+    /// Something that a newer version says; to be ignored.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Who a member is; see [`PeerMessage::Hello`].
@@ -146,4 +167,7 @@ pub enum Fact {
         /// The session.
         session: SessionId,
     },
+    /// Something that a newer version knows; to be ignored.
+    #[serde(other)]
+    Unknown,
 }

@@ -257,6 +257,11 @@ impl<'a> Event<'a> {
             EngineEvent::FilterChanged
             | EngineEvent::ListeningChanged { .. }
             | EngineEvent::DemandChanged { .. }
+            | EngineEvent::MemberJoined(_)
+            | EngineEvent::MemberLeft { .. }
+            | EngineEvent::MemberRefused { .. }
+            | EngineEvent::ProbeWanted { .. }
+            | EngineEvent::Cti(_)
             | EngineEvent::Command { .. }
             | EngineEvent::Resynchronised(_)
             | EngineEvent::Released(_)

@@ -19,6 +19,11 @@ pub(super) struct Link {
     pub dialled: Dialled,
     /// The run of the other program, once it has greeted.
     pub run: u64,
+    /// Its program, version and newest version of the messages, likewise.
+    pub software: String,
+    pub version: u16,
+    /// Since when the connection is there.
+    pub since: Instant,
     /// Heartbeats sent since anything was heard.
     pub unanswered: u32,
     /// When the next heartbeat is due or, before the greeting, the end.
@@ -88,6 +93,9 @@ impl Link {
             peer,
             dialled,
             run: 0,
+            software: String::new(),
+            version: 0,
+            since: now,
             unanswered: 0,
             due: now + GREETED_WITHIN.min(heartbeat),
             news: Numbering::Unknown,

@@ -109,6 +109,9 @@ pub enum ClusterEvent {
         /// Whether it holds the CTI sessions, so that nobody knows better.
         instead: bool,
     },
+    /// Somebody who has a server's certificate asks whether that server is reached: to be answered by
+    /// [`Cluster::answer_probe`].
+    ProbeWanted(PeerLink, ServerName),
     /// Other members see an agent's streams than before.
     SeenElsewhere(AgentId),
     /// A supervisor listens at another member; times are by our clock.
@@ -117,6 +120,21 @@ pub enum ClusterEvent {
     Relay(ServerName, RelayMessage),
     /// This member holds the CTI sessions from now on, or no longer does.
     Cti(HoldsCti),
+}
+
+/// What is known of a member that is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// Since when.
+    pub since: Instant,
+    /// Its program and version.
+    pub software: &'a str,
+    /// The newest version of the messages that it speaks.
+    pub version: u16,
+    /// How its clock differs from ours, once that was measured.
+    pub clock: Option<ClockDifference>,
+    /// How many agents' streams it sees.
+    pub sees: usize,
 }
 
 /// Whether this member holds the CTI sessions.
@@ -213,7 +231,11 @@ impl Cluster {
                     .push_back(ClusterEvent::Refused(peer.clone(), reason.clone()));
                 self.close(from, reason, now);
             }
-            // Whoever hasn't greeted has nothing to say.
+            PeerMessage::Probe { sent } => {
+                self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
+                self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+            }
+            // Whoever hasn't greeted has nothing else to say.
             _ if !known => {}
             PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
             PeerMessage::Snapshot { number, facts, more } => self.take_snapshot(from, &peer, number, facts, more),
@@ -235,6 +257,7 @@ impl Cluster {
                     self.take_duty(now);
                 }
             }
+            PeerMessage::Probed { .. } | PeerMessage::Unknown => {}
         }
     }
 
@@ -399,6 +422,35 @@ impl Cluster {
         self.members.clear();
     }
 
+    /// What is known of a member that is there.
+    pub fn member(&self, server: &ServerName) -> Option<Member<'_>> {
+        let link = self.links.get(self.members.get(server)?)?;
+        Some(Member {
+            since: link.since,
+            software: &link.software,
+            version: link.version,
+            clock: link.clock(),
+            sees: self.seen.values().filter(|by| by.contains_key(server)).count(),
+        })
+    }
+
+    /// Agents whose streams this member sees.
+    pub fn seen_here(&self) -> usize {
+        self.sees.len()
+    }
+
+    /// What this member was told at its start.
+    pub const fn settings(&self) -> &ClusterSettings {
+        &self.settings
+    }
+
+    /// Answers [`ClusterEvent::ProbeWanted`]: why the member isn't reached, if so.
+    pub fn answer_probe(&mut self, link: PeerLink, unreached: Option<Reason>) {
+        if self.links.contains_key(&link) {
+            self.send(link, PeerMessage::Probed { unreached });
+        }
+    }
+
     /// Members that are there, with how their clocks differ from ours.
     pub fn members(&self) -> impl Iterator<Item = (&ServerName, Option<ClockDifference>)> {
         let clock = |link: &PeerLink| self.links.get(link).and_then(Link::clock);
@@ -415,6 +467,8 @@ impl Cluster {
         let Some(link) = self.links.get_mut(&from) else { return };
         let peer = link.peer.clone();
         link.run = hello.run;
+        link.software.clone_from(&hello.software);
+        link.version = hello.version;
         let dialled = link.dialled;
         if let Err(reason) = self.settings.admit(&peer, hello) {
             self.send(from, PeerMessage::Goodbye { reason: reason.clone() });
@@ -498,6 +552,7 @@ impl Cluster {
             Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(peer, fact)),
             Fact::Session(session) => self.note_session(peer, session),
             Fact::SessionOver { session } => self.sessions.note_over(&peer, session),
+            Fact::Unknown => {}
         }
     }
 

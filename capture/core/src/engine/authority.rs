@@ -294,7 +294,7 @@ impl Engine {
     }
 
     /// The administrator at a connection.
-    fn administrator(&mut self, from: ConnectionId) -> Result<Principal, Reason> {
+    pub(super) fn administrator(&mut self, from: ConnectionId) -> Result<Principal, Reason> {
         let principal = self.connections.get(&from).map(|connection| &connection.principal);
         match principal {
             Some(principal) if self.settings.policy.role_of(principal) == Role::Administrator => Ok(principal.clone()),

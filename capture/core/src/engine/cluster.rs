@@ -7,10 +7,11 @@ use std::time::Duration;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
 use silentmon_proto::peer::{Fact, PeerMessage};
-use silentmon_proto::reason::Reason;
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage};
 use silentmon_proto::time::Instant;
 
-use super::{Engine, EngineEvent};
+use super::{ConnectionId, Engine, EngineEvent};
 use crate::cluster::{Cluster, ClusterEvent, Dialled, HoldsCti, PeerLink, PeerTransmit};
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
@@ -95,6 +96,72 @@ impl Engine {
         outcome.unwrap_or_else(|| Err("this server is in no cluster".to_owned()))
     }
 
+    /// Whether another member is reached, for somebody who asked; why not, if so.
+    pub fn handle_probed(&mut self, link: PeerLink, unreached: Option<Reason>) {
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.answer_probe(link, unreached);
+        }
+    }
+
+    /// How the cluster stands, as seen from here; nothing for a server that is alone.
+    pub fn cluster_status(&self) -> Option<ClusterStatus> {
+        let cluster = self.cluster()?;
+        let settings = cluster.settings();
+        Some(ClusterStatus {
+            cluster: settings.cluster.clone(),
+            server: settings.server.clone(),
+            service_port: settings.service_port,
+            software: settings.software.clone(),
+            holder: cluster.holder().cloned(),
+            agents: self.directory.agents().count(),
+            sees: cluster.seen_here(),
+            members: settings
+                .peers
+                .iter()
+                .map(|peer| self.member_status(cluster, peer))
+                .collect(),
+        })
+    }
+
+    fn member_status(&self, cluster: &Cluster, server: &ServerName) -> MemberStatus {
+        let member = cluster.member(server);
+        let clock = member.and_then(|member| member.clock);
+        MemberStatus {
+            server: server.clone(),
+            since: member.map(|member| member.since),
+            software: member.map(|member| member.software.to_owned()),
+            version: member.map(|member| member.version),
+            sees: member.map_or(0, |member| member.sees),
+            ahead_us: clock.map(|clock| clock.ahead / 1_000),
+            round_trip_us: clock.map(|clock| u64::try_from(clock.round_trip.as_micros()).unwrap_or(u64::MAX)),
+            problem: self.membership.refused.get(server).cloned(),
+        }
+    }
+
+    /// Answers a supervisor's program that asks how the cluster stands; administrators only.
+    pub(super) fn answer_cluster_status(&mut self, from: ConnectionId, request: u32) {
+        let result = self.administrator(from).and_then(|_| {
+            self.cluster_status()
+                .ok_or_else(|| Reason::new(Code::ForeignMember, "This server is in no cluster."))
+        });
+        self.send(from, ServerMessage::Cluster { request, result });
+    }
+
+    /// Lets another member hold the CTI sessions, for an administrator.
+    pub(super) fn answer_hand_over(&mut self, from: ConnectionId, request: u32, to: &ServerName, now: Instant) {
+        let done = self.administrator(from).and_then(|_| {
+            self.hand_over(to, now).map_err(|why| {
+                Reason::new(
+                    Code::ForeignMember,
+                    format!("The CTI sessions can't be handed over: {why}."),
+                )
+            })
+        });
+        let status = || self.cluster_status().ok_or_else(|| Reason::from(Code::ForeignMember));
+        let result = done.and_then(|()| status());
+        self.send(from, ServerMessage::Cluster { request, result });
+    }
+
     /// The cluster, where there is one.
     pub const fn cluster(&self) -> Option<&Cluster> {
         self.membership.cluster.as_ref()
@@ -135,6 +202,7 @@ impl Engine {
             ClusterEvent::ToldAll { facts, instead, .. } => self.take_facts(facts, instead, now),
             ClusterEvent::SessionElsewhere(home, session) => self.handle_session_elsewhere(&home, &session, now),
             ClusterEvent::Relay(from, message) => self.handle_relay_message(&from, message, now),
+            ClusterEvent::ProbeWanted(link, peer) => self.events.push_back(EngineEvent::ProbeWanted { link, peer }),
             ClusterEvent::SeenElsewhere(agent) => {
                 for id in self.sessions_on(&agent) {
                     self.follow_elsewhere(id, now);
@@ -182,7 +250,7 @@ impl Engine {
                 }
             }
             // The cluster keeps who sees whom, and who listens where.
-            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } => {}
+            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => {}
         }
     }
 

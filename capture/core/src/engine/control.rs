@@ -63,6 +63,8 @@ impl Engine {
             ClientMessage::StillThere { session } => self.confirm(from, session, now),
             ClientMessage::ListLocks { request } => self.list_locks(from, request, now),
             ClientMessage::Unlock { request, name, source } => self.unlock(from, request, (name, source), now),
+            ClientMessage::ClusterStatus { request } => self.answer_cluster_status(from, request),
+            ClientMessage::HandOver { request, to } => self.answer_hand_over(from, request, &to, now),
             ClientMessage::Diagnose {
                 request,
                 agent,

@@ -296,6 +296,13 @@ pub enum EngineEvent {
         /// Why.
         reason: Reason,
     },
+    /// Somebody asks whether another member is reached: [`Engine::handle_probed`] is to tell.
+    ProbeWanted {
+        /// Who asks.
+        link: PeerLink,
+        /// The member.
+        peer: ServerName,
+    },
     /// This server holds the CTI sessions from now on, or no longer does: links are to be started or stopped.
     Cti(HoldsCti),
     /// A supervisor asked to be brought into a call.
@@ -345,6 +352,7 @@ impl EngineEvent {
             | Self::MemberJoined(_)
             | Self::MemberLeft { .. }
             | Self::MemberRefused { .. }
+            | Self::ProbeWanted { .. }
             | Self::Cti(_)
             | Self::Command { .. }
             | Self::Resynchronised(_)

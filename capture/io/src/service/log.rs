@@ -63,6 +63,9 @@ pub(super) fn event(event: &EngineEvent) {
         EngineEvent::MemberRefused { server, reason } => {
             tracing::warn!(%server, reason = %reason.code, "no member of the cluster: {}", reason.text);
         }
+        EngineEvent::ProbeWanted { peer, .. } => {
+            tracing::info!(server = %peer, "somebody asks whether a member is reached");
+        }
         EngineEvent::Cti(HoldsCti::Yes) => tracing::info!("this server holds the cluster's CTI sessions"),
         EngineEvent::Cti(HoldsCti::No) => tracing::info!("another server holds the cluster's CTI sessions"),
         EngineEvent::SuperviseRequested(record) => {

@@ -351,6 +351,7 @@ impl Service {
             PeerInput::Message { link, message } => self.engine.handle_peer_message(link, *message, now),
             PeerInput::Datagram { link, datagram } => self.engine.handle_peer_datagram(link, &datagram, now),
             PeerInput::Unreached { peer, reason } => self.engine.handle_peer_refused(&peer, reason),
+            PeerInput::Probed { link, unreached } => self.engine.handle_probed(link, unreached),
             PeerInput::Died { peer } => self.engine.handle_peer_died(&peer, now),
             PeerInput::Closed { link, why } => {
                 self.peers.closed(link);
@@ -521,6 +522,7 @@ impl Service {
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
                 EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),
                 EngineEvent::Cti(holds) => self.hold_sources(holds),
+                EngineEvent::ProbeWanted { link, peer } => self.peers.probe(link, peer),
                 EngineEvent::MemberJoined(server) => self.peers.joined(server),
                 EngineEvent::MemberLeft { server, .. } => self.peers.left(&server),
                 audited if audited.is_audited() => self.journal.record(audited, now),

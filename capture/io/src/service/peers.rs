@@ -92,6 +92,13 @@ pub(super) enum PeerInput {
         /// Why.
         reason: Reason,
     },
+    /// A member was dialled for somebody who asks whether it is reached.
+    Probed {
+        /// Who asks.
+        link: PeerLink,
+        /// Why it isn't.
+        unreached: Option<Reason>,
+    },
     /// A member's program isn't there any longer, whatever its connection says.
     Died {
         /// Which.
@@ -118,6 +125,8 @@ pub(super) struct Peers {
     inputs: mpsc::Receiver<PeerInput>,
     outputs: HashMap<PeerLink, PeerOutput>,
     members: watch::Sender<BTreeSet<ServerName>>,
+    /// Dials a member once, where there is a cluster.
+    prober: Option<Prober>,
     door: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -126,10 +135,17 @@ impl Peers {
     pub(super) fn start(door: Option<PeerDoor>, shutdown: &CancellationToken) -> Self {
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let (members, present) = watch::channel(BTreeSet::new());
+        let mut prober = None;
         let door = door.map(|door| {
+            let dialling = Arc::new(ArcSwap::from_pointee(door.dialling.clone()));
+            prober = Some(Prober {
+                addresses: door.peers.iter().cloned().collect(),
+                dialling: Arc::clone(&dialling),
+                inputs: sender.downgrade(),
+            });
             let house = House {
                 inputs: sender,
-                dialling: Arc::new(ArcSwap::from_pointee(door.dialling.clone())),
+                dialling,
                 next_link: Arc::default(),
                 shutdown: shutdown.clone(),
                 tasks: TaskTracker::new(),
@@ -140,6 +156,7 @@ impl Peers {
             inputs,
             outputs: HashMap::new(),
             members,
+            prober,
             door,
         }
     }
@@ -147,6 +164,13 @@ impl Peers {
     /// What happens next. Never, where the server is in no cluster. Safe to be given up in a `select`.
     pub(super) async fn next(&mut self) -> Option<PeerInput> {
         self.inputs.recv().await
+    }
+
+    /// Dials a member for somebody who asks whether it is reached.
+    pub(super) fn probe(&self, link: PeerLink, peer: ServerName) {
+        if let Some(prober) = self.prober.clone() {
+            tokio::spawn(prober.probe(link, peer));
+        }
     }
 
     pub(super) fn opened(&mut self, link: PeerLink, output: PeerOutput) {
@@ -236,6 +260,58 @@ impl PeerOutput {
     }
 }
 
+/// See [`Peers::probe`].
+#[derive(Clone)]
+struct Prober {
+    addresses: HashMap<ServerName, ServerAddress>,
+    dialling: Arc<ArcSwap<ClientTls>>,
+    inputs: mpsc::WeakSender<PeerInput>,
+}
+
+impl Prober {
+    async fn probe(self, link: PeerLink, peer: ServerName) {
+        let unreached = match self.addresses.get(&peer) {
+            None => Some(Reason::new(
+                Code::ForeignMember,
+                format!("{peer} is not among the peers."),
+            )),
+            Some(address) => {
+                let tls = self.dialling.load_full();
+                dial(&peer, address, &tls).await.map(|channel| hang_up(&channel)).err()
+            }
+        };
+        // The event loop is gone only when the service stops.
+        if let Some(inputs) = self.inputs.upgrade() {
+            let _ = inputs.send(PeerInput::Probed { link, unreached }).await;
+        }
+    }
+}
+
+fn hang_up(channel: &Channel) {
+    channel
+        .connection
+        .close(CloseCode::Done, "only asked whether you are reached");
+}
+
+/// Dials a member, and looks whether it is the one.
+async fn dial(peer: &ServerName, address: &ServerAddress, tls: &ClientTls) -> Result<Channel, Reason> {
+    match connect(address, tls, &Settings::server()).await {
+        Ok(channel) if channel.connection.peer().name.as_str() == peer.as_str() => Ok(channel),
+        Ok(channel) => {
+            let name = &channel.connection.peer().name;
+            let text = format!("{peer} was dialled at {address}, where {name} answers.");
+            channel
+                .connection
+                .close(CloseCode::Denied, "another member was dialled");
+            Err(Reason::new(Code::CertificateRefused, text))
+        }
+        Err(error) => {
+            let Reason { code, text, .. } = error.reason();
+            Err(Reason::new(code, format!("{peer}: {text}.")))
+        }
+    }
+}
+
 /// What all tasks share.
 #[derive(Clone)]
 struct House {
@@ -316,7 +392,7 @@ impl House {
             }
             let pause = tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                pause = self.dial(&peer, &address, &mut backoff) => pause,
+                pause = self.dial_once(&peer, &address, &mut backoff) => pause,
             };
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
@@ -345,25 +421,14 @@ impl House {
     }
 
     /// Dials once and serves the connection. Answers how long to wait before the next attempt.
-    async fn dial(&self, peer: &ServerName, address: &ServerAddress, backoff: &mut Backoff) -> Duration {
+    async fn dial_once(&self, peer: &ServerName, address: &ServerAddress, backoff: &mut Backoff) -> Duration {
         let tls = self.dialling.load_full();
-        let unreached = match connect(address, &tls, &Settings::server()).await {
-            Ok(channel) if channel.connection.peer().name.as_str() == peer.as_str() => {
+        let unreached = match dial(peer, address, &tls).await {
+            Ok(channel) => {
                 self.clone().serve(channel, Some(address)).await;
                 return backoff.broke();
             }
-            Ok(channel) => {
-                let name = &channel.connection.peer().name;
-                let text = format!("{peer} was dialled at {address}, where {name} answers.");
-                channel
-                    .connection
-                    .close(CloseCode::Denied, "another member was dialled");
-                Reason::new(Code::CertificateRefused, text)
-            }
-            Err(error) => {
-                let Reason { code, text, .. } = error.reason();
-                Reason::new(code, format!("{peer}: {text}."))
-            }
+            Err(unreached) => unreached,
         };
         let input = PeerInput::Unreached {
             peer: peer.clone(),
