@@ -62,6 +62,9 @@ pub enum Command {
     /// Who may sign in by password, and whose name is locked.
     #[cfg(any(feature = "capture", feature = "playback"))]
     Auth(commands::auth::AuthArgs),
+    /// How the members of a cluster stand to each other.
+    #[cfg(any(feature = "capture", feature = "playback"))]
+    Cluster(commands::cluster::ClusterArgs),
     /// Makes and signs certificates.
     Certs(commands::certs::CertsArgs),
     /// Checks and prints configuration files.

@@ -1,8 +1,12 @@
 //! The `silentmon` program: command line, configuration and wiring. What it does is in the crates it wires.
 
+#[cfg(feature = "playback")]
+mod asking;
 #[cfg(feature = "capture")]
 mod audit;
 mod cli;
+#[cfg(feature = "capture")]
+mod cluster;
 mod commands;
 mod config;
 mod exit;
@@ -106,6 +110,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Span(args) => commands::span::run(&args),
         #[cfg(any(feature = "capture", feature = "playback"))]
         Command::Auth(args) => commands::auth::run(&args),
+        #[cfg(any(feature = "capture", feature = "playback"))]
+        Command::Cluster(args) => commands::cluster::run(&args),
         Command::Certs(args) => commands::certs::run(args),
         Command::Config(args) => commands::config::run(&args),
         Command::Explain(args) => commands::explain::run(&args),

@@ -10,10 +10,12 @@ use silentmon_capture_core::resolver::risport::{RisPort, RisPortConfig};
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::cti::http::{Authorisation, HttpEndpoint, Plaintext};
 use silentmon_capture_io::cti::stream::{StreamEndpoint, TlsTo};
+use silentmon_capture_io::service::Clock;
 use silentmon_proto::cti::csta::{LoginShape, SessionLogin};
 use silentmon_proto::cti::ged188::{AgentStateMask, CallMessageMask, PeripheralId, ProtocolVersion, ServiceMask};
 use silentmon_proto::cti::script::{self, ScriptedEvent};
 use silentmon_proto::ids::{Extension, LinkName};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::capture::CaptureConfig;
 use crate::config::cti::{
@@ -58,6 +60,16 @@ pub fn start(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow::Result
         }
     }
     Ok(())
+}
+
+/// Looks whether the links could be started, without dialling anybody.
+///
+/// # Errors
+/// As [`start`].
+pub fn try_out(config: &CaptureConfig, clock: Clock) -> anyhow::Result<()> {
+    let ended = CancellationToken::new();
+    ended.cancel();
+    start(config, &mut CtiSources::new(clock, ended))
 }
 
 /// The phones of the device map are asked for from the beginning: a server that has just started learns of calls in
@@ -209,7 +221,11 @@ fn endpoint(address: &HostPort, tls: Option<&TlsTable>) -> anyhow::Result<Stream
 }
 
 /// A random number, so that the servers of a site don't come back all at the same moment.
-fn seed() -> anyhow::Result<u64> {
+/// A random number.
+///
+/// # Errors
+/// Where the system gives none.
+pub fn seed() -> anyhow::Result<u64> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).context("no random numbers")?;
     Ok(u64::from_le_bytes(bytes))

@@ -7,6 +7,7 @@ pub mod cti;
 pub mod frame;
 pub mod ids;
 pub mod peer;
+pub mod principal;
 pub mod quality;
 pub mod reason;
 pub mod relay;

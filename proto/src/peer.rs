@@ -2,13 +2,22 @@
 //!
 //! JSON messages in one bidirectional QUIC stream, framed as those of supervisors. Each member tells what it knows itself
 //! as numbered [`Fact`]s: a snapshot first, then what changes. Who misses a number asks for a snapshot again.
+//!
+//! Audio of agents whom another member sees comes as QUIC datagrams of the same connection, exactly as supervisors get it
+//! ([`crate::relay::AudioHeader`], [`crate::relay::RepairRequest`]); `relay` has the messages about it.
+
+mod relay;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::cti::CtiEvent;
-use crate::ids::{AgentId, ClusterName, LinkName, ServerName};
+use crate::ids::{AgentId, ClusterName, LinkName, ServerName, SessionId};
 use crate::reason::Reason;
 use crate::time::Instant;
+
+pub use self::relay::{HomeSession, RelayMessage};
 
 /// Port on which a member answers the others (requirements section 3).
 pub const PEER_PORT: u16 = 42029;
@@ -18,6 +27,10 @@ pub const ALPN: &[u8] = b"silentmon-peer/1";
 pub const VERSION: u16 = 1;
 /// Oldest version that is still spoken: a cluster is upgraded member by member.
 pub const OLDEST_VERSION: u16 = 1;
+/// Between two heartbeats (requirements section 3).
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Heartbeats that may stay unanswered (requirements section 3).
+pub const RETRIES: u32 = 3;
 /// Facts in one message of a snapshot, so that it stays well below [`crate::relay::MAX_MESSAGE`].
 pub const FACTS_IN_A_PAGE: usize = 500;
 
@@ -68,11 +81,37 @@ pub enum PeerMessage {
         /// The term in which it shall hold it.
         term: u64,
     },
+    /// About sessions on agents whom the one member sees and the other doesn't.
+    Relay(RelayMessage),
+    /// A program that uses a member's certificate, and won't be a member itself, asks how it is reached: first answered by
+    /// `HeartbeatAnswer`, then by `Probed`.
+    Probe {
+        /// Sender's time, echoed in the answer.
+        sent: Instant,
+    },
+    /// Whether the member reaches the one whose certificate the asking program has, where it is configured to answer.
+    Probed {
+        /// Why not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unreached: Option<Reason>,
+    },
+    /// A hub tells another one of a leaf that dialled it, or asks about one.
+    OfLeaf {
+        /// The leaf.
+        leaf: ServerName,
+        /// The run of its program.
+        run: u64,
+        /// What.
+        says: LeafSays,
+    },
     /// The member stops, or can't be in a cluster with the other.
     Goodbye {
         /// Why.
         reason: Reason,
     },
+    /// Something that a newer version says; to be ignored.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Who a member is; see [`PeerMessage::Hello`].
@@ -92,6 +131,53 @@ pub struct Hello {
     pub service_port: u16,
     /// Program and version, for the log.
     pub software: String,
+    /// What it is to the others.
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// What a server is in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// One among equals, who know everything of each other.
+    #[default]
+    Member,
+    /// A member that leaves dial.
+    Hub,
+    /// It dials hubs, tells what it knows itself, and isn't told what others know.
+    Leaf,
+}
+
+/// What a hub tells another one of a leaf.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "says", rename_all = "snake_case")]
+pub enum LeafSays {
+    /// The leaf has dialled the hub.
+    Here,
+    /// It is gone from there.
+    Gone,
+    /// Asks the hub to ask the leaf for everything it knows.
+    WantSnapshot,
+    /// See [`PeerMessage::Snapshot`], with the leaf's numbers.
+    Snapshot {
+        /// Number of the newest fact that it holds.
+        number: u64,
+        /// What the leaf knows.
+        facts: Vec<Fact>,
+        /// Whether another page of the same snapshot follows.
+        more: bool,
+    },
+    /// See [`PeerMessage::News`], with the leaf's number.
+    News {
+        /// Its number.
+        number: u64,
+        /// What.
+        fact: Fact,
+    },
+    /// Something that a newer version says; to be ignored.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How a member stands to the CTI sources: one member of a cluster holds the sessions with them (requirements T10).
@@ -130,4 +216,14 @@ pub enum Fact {
         /// Agent, customer.
         legs: [bool; 2],
     },
+    /// A supervisor listens at the member. Told again when something of it changes.
+    Session(HomeSession),
+    /// He listens there no more.
+    SessionOver {
+        /// The session.
+        session: SessionId,
+    },
+    /// Something that a newer version knows; to be ignored.
+    #[serde(other)]
+    Unknown,
 }

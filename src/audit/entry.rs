@@ -6,7 +6,7 @@ use serde::Serialize;
 use silentmon_capture_core::engine::{EngineEvent, PauseRecord, SessionRecord};
 use silentmon_capture_core::policy::{Means, PauseKind, PauseOf, Principal, Role};
 use silentmon_capture_core::session::Disclosed;
-use silentmon_proto::ids::AgentId;
+use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
@@ -86,6 +86,26 @@ pub enum Event<'a> {
         agent: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         purpose: Option<&'a str>,
+        /// The member of the cluster that he talks to, where it isn't this server.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        home: Option<&'a str>,
+    },
+    /// A session goes on here, or is heard by another member for him than before.
+    #[serde(rename = "session_moved")]
+    Moved {
+        session: String,
+        #[serde(flatten)]
+        who: Who<'a>,
+        agent: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        purpose: Option<&'a str>,
+        /// The member that he talked to before.
+        former_home: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        home: Option<&'a str>,
+        /// When it started, wherever that was.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        started: Option<String>,
     },
     /// He listens no more.
     #[serde(rename = "session_stopped")]
@@ -237,6 +257,11 @@ impl<'a> Event<'a> {
             EngineEvent::FilterChanged
             | EngineEvent::ListeningChanged { .. }
             | EngineEvent::DemandChanged { .. }
+            | EngineEvent::MemberJoined(_)
+            | EngineEvent::MemberLeft { .. }
+            | EngineEvent::MemberRefused { .. }
+            | EngineEvent::ProbeWanted { .. }
+            | EngineEvent::Cti(_)
             | EngineEvent::Command { .. }
             | EngineEvent::Resynchronised(_)
             | EngineEvent::Released(_)
@@ -303,6 +328,16 @@ impl<'a> Event<'a> {
                 who: Who::of(&record.principal),
                 agent: record.agent.as_str(),
                 purpose: record.purpose.as_deref(),
+                home: record.home.as_ref().map(ServerName::as_str),
+            }),
+            EngineEvent::SessionMoved { session, former } => Some(Self::Moved {
+                session: session.session.to_string(),
+                who: Who::of(&session.principal),
+                agent: session.agent.as_str(),
+                purpose: session.purpose.as_deref(),
+                former_home: former.as_str(),
+                home: session.home.as_ref().map(ServerName::as_str),
+                started: in_words(session.started),
             }),
             EngineEvent::SessionStopped(record, reason) => Some(Self::stopped(record, reason)),
             EngineEvent::SessionRefused {

@@ -243,6 +243,7 @@ mod tests {
             started: Instant::from_parts(1, 0),
             audible: std::time::Duration::from_secs(9),
             disclosed: Disclosed::NotShown,
+            home: None,
         };
         let started = EngineEvent::SessionStarted(record.clone());
         let stopped = EngineEvent::SessionStopped(record, Code::AudioFlowing.into());

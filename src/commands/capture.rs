@@ -16,7 +16,7 @@ use silentmon_capture_io::feed::{CaptureError, Filtering, OpenSource, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{
-    Clock, Door as ServiceDoor, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts,
+    Clock, Door as ServiceDoor, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts, StartLinks,
 };
 use silentmon_certs::ServerTls;
 use silentmon_proto::time::Instant;
@@ -32,7 +32,7 @@ use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::{CaptureFigures, MetricsPage};
 use crate::server_api::{ServerApi, WebDoor};
 use crate::tls::{Doors, Follower, ServerIdentity};
-use crate::{hardening, shutdown, sources, telemetry};
+use crate::{cluster, hardening, shutdown, sources, telemetry};
 
 /// Program and version, for greetings.
 pub const SOFTWARE: &str = concat!("silentmon ", env!("CARGO_PKG_VERSION"));
@@ -110,10 +110,12 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
     let files = config.service.files();
     let endpoint = bind(&config, identity.relay)?;
+    let (peers, peer_renewals) = mpsc::channel(1);
     let (relay, renewals) = mpsc::channel(1);
     let refusals = Refusals::default();
     let doors = Doors {
         relay,
+        peers: config.cluster.is_shared().then_some(peers),
         web: Arc::new(ArcSwap::from_pointee(identity.web)),
         expiries: watch::Sender::new(identity.expiries),
     };
@@ -121,7 +123,13 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let wanted = MediaFilter::default().with_signalling(signalling.clone());
     let filter = Arc::new(ArcSwap::from_pointee(wanted));
     let shutdown = CancellationToken::new();
-    let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
+    let (cti, start_links) = cti_sources(&config, &shutdown)?;
+    let peers = if config.cluster.is_shared() {
+        let door = cluster::door(&config.cluster, identity.peers, peer_renewals, refusals.clone())?;
+        Some(door)
+    } else {
+        None
+    };
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
     let (order_sender, orders) = mpsc::channel(QUESTIONS);
     let web = WebDoor {
@@ -129,21 +137,14 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
         refusals: refusals.clone(),
     };
     let api = ServerApi::bind(&config, &cti, (question_sender, order_sender), web).await?;
-    sources::start(&config, &mut cti)?;
-    sources::start_risport(&config, &mut cti)?;
     let (figures, figures_receiver) = watch::channel(None);
-    let metrics = match config.metrics.listen {
-        Some(listen) => {
-            let figures = CaptureFigures {
-                service: figures_receiver,
-                expiries: doors.expiries.subscribe(),
-                refusals: refusals.clone(),
-                second_sink: journal.second.clone(),
-            };
-            Some(MetricsPage::bind(listen, &config.cluster.name, figures).await?)
-        }
-        None => None,
+    let figures_page = CaptureFigures {
+        service: figures_receiver,
+        expiries: doors.expiries.subscribe(),
+        refusals: refusals.clone(),
+        second_sink: journal.second.clone(),
     };
+    let metrics = metrics_page(&config, figures_page).await?;
     let capture = source
         .start(Arc::clone(&filter))
         .map_err(|error| source_failure(&error))?;
@@ -176,6 +177,8 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
         script,
         signalling,
         sources: cti,
+        start_links,
+        peers,
         journal: Box::new(journal.clone()),
         questions,
         orders,
@@ -199,6 +202,26 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
 }
 
 /// Opens the supervisors' door.
+/// The CTI sources, and what starts their links: now, or once this server is to hold them in its cluster.
+fn cti_sources(config: &CaptureConfig, shutdown: &CancellationToken) -> anyhow::Result<(CtiSources, StartLinks)> {
+    let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
+    if config.cluster.is_shared() {
+        sources::try_out(config, cti.clock())?;
+    } else {
+        sources::start(config, &mut cti)?;
+    }
+    sources::start_risport(config, &mut cti)?;
+    let linked = config.clone();
+    Ok((cti, Box::new(move |cti| sources::start(&linked, cti))))
+}
+
+async fn metrics_page(config: &CaptureConfig, figures: CaptureFigures) -> anyhow::Result<Option<MetricsPage>> {
+    match config.metrics.listen {
+        Some(listen) => Ok(Some(MetricsPage::bind(listen, &config.cluster.name, figures).await?)),
+        None => Ok(None),
+    }
+}
+
 fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint> {
     ServerEndpoint::bind(config.service.listen, tls, Settings::server())
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
@@ -254,7 +277,7 @@ fn settings(config: &CaptureConfig) -> anyhow::Result<EngineSettings> {
         policy: config.rules()?,
         devices: config.all_devices()?,
         resolvers: config.media.resolvers.clone(),
-        cluster: None,
+        cluster: cluster::settings(config)?,
     })
 }
 

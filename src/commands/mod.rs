@@ -9,6 +9,8 @@ pub mod auth;
 #[cfg(feature = "capture")]
 pub mod capture;
 pub mod certs;
+#[cfg(any(feature = "capture", feature = "playback"))]
+pub mod cluster;
 pub mod config;
 #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 pub mod demo;

@@ -13,10 +13,11 @@ use silentmon_capture_core::policy::{
     Recording, Roles, UnknownNumbers, Who,
 };
 use silentmon_proto::cti::ged188::CallMessageMask;
-use silentmon_proto::ids::{AgentId, Extension, MediaAddress, ServerName, SupervisorName, TeamName};
+use silentmon_proto::ids::{AgentId, Extension, MediaAddress, SupervisorName, TeamName};
 use silentmon_proto::relay::MediaOrigin;
 
 use super::authority::CONFIRM_WITHIN;
+use super::cluster::ClusterSection;
 use super::cti::{self, CtiSection};
 use super::heard::{PaymentPauseTable, PrivateCallTable};
 use super::secret::Secret;
@@ -155,28 +156,6 @@ pub struct ServiceSection {
     /// People who sign in by password over HTTPS (`silentmon auth add`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<PathBuf>,
-}
-
-/// `[cluster]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ClusterSection {
-    /// This server's name.
-    pub name: ServerName,
-    /// Where peers connect.
-    pub listen: SocketAddr,
-    /// The other members.
-    pub peers: Vec<PeerTable>,
-}
-
-/// One of `peers`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PeerTable {
-    /// Its name.
-    pub name: ServerName,
-    /// Its address, `HOST:PORT`.
-    pub address: String,
 }
 
 /// `[media]`
@@ -351,9 +330,6 @@ impl CaptureConfig {
                 ));
             }
         }
-        if !self.cluster.peers.is_empty() {
-            notes.push("cluster.peers: this version serves alone, peers are not contacted".to_owned());
-        }
         if let Some(open) = self.metrics.listen.filter(|listen| !listen.ip().is_loopback()) {
             notes.push(format!(
                 "metrics.listen: whoever reaches {open} can read the figures, unencrypted"
@@ -507,17 +483,6 @@ impl Default for ServiceSection {
     }
 }
 
-impl Default for ClusterSection {
-    fn default() -> Self {
-        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "silentmon".to_owned());
-        Self {
-            name: name.trim().into(),
-            listen: SocketAddr::from(([0, 0, 0, 0], 42029)),
-            peers: Vec::new(),
-        }
-    }
-}
-
 impl Default for MediaSection {
     fn default() -> Self {
         Self {
@@ -638,6 +603,7 @@ impl Schema for CaptureConfig {
             });
         }
         self.policy.check_authority()?;
+        self.cluster.check()?;
         cti::check(&self.cti)
     }
 }

@@ -8,6 +8,8 @@ pub mod authority;
 #[cfg(feature = "capture")]
 pub mod capture;
 #[cfg(feature = "capture")]
+pub mod cluster;
+#[cfg(feature = "capture")]
 pub mod cti;
 #[cfg(feature = "capture")]
 mod heard;

@@ -33,7 +33,11 @@ pub fn confine(path: &Path, config: &CaptureConfig, source: &OpenSource) -> Repo
     }
     let places = config.dialled();
     let mut dialled: Vec<_> = places.iter().map(|place| place.port).collect();
-    if places.iter().any(|place| place.host.parse::<IpAddr>().is_err()) {
+    if places
+        .iter()
+        .chain(config.cluster.places())
+        .any(|place| place.host.parse::<IpAddr>().is_err())
+    {
         read.extend(NAMES.map(PathBuf::from));
         dialled.push(DNS);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use silentmon_capture_io::service::PeerTls;
 use silentmon_certs::{Expiry, Nearness, ServerTls};
 use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,6 +22,8 @@ pub struct Doors {
     pub relay: mpsc::Sender<ServerTls>,
     /// The HTTPS interface.
     pub web: Arc<ArcSwap<ServerTls>>,
+    /// The other members of the cluster, where there are any.
+    pub peers: Option<mpsc::Sender<PeerTls>>,
     /// The metrics: until when everything is good.
     pub expiries: watch::Sender<Vec<Expiry>>,
 }
@@ -89,6 +92,9 @@ impl<J: Fn(&Event<'_>) -> anyhow::Result<()> + Send + 'static> Follower<J> {
         self.warn();
         // The door is gone only when the service stops.
         let _ = self.doors.relay.send(new.relay).await;
+        if let Some(peers) = &self.doors.peers {
+            let _ = peers.send(new.peers).await;
+        }
     }
 
     fn warn(&mut self) {

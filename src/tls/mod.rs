@@ -7,11 +7,14 @@ mod watch;
 #[cfg(feature = "capture")]
 use std::path::Path;
 
+#[cfg(feature = "capture")]
+use silentmon_capture_io::service::PeerTls;
 use silentmon_certs::CertsError;
-#[cfg(feature = "playback")]
 use silentmon_certs::ClientTls;
 #[cfg(feature = "capture")]
 use silentmon_certs::{Credentials, Expiry, Role, ServerTls};
+#[cfg(feature = "capture")]
+use silentmon_proto::peer;
 use silentmon_proto::relay::ALPN;
 use time::OffsetDateTime;
 
@@ -27,6 +30,8 @@ pub struct ServerIdentity {
     pub relay: ServerTls,
     /// For HTTPS: certificates of whoever calls are checked where they are shown.
     pub web: ServerTls,
+    /// For the other members of the cluster.
+    pub peers: PeerTls,
     /// How many certificates are revoked.
     pub revoked: usize,
     /// Until when all of it is good.
@@ -45,11 +50,17 @@ impl ServerIdentity {
         let accepted = [Role::Supervisor, Role::Admin];
         let relay = ServerTls::new(&credentials, &trust, &accepted, &[ALPN]).map_err(|error| unusable(&error))?;
         let web = ServerTls::for_web(&credentials, &trust, &[b"http/1.1"]).map_err(|error| unusable(&error))?;
+        let peers = PeerTls {
+            dialled: ServerTls::new(&credentials, &trust, &[Role::Capture], &[peer::ALPN])
+                .map_err(|error| unusable(&error))?,
+            dialling: ClientTls::new(&credentials, &trust, &[peer::ALPN]).map_err(|error| unusable(&error))?,
+        };
         let mut expiries = credentials.expiries();
         expiries.extend_from_slice(trust.expiries());
         Ok(Self {
             relay,
             web,
+            peers,
             revoked: trust.revoked(),
             expiries,
         })

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, SessionId};
+use silentmon_proto::ids::{AgentId, CallId, Leg, PayloadType, ServerName, SessionId};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{
     AudioHeader, AudioKind, LegStatus, OutputKind, RepairRequest, SessionStatus, SuperviseAction,
@@ -16,6 +16,7 @@ use silentmon_proto::relay::{
 use silentmon_proto::time::Instant;
 
 use crate::attribution::{Evidence, LegWatch};
+use crate::copies::SeenPackets;
 use crate::engine::ConnectionId;
 use crate::policy::{Copies, Mute, Principal};
 use crate::resend::{Allowance, Budget, SentLately};
@@ -59,6 +60,10 @@ pub struct MonitorSession {
     pub channel: u16,
     /// The connection it is heard over.
     pub attachment: Attachment,
+    /// The member that the supervisor talks to, or talked to last, where it isn't this server.
+    pub home: Option<ServerName>,
+    /// When the supervisor, or the member he talks to, came.
+    pub attached: Instant,
     /// Whether it may be heard yet.
     pub admission: Admission,
     /// When the next status is due while sound flows.
@@ -118,6 +123,30 @@ pub enum Attachment {
     Attached(ConnectionId),
     /// His connection broke at this time; he may come back.
     Detached(Instant),
+    /// Another member hears it for him, and last said so at this time.
+    Relayed(Instant),
+}
+
+/// Who is told how a session stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listener {
+    /// The supervisor.
+    Supervisor(ConnectionId),
+    /// The member that he talks to.
+    Member(ServerName),
+}
+
+/// An RTP packet of the agent's that may be heard.
+#[derive(Debug, Clone, Copy)]
+pub struct Sound<'a> {
+    /// When it was captured, by our clock.
+    pub captured: Instant,
+    /// The packet as captured; of one that is silenced, at least its header.
+    pub rtp: &'a [u8],
+    /// What its payload is.
+    pub codec: Codec,
+    /// Whether policy lets its sound out.
+    pub voice: Voice,
 }
 
 /// An RTP packet of the agent's, as the stream table judged it.
@@ -178,8 +207,12 @@ struct LegRelay {
     status: LegStatus,
     next_sequence: u32,
     sent: SentLately,
+    /// What was heard over any way, where there may be several.
+    seen: Option<SeenPackets>,
     held: BTreeMap<StreamId, VecDeque<HeldPacket>>,
     watch: LegWatch,
+    /// When a packet of it last passed the own mirror.
+    last_here: Option<Instant>,
     last_sent: Option<Instant>,
     last_encrypted: Option<Instant>,
     last_codec: Option<(Codec, PayloadType)>,
@@ -189,10 +222,8 @@ struct LegRelay {
 struct HeldPacket {
     captured: Instant,
     codec: Codec,
-    payload_type: PayloadType,
     voice: Voice,
     rtp: Vec<u8>,
-    number: u64,
 }
 
 /// How one leg is doing, for the diagnosis.
@@ -214,7 +245,7 @@ impl MonitorSession {
         id: SessionId,
         channel: u16,
         principal: Principal,
-        connection: ConnectionId,
+        attachment: Attachment,
         request: SessionRequest,
         now: Instant,
     ) -> Self {
@@ -228,7 +259,9 @@ impl MonitorSession {
             confirmed: now,
             asked: false,
             channel,
-            attachment: Attachment::Attached(connection),
+            attachment,
+            home: None,
+            attached: now,
             admission: Admission::Unrecorded {
                 request: request.number,
             },
@@ -262,7 +295,47 @@ impl MonitorSession {
     pub fn connection(&self) -> Option<ConnectionId> {
         match self.attachment {
             Attachment::Attached(connection) => Some(connection),
+            Attachment::Detached(_) | Attachment::Relayed(_) => None,
+        }
+    }
+
+    /// Who is told how it stands, while somebody is there.
+    pub fn listener(&self) -> Option<Listener> {
+        match self.attachment {
+            Attachment::Attached(connection) => Some(Listener::Supervisor(connection)),
             Attachment::Detached(_) => None,
+            Attachment::Relayed(_) => self.home.clone().map(Listener::Member),
+        }
+    }
+
+    /// Why it is to end, where nobody came back to it for too long.
+    pub fn is_abandoned(&self, now: Instant) -> Option<Reason> {
+        let (Attachment::Detached(since) | Attachment::Relayed(since)) = self.attachment else {
+            return None;
+        };
+        let text = match &self.home {
+            None => "The supervisor's connection broke and didn't come back.".to_owned(),
+            Some(home) => format!("{home}, which the supervisor talked to, has not asked for it any longer."),
+        };
+        (now.saturating_since(since) >= RESUME_WITHIN).then(|| Reason::new(Code::RelayBlocked, text))
+    }
+
+    /// Which legs passed the own mirror within a time: agent, customer.
+    pub fn seen_here(&self, within: Duration, now: Instant) -> [bool; 2] {
+        let lately = |at: Instant| now.saturating_since(at) <= within;
+        self.legs.each_ref().map(|leg| leg.last_here.is_some_and(lately))
+    }
+
+    /// Packets that its streams in the own mirror miss, wherever they were lost.
+    pub fn missed(&self) -> u64 {
+        let missed = self.legs.iter().map(|leg| leg.watch.lost());
+        missed.map(|(in_call, in_mirror)| in_call + in_mirror).sum()
+    }
+
+    /// Its packets may come over several ways from now on: each is heard once.
+    pub fn expect_copies(&mut self) {
+        for leg in &mut self.legs {
+            leg.seen.get_or_insert_default();
         }
     }
 
@@ -289,14 +362,11 @@ impl MonitorSession {
 
     /// Takes a packet of one leg and hands every datagram that is due to `send`, in order.
     pub fn handle_packet(&mut self, leg: Leg, heard: &Heard<'_>, mut send: impl FnMut(Outgoing<'_>)) {
-        let sending = Sending {
-            leg,
-            channel: self.channel,
-            repairable: !matches!(self.output, OutputKind::PlainRtp { .. }),
-        };
+        let sending = self.sending(leg);
         let budget = &mut self.budget;
         let relay = &mut self.legs[leg.index()];
         relay.watch.handle(heard.stream, heard.number, heard.captured);
+        relay.last_here = relay.last_here.max(Some(heard.captured));
         if heard.codec.is_speech() {
             relay.last_codec = Some((heard.codec, heard.payload_type));
         }
@@ -308,10 +378,35 @@ impl MonitorSession {
             }
             Clearance::Clear => {
                 for packet in relay.held.remove(&heard.stream).unwrap_or_default() {
-                    relay.emit(sending, &packet.as_heard(heard.stream), budget, &mut send);
+                    relay.emit(sending, &packet.as_sound(), budget, &mut send);
                 }
-                relay.emit(sending, heard, budget, &mut send);
+                let sound = Sound {
+                    captured: heard.captured,
+                    rtp: heard.rtp,
+                    codec: heard.codec,
+                    voice: heard.voice,
+                };
+                relay.emit(sending, &sound, budget, &mut send);
             }
+        }
+    }
+
+    /// Takes a packet of one leg that another member captured.
+    pub fn handle_relayed(&mut self, leg: Leg, sound: &Sound<'_>, mut send: impl FnMut(Outgoing<'_>)) {
+        let sending = self.sending(leg);
+        let relay = &mut self.legs[leg.index()];
+        if let (true, Some(second)) = (sound.codec.is_speech(), sound.rtp.get(1)) {
+            relay.last_codec = Some((sound.codec, PayloadType(second & 0x7f)));
+        }
+        relay.emit(sending, sound, &mut self.budget, &mut send);
+    }
+
+    fn sending(&self, leg: Leg) -> Sending {
+        let plain = matches!(self.output, OutputKind::PlainRtp { .. });
+        Sending {
+            leg,
+            channel: self.channel,
+            repairable: self.home.is_some() || !plain,
         }
     }
 
@@ -460,14 +555,16 @@ impl LegRelay {
         queue.push_back(HeldPacket {
             captured: heard.captured,
             codec: heard.codec,
-            payload_type: heard.payload_type,
             voice: heard.voice,
             rtp: heard.rtp.to_vec(),
-            number: heard.number,
         });
     }
 
-    fn emit(&mut self, sending: Sending, heard: &Heard<'_>, budget: &mut Budget, send: &mut impl FnMut(Outgoing<'_>)) {
+    fn emit(&mut self, sending: Sending, heard: &Sound<'_>, budget: &mut Budget, send: &mut impl FnMut(Outgoing<'_>)) {
+        if self.seen.as_mut().is_some_and(|seen| !seen.is_first(heard.rtp)) {
+            self.status.overlapping += 1;
+            return;
+        }
         self.status.captured += 1;
         let mut silence = [0; RTP_HEADER];
         let (kind, bytes) = if heard.codec == Codec::TelephoneEvent || heard.voice == Voice::Silenced {
@@ -490,7 +587,7 @@ impl LegRelay {
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.status.relayed += 1;
         if heard.voice == Voice::Open {
-            self.last_sent = Some(heard.captured);
+            self.last_sent = self.last_sent.max(Some(heard.captured));
         }
         send((header, bytes));
         if sending.repairable {
@@ -505,16 +602,12 @@ impl LegRelay {
 }
 
 impl HeldPacket {
-    fn as_heard(&self, stream: StreamId) -> Heard<'_> {
-        Heard {
-            stream,
+    fn as_sound(&self) -> Sound<'_> {
+        Sound {
             captured: self.captured,
             rtp: &self.rtp,
             codec: self.codec,
-            payload_type: self.payload_type,
-            clearance: Clearance::Clear,
             voice: self.voice,
-            number: self.number,
         }
     }
 }

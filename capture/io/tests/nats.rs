@@ -14,7 +14,7 @@ use silentmon_capture_core::directory::AgentDirectory;
 use silentmon_capture_io::cluster::nats::{NatsCredentials, NatsSettings, Store, StoreInput};
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted};
 use silentmon_proto::ids::{AgentId, ServerName};
-use silentmon_proto::peer::Fact;
+use silentmon_proto::peer::{Fact, Role};
 use silentmon_proto::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -220,6 +220,7 @@ impl Member {
             service_port: 42_228,
             software: "a test".to_owned(),
             peers: Vec::new(),
+            role: Role::Member,
             has_cti: true,
             heartbeat: Duration::from_secs(5),
             retries: 3,

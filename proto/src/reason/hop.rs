@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Code, Evidence, Reason};
 
-/// How a hop stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How a hop stands, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Nothing is wrong here.

@@ -4,6 +4,7 @@
 //! datagrams (RFC 9221) that carry an RTP packet as captured behind [`AudioHeader`]; what was lost of them is asked for
 //! with a [`RepairRequest`].
 
+mod cluster;
 mod repair;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use crate::quality::CallQuality;
 use crate::reason::{Hop, Reason};
 use crate::time::Instant;
 
+pub use cluster::{ClusterStatus, MemberStatus};
 pub use repair::{BadRepairRequest, MOST_COPY_DISTANCE, NUMBERS_IN_A_REQUEST, RepairRequest};
 
 /// Port on which a capture server answers supervisors (requirements section 3).
@@ -94,6 +96,18 @@ pub enum ClientMessage {
         /// From there only; without it, from everywhere.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<IpAddr>,
+    },
+    /// Asks how the cluster stands; administrators only.
+    ClusterStatus {
+        /// Chosen by the client; stands in the answer.
+        request: u32,
+    },
+    /// Lets a member of the cluster hold the CTI sessions; administrators only.
+    HandOver {
+        /// Chosen by the client; stands in the answer.
+        request: u32,
+        /// The member.
+        to: ServerName,
     },
     /// Asks for the agents; with `watch`, also for every change from now on.
     ListAgents {
@@ -200,6 +214,13 @@ pub enum ServerMessage {
         /// Each name and source; or why this is not for whoever asked.
         result: Result<Vec<LockRow>, Reason>,
     },
+    /// Answer to `ClusterStatus` and `HandOver`.
+    Cluster {
+        /// The request it answers.
+        request: u32,
+        /// How the cluster stands; or why it isn't told, or isn't changed.
+        result: Result<ClusterStatus, Reason>,
+    },
     /// What became of a `Supervise` request.
     Supervised {
         /// The request it answers.
@@ -277,6 +298,9 @@ pub struct LegStatus {
     pub captured: u64,
     /// Duplicates the mirror delivered, removed.
     pub duplicates: u64,
+    /// Copies of those that other members of the cluster saw too, removed.
+    #[serde(default)]
+    pub overlapping: u64,
     /// Packets missing by sequence number that were lost in the call.
     pub lost_in_call: u64,
     /// Packets missing by sequence number that the mirror or the kernel lost.

@@ -2,24 +2,18 @@
 
 use std::net::IpAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 use silentmon_proto::ids::SupervisorName;
-use silentmon_proto::reason::Reason;
-use silentmon_proto::relay::{ClientMessage, LockRow, ServerMessage, VERSION};
-use silentmon_transport::{CloseCode, ServerAddress, Settings, connect};
+use silentmon_proto::relay::{ClientMessage, LockRow, ServerMessage};
+use silentmon_transport::ServerAddress;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::ServerArgs;
-use crate::exit::{ExitKind, Failure};
-use crate::listening::SOFTWARE;
-use crate::{output, tls};
+use crate::{asking, output};
 
-/// How long a server may take to answer.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 /// The question's number.
 const REQUEST: u32 = 1;
 
@@ -105,48 +99,10 @@ fn show(locks: &[(ServerAddress, LockRow)], as_json: bool) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What each server says; the locks are each server's own.
+/// The locks are each server's own.
 fn ask(args: &ServerArgs, question: &ClientMessage) -> anyhow::Result<Vec<(ServerAddress, Vec<LockRow>)>> {
-    let tls = tls::client(&args.files())?;
-    let servers = args.servers.iter().map(|server| server.parse::<ServerAddress>());
-    let servers = servers
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Failure::error(ExitKind::Usage, error.to_string()))?;
-    tokio::runtime::Runtime::new()?.block_on(async {
-        let mut answers = Vec::new();
-        for server in servers {
-            let answer = tokio::time::timeout(ANSWERED_WITHIN, converse(&server, &tls, question)).await;
-            let late = |_| Failure::error(ExitKind::Unavailable, format!("{server} doesn't answer"));
-            let rows = answer.map_err(late)??;
-            let rows = rows.map_err(|reason| Failure::error(ExitKind::NotPermitted, reason.to_string()))?;
-            answers.push((server, rows));
-        }
-        Ok(answers)
+    asking::ask_all(args, question, |answer| match answer {
+        ServerMessage::Locks { result, .. } => Some(result),
+        _ => None,
     })
-}
-
-async fn converse(
-    server: &ServerAddress,
-    tls: &silentmon_certs::ClientTls,
-    question: &ClientMessage,
-) -> anyhow::Result<Result<Vec<LockRow>, Reason>> {
-    let unavailable = |what: String| Failure::error(ExitKind::Unavailable, format!("{server}: {what}"));
-    let mut channel = connect(server, tls, &Settings::client())
-        .await
-        .map_err(|error| unavailable(error.reason().to_string()))?;
-    let hello = ClientMessage::Hello {
-        version: VERSION,
-        software: SOFTWARE.to_owned(),
-    };
-    channel.sender.send(&hello).await?;
-    channel.sender.send(question).await?;
-    let answer = loop {
-        match channel.receiver.receive::<ServerMessage>().await? {
-            Some(ServerMessage::Locks { result, .. }) => break result,
-            Some(_) => {}
-            None => return Err(unavailable("it doesn't know the question".to_owned())),
-        }
-    };
-    channel.connection.close(CloseCode::Done, "goodbye");
-    Ok(answer)
 }

@@ -19,6 +19,11 @@ pub(super) struct Link {
     pub dialled: Dialled,
     /// The run of the other program, once it has greeted.
     pub run: u64,
+    /// Its program, version and newest version of the messages, likewise.
+    pub software: String,
+    pub version: u16,
+    /// Since when the connection is there.
+    pub since: Instant,
     /// Heartbeats sent since anything was heard.
     pub unanswered: u32,
     /// When the next heartbeat is due or, before the greeting, the end.
@@ -37,6 +42,14 @@ pub struct ClockDifference {
     pub ahead: i64,
     /// Round trip at which that was measured: it may be wrong by half of it.
     pub round_trip: Duration,
+}
+
+impl ClockDifference {
+    /// A time of its clock by ours.
+    pub fn ours(self, theirs: Instant) -> Instant {
+        let ours = i128::from(theirs.as_nanos()) - i128::from(self.ahead);
+        Instant::from_nanos(u64::try_from(ours.max(0)).unwrap_or(u64::MAX))
+    }
 }
 
 /// Which number the next of a member's facts must have.
@@ -80,6 +93,9 @@ impl Link {
             peer,
             dialled,
             run: 0,
+            software: String::new(),
+            version: 0,
+            since: now,
             unanswered: 0,
             due: now + GREETED_WITHIN.min(heartbeat),
             news: Numbering::Unknown,

@@ -2,31 +2,39 @@
 //! streams, and who holds the sessions with the CTI sources.
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
-//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions.
+//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `sessions`
+//! knows who listens where, `relay` carries what members say about hearing an agent at another one.
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 
 mod directory;
 mod duty;
+mod leaves;
 mod link;
+mod relay;
 mod seen;
+mod sessions;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use silentmon_proto::ids::{AgentId, ClusterName, ServerName};
-use silentmon_proto::peer::{FACTS_IN_A_PAGE, Fact, Hello, OLDEST_VERSION, PeerMessage, VERSION};
+use silentmon_proto::peer::{
+    FACTS_IN_A_PAGE, Fact, Hello, HomeSession, OLDEST_VERSION, PeerMessage, RelayMessage, Role, VERSION,
+};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
 pub use self::directory::Directory;
 use self::duty::Duty;
+use self::leaves::Leaves;
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
 use self::seen::Seen;
+use self::sessions::Sessions;
 pub use self::store::{Expected, PutOutcome, StoreDirectory, StorePut, StoreTransmit};
 
 /// How long a connection may be open without a greeting.
@@ -60,7 +68,9 @@ pub struct ClusterSettings {
     pub service_port: u16,
     /// Program and version.
     pub software: String,
-    /// The other members, as configured.
+    /// What this server is to the others.
+    pub role: Role,
+    /// The other members, as configured; of a leaf, the hubs.
     pub peers: Vec<ServerName>,
     /// Whether CTI sources are configured.
     pub has_cti: bool,
@@ -109,10 +119,41 @@ pub enum ClusterEvent {
         /// Whether it holds the CTI sessions, so that nobody knows better.
         instead: bool,
     },
+    /// A leaf told everything it knows: of these agents, what it doesn't tell is over.
+    ToldAllOf {
+        /// Which.
+        from: ServerName,
+        /// Whose agents are meant.
+        agents: BTreeSet<AgentId>,
+        /// What.
+        facts: Vec<Fact>,
+    },
+    /// Somebody who has a server's certificate asks whether that server is reached: to be answered by
+    /// [`Cluster::answer_probe`].
+    ProbeWanted(PeerLink, ServerName),
     /// Other members see an agent's streams than before.
     SeenElsewhere(AgentId),
+    /// A supervisor listens at another member; times are by our clock.
+    SessionElsewhere(ServerName, HomeSession),
+    /// A member says something about a session that one hears from the other; times are by our clock.
+    Relay(ServerName, RelayMessage),
     /// This member holds the CTI sessions from now on, or no longer does.
     Cti(HoldsCti),
+}
+
+/// What is known of a member that is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// Since when.
+    pub since: Instant,
+    /// Its program and version.
+    pub software: &'a str,
+    /// The newest version of the messages that it speaks.
+    pub version: u16,
+    /// How its clock differs from ours, once that was measured.
+    pub clock: Option<ClockDifference>,
+    /// How many agents' streams it sees.
+    pub sees: usize,
 }
 
 /// Whether this member holds the CTI sessions.
@@ -137,6 +178,8 @@ pub struct Cluster {
     /// Number of the newest of our own facts.
     number: u64,
     seen: Seen,
+    leaves: Leaves,
+    sessions: Sessions,
     transmits: VecDeque<PeerTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -153,6 +196,8 @@ impl Cluster {
             followed: None,
             number: 0,
             seen: Seen::default(),
+            leaves: Leaves::default(),
+            sessions: Sessions::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -194,8 +239,15 @@ impl Cluster {
                     .push_back(ClusterEvent::Refused(peer.clone(), reason.clone()));
                 self.close(from, reason, now);
             }
-            // Whoever hasn't greeted has nothing to say.
+            PeerMessage::Probe { sent } => {
+                self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
+                self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+            }
+            // Whoever hasn't greeted has nothing else to say.
             _ if !known => {}
+            message if self.leaves.is_straight(&peer) => self.handle_leaf(from, &peer, message, now),
+            message if self.settings.role == Role::Leaf => self.handle_hub(from, peer, message, now),
+            PeerMessage::OfLeaf { leaf, run, says } => self.take_told_on(&peer, &leaf, run, says, now),
             PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
             PeerMessage::Snapshot { number, facts, more } => self.take_snapshot(from, &peer, number, facts, more),
             PeerMessage::News { number, fact } => self.take_news(from, peer, number, fact),
@@ -205,16 +257,14 @@ impl Cluster {
                 self.duty.handle_told(&peer, cti);
                 self.decide_duty(now);
             }
-            PeerMessage::HeartbeatAnswer { sent, answered } => {
-                if let Some(link) = self.links.get_mut(&from) {
-                    link.measure_clock(sent, answered, now);
-                }
-            }
+            PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
+            PeerMessage::Relay(message) => self.take_relay(peer, message),
             PeerMessage::HandOver { to, term } => {
                 if to == self.settings.server && self.duty.claim(term) {
                     self.take_duty(now);
                 }
             }
+            PeerMessage::Probed { .. } | PeerMessage::Unknown => {}
         }
     }
 
@@ -222,10 +272,40 @@ impl Cluster {
     pub fn poll_transmit(&mut self) -> Option<PeerTransmit> {
         self.transmits.pop_front()
     }
+
+    /// What is known of a member that is there.
+    pub fn member(&self, server: &ServerName) -> Option<Member<'_>> {
+        let link = self.links.get(self.members.get(server)?)?;
+        Some(Member {
+            since: link.since,
+            software: &link.software,
+            version: link.version,
+            clock: link.clock(),
+            sees: self.seen.count(server),
+        })
+    }
+
+    /// Agents whose streams this member sees.
+    pub fn seen_here(&self) -> usize {
+        self.seen.own().count()
+    }
+
+    /// What this member was told at its start.
+    pub const fn settings(&self) -> &ClusterSettings {
+        &self.settings
+    }
+
+    /// Answers [`ClusterEvent::ProbeWanted`]: why the member isn't reached, if so.
+    pub fn answer_probe(&mut self, link: PeerLink, unreached: Option<Reason>) {
+        if self.links.contains_key(&link) {
+            self.send(link, PeerMessage::Probed { unreached });
+        }
+    }
 }
 
 impl Directory for Cluster {
     fn handle_timeout(&mut self, now: Instant) {
+        self.sessions.handle_timeout(now);
         let retries = self.settings.retries;
         let due: Vec<PeerLink> = self
             .links
@@ -246,12 +326,14 @@ impl Directory for Cluster {
             link.due = now + self.settings.heartbeat;
             self.send_heartbeat(id, now);
         }
+        self.forget_leaves(now);
         self.decide_duty(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.values().map(|link| link.due);
-        links.chain(self.duty.poll_timeout()).min()
+        let leaf = self.leaves.first_lost().map(|lost| lost + self.leaf_lease());
+        links.chain(self.duty.poll_timeout()).chain(leaf).min()
     }
 
     fn poll_event(&mut self) -> Option<ClusterEvent> {
@@ -260,7 +342,7 @@ impl Directory for Cluster {
 
     fn tell(&mut self, fact: &Fact) {
         self.number += 1;
-        for link in self.members.values().copied().collect::<Vec<_>>() {
+        for link in self.equals() {
             self.send(
                 link,
                 PeerMessage::News {
@@ -284,7 +366,8 @@ impl Directory for Cluster {
     }
 
     fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
-        let facts: Vec<Fact> = known.into_iter().chain(self.seen.own()).collect();
+        let own = self.seen.own().chain(self.sessions.facts());
+        let facts: Vec<Fact> = known.into_iter().chain(own).collect();
         let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
         let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
         for page in 1..=pages {
@@ -356,6 +439,8 @@ impl Cluster {
         let Some(link) = self.links.get_mut(&from) else { return };
         let peer = link.peer.clone();
         link.run = hello.run;
+        link.software.clone_from(&hello.software);
+        link.version = hello.version;
         let dialled = link.dialled;
         if let Err(reason) = self.settings.admit(&peer, hello) {
             self.send(from, PeerMessage::Goodbye { reason: reason.clone() });
@@ -375,13 +460,24 @@ impl Cluster {
             }
             self.replace_link(former, same_run, &peer, now);
         }
+        if hello.role == Role::Leaf {
+            self.take_leaf(&peer, from, hello.run, now);
+            return;
+        }
         let joined = self.members.insert(peer.clone(), from).is_none();
+        let leaf = self.settings.role == Role::Leaf;
         if joined {
-            self.duty.handle_joined(&peer);
+            // A leaf's sources are its own.
+            if !leaf {
+                self.duty.handle_joined(&peer);
+            }
             self.events.push_back(ClusterEvent::Joined(peer));
         }
         self.send_heartbeat(from, now);
-        self.send(from, PeerMessage::WantSnapshot);
+        if !leaf {
+            self.send(from, PeerMessage::WantSnapshot);
+            self.tell_leaves(from);
+        }
     }
 
     /// A member's connection gives way to another one. Of a former run nothing counts on.
@@ -391,6 +487,12 @@ impl Cluster {
         if !same_run {
             let reason = Reason::new(Code::NoCaptureServer, format!("{peer} was started again."));
             self.forget_member(former, peer, reason, now);
+        }
+    }
+
+    fn measure_clock(&mut self, link: PeerLink, sent: Instant, answered: Instant, now: Instant) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.measure_clock(sent, answered, now);
         }
     }
 
@@ -405,10 +507,19 @@ impl Cluster {
             return;
         }
         link.news = Numbering::After(number);
-        let (sees, facts) = part_sees(std::mem::take(&mut link.snapshot));
-        self.replace_seen_by(peer, &sees);
+        let parts = Parts::of(std::mem::take(&mut link.snapshot));
+        let facts = parts.cti;
+        self.replace_seen_by(peer, &parts.sees);
+        self.sessions.forget(peer);
+        for fact in parts.others {
+            self.take_fact(peer.clone(), fact);
+        }
         let holder = self.holder();
         let instead = holder == Some(peer);
+        if instead {
+            self.ask_leaves();
+        }
+        let holder = self.holder();
         // Others know nothing that the holder doesn't know better.
         if instead || (holder.is_none() && !facts.is_empty()) {
             self.events.push_back(ClusterEvent::ToldAll {
@@ -424,6 +535,10 @@ impl Cluster {
         if !link.news.takes(number) {
             self.send(from, PeerMessage::WantSnapshot);
         }
+        self.take_fact(peer, fact);
+    }
+
+    fn take_fact(&mut self, peer: ServerName, fact: Fact) {
         match fact {
             Fact::Sees { agent, legs } => {
                 if self.seen.handle_other(&peer, &agent, legs) {
@@ -431,6 +546,9 @@ impl Cluster {
                 }
             }
             Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(peer, fact)),
+            Fact::Session(session) => self.note_session(peer, session),
+            Fact::SessionOver { session } => self.sessions.note_over(&peer, session),
+            Fact::Unknown => {}
         }
     }
 
@@ -460,8 +578,14 @@ impl Cluster {
             return;
         }
         self.members.remove(peer);
+        if self.leaves.is_straight(peer) {
+            self.leaf_link_lost(peer, now);
+            return;
+        }
+        self.leaf_ways_lost(peer, now);
         self.duty.handle_left(peer);
         self.replace_seen_by(peer, &BTreeMap::new());
+        self.sessions.orphan(peer, now);
         self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
         self.decide_duty(now);
     }
@@ -517,19 +641,28 @@ impl Cluster {
     }
 }
 
-/// Parts a snapshot into what its member sees and everything else.
-fn part_sees(facts: Vec<Fact>) -> (BTreeMap<AgentId, [bool; 2]>, Vec<Fact>) {
-    let mut sees = BTreeMap::new();
-    let mut others = Vec::new();
-    for fact in facts {
-        match fact {
-            Fact::Sees { agent, legs } => {
-                sees.insert(agent, legs);
+/// A snapshot: what its member sees, what is known of agents and calls, and the rest.
+#[derive(Debug, Default)]
+struct Parts {
+    sees: BTreeMap<AgentId, [bool; 2]>,
+    cti: Vec<Fact>,
+    others: Vec<Fact>,
+}
+
+impl Parts {
+    fn of(facts: Vec<Fact>) -> Self {
+        let mut parts = Self::default();
+        for fact in facts {
+            match fact {
+                Fact::Sees { agent, legs } => {
+                    parts.sees.insert(agent, legs);
+                }
+                Fact::Cti { .. } => parts.cti.push(fact),
+                Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => parts.others.push(fact),
             }
-            other => others.push(other),
         }
+        parts
     }
-    (sees, others)
 }
 
 impl ClusterSettings {
@@ -543,13 +676,25 @@ impl ClusterSettings {
             run: self.run,
             service_port: self.service_port,
             software: self.software.clone(),
+            role: self.role,
         }
     }
 
-    /// Whether a server may be a member of the mesh.
+    /// Whether a server may be a member of the mesh, or a leaf of this hub.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
+        let leaf = match (self.role, hello.role) {
+            (Role::Hub, Role::Leaf) => true,
+            (Role::Leaf, Role::Hub) | (Role::Member | Role::Hub, Role::Member | Role::Hub) => false,
+            (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => {
+                let text = format!(
+                    "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
+                    hello.server, hello.role, self.server, self.role
+                );
+                return Err(Reason::new(Code::ForeignMember, text));
+            }
+        };
         self.admit_to_cluster(certificate, hello)?;
-        if !self.peers.contains(&hello.server) {
+        if !leaf && !self.peers.contains(&hello.server) {
             let text = format!("{} is not among the peers of {}.", hello.server, self.server);
             return Err(Reason::new(Code::ForeignMember, text));
         }

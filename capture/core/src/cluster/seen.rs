@@ -72,6 +72,11 @@ impl Seen {
         changed.map(|(agent, _)| agent).collect()
     }
 
+    /// How many agents' streams another member sees.
+    pub fn count(&self, by: &ServerName) -> usize {
+        self.others.values().filter(|seen| seen.contains_key(by)).count()
+    }
+
     /// Other members that see an agent.
     pub fn by<'a>(&'a self, agent: &AgentId) -> impl Iterator<Item = (&'a ServerName, [bool; 2])> + use<'a> {
         let members = self.others.get(agent).into_iter().flatten();

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use silentmon_proto::ids::{AgentId, SessionId, SupervisorName};
+use silentmon_proto::peer::HomeSession;
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{LockRow, ServerMessage};
 use silentmon_proto::time::Instant;
@@ -13,7 +14,7 @@ use silentmon_proto::time::Instant;
 use super::control::record;
 use super::{AUTHORITY_GRACE, ConnectionId, Engine, EngineEvent};
 use crate::policy::{Locked, Principal, Refusal, Role, Rule, SignInOutcome, WeekMinute};
-use crate::session::{Attachment, RESUME_WITHIN, SessionRequest};
+use crate::session::SessionRequest;
 
 /// A message about a session, or a right, that its sender doesn't have. Refused, and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +48,17 @@ impl ForeignRequest {
             Self::Administer => "administer",
         }
     }
+}
+
+/// As what a session is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As a new one.
+    New,
+    /// As one that runs already, here or at another member.
+    Runs,
+    /// By another member, which has admitted it.
+    Relayed,
 }
 
 /// How many of each there were.
@@ -125,26 +137,33 @@ impl Engine {
         &self,
         principal: &Principal,
         wanted: &SessionRequest,
-        taken_up: Option<SessionId>,
+        standing: Standing,
         now: Instant,
     ) -> Result<(), Refusal> {
         self.admit(principal, &wanted.agent, now)?;
         let rules = &self.settings.policy;
         rules.admit_output(wanted.output)?;
         rules.admit_purpose(wanted.purpose.as_deref())?;
-        match taken_up {
-            Some(_) => Ok(()),
-            None => self.admit_one_more(principal, &wanted.agent),
+        match standing {
+            Standing::Runs => Ok(()),
+            Standing::New => self.admit_one_more(principal, &wanted.agent, self.sessions_elsewhere().collect()),
+            // Whose turn it is among sessions of other members, they have found out already.
+            Standing::Relayed => self.admit_one_more(principal, &wanted.agent, Vec::new()),
         }
     }
 
-    /// Whether there may be one more session of this supervisor on this agent.
-    fn admit_one_more(&self, principal: &Principal, agent: &AgentId) -> Result<(), Refusal> {
+    /// Whether there may be one more session of this supervisor on this agent, besides those here and `elsewhere`.
+    fn admit_one_more(
+        &self,
+        principal: &Principal,
+        agent: &AgentId,
+        elsewhere: Vec<&HomeSession>,
+    ) -> Result<(), Refusal> {
         let limits = self.settings.policy.limits;
         if let Some(most) = limits.sessions_per_supervisor {
-            let sessions = self.sessions.values();
-            let own = sessions.filter(|session| session.principal.name == principal.name);
-            if own.count() >= most.get() {
+            let sessions = self.sessions.values().map(|session| &session.principal);
+            let all = sessions.chain(elsewhere.iter().map(|session| &session.principal));
+            if all.filter(|own| own.name == principal.name).count() >= most.get() {
                 let text = format!("You have {most} sessions already, and may have no more.");
                 return Err(Rule::SessionsPerSupervisor.refuses(text));
             }
@@ -152,6 +171,8 @@ impl Engine {
         if let Some(most) = limits.supervisors_per_agent {
             let sessions = self.sessions_on(agent).into_iter();
             let listeners = sessions.filter_map(|id| Some(&self.sessions.get(&id)?.principal.name));
+            let elsewhere = elsewhere.into_iter().filter(|session| session.agent == *agent);
+            let listeners = listeners.chain(elsewhere.map(|session| &session.principal.name));
             let others: BTreeSet<_> = listeners.filter(|name| **name != principal.name).collect();
             if others.len() >= most.get() {
                 let text = format!("{} others listen to agent {agent}, and no more may.", others.len());
@@ -186,11 +207,8 @@ impl Engine {
     /// Why a session is to end by itself, if so: nobody came back to it, authority was withdrawn, or nobody said that he
     /// still listens.
     pub(super) fn is_over(&mut self, id: SessionId, now: Instant) -> Option<Reason> {
-        if let Attachment::Detached(since) = self.sessions.get(&id)?.attachment
-            && now - since >= RESUME_WITHIN
-        {
-            let text = "The supervisor's connection broke and didn't come back.";
-            return Some(Reason::new(Code::RelayBlocked, text));
+        if let Some(reason) = self.sessions.get(&id)?.is_abandoned(now) {
+            return Some(reason);
         }
         if let Some(refusal) = self.unconfirmed(id, now) {
             return Some(refusal.reason);
@@ -248,6 +266,7 @@ impl Engine {
             session.confirmed = now;
             let record = record(session);
             self.events.push_back(EngineEvent::SessionConfirmed(record));
+            self.tell_of_session(id);
         }
     }
 
@@ -275,7 +294,7 @@ impl Engine {
     }
 
     /// The administrator at a connection.
-    fn administrator(&mut self, from: ConnectionId) -> Result<Principal, Reason> {
+    pub(super) fn administrator(&mut self, from: ConnectionId) -> Result<Principal, Reason> {
         let principal = self.connections.get(&from).map(|connection| &connection.principal);
         match principal {
             Some(principal) if self.settings.policy.role_of(principal) == Role::Administrator => Ok(principal.clone()),

@@ -1,17 +1,19 @@
 //! The cluster: what other members tell goes into the directory, what this server learns goes to them, and who holds the
 //! sessions with the CTI sources is carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
 use silentmon_proto::peer::{Fact, PeerMessage};
-use silentmon_proto::reason::Reason;
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage};
 use silentmon_proto::time::Instant;
 
-use super::{Engine, EngineEvent};
+use super::{ConnectionId, Engine, EngineEvent};
 use crate::cluster::{Cluster, ClusterEvent, Dialled, Directory, HoldsCti, PeerLink, PeerTransmit};
+use crate::diagnosis::MembersCase;
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
 const CTI_GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
@@ -24,8 +26,6 @@ pub(super) struct Membership {
     cluster: Option<Cluster>,
     /// Why servers that wanted to be members, or were to be, aren't.
     refused: BTreeMap<ServerName, Reason>,
-    /// Datagrams that belong to no session.
-    foreign_datagrams: u64,
     /// Since when this member holds the CTI sessions and has reached no source.
     sources_away: Option<Instant>,
 }
@@ -36,6 +36,14 @@ impl Membership {
             cluster,
             ..Self::default()
         }
+    }
+
+    pub(super) const fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
+    }
+
+    pub(super) const fn cluster_mut(&mut self) -> Option<&mut Cluster> {
+        self.cluster.as_mut()
     }
 
     fn note_refused(&mut self, server: &ServerName, reason: &Reason) {
@@ -59,11 +67,6 @@ impl Engine {
     /// Another member said something.
     pub fn handle_peer_message(&mut self, from: PeerLink, message: PeerMessage, now: Instant) {
         self.with_cluster(now, |cluster| cluster.handle_message(from, message, now));
-    }
-
-    /// Another member sent a datagram.
-    pub fn handle_peer_datagram(&mut self, _from: PeerLink, _datagram: &[u8], _now: Instant) {
-        self.membership.foreign_datagrams += 1;
     }
 
     /// A member's program isn't there any longer.
@@ -94,6 +97,89 @@ impl Engine {
         outcome.unwrap_or_else(|| Err("this server is in no cluster".to_owned()))
     }
 
+    /// Whether another member is reached, for somebody who asked; why not, if so.
+    pub fn handle_probed(&mut self, link: PeerLink, unreached: Option<Reason>) {
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.answer_probe(link, unreached);
+        }
+    }
+
+    /// How the cluster stands, as seen from here; nothing for a server that is alone.
+    pub fn cluster_status(&self) -> Option<ClusterStatus> {
+        let cluster = self.cluster()?;
+        let settings = cluster.settings();
+        Some(ClusterStatus {
+            cluster: settings.cluster.clone(),
+            server: settings.server.clone(),
+            service_port: settings.service_port,
+            software: settings.software.clone(),
+            holder: cluster.holder().cloned(),
+            agents: self.directory.agents().count(),
+            sees: cluster.seen_here(),
+            members: settings
+                .peers
+                .iter()
+                .map(|peer| self.member_status(cluster, peer))
+                .collect(),
+        })
+    }
+
+    fn member_status(&self, cluster: &Cluster, server: &ServerName) -> MemberStatus {
+        let member = cluster.member(server);
+        let clock = member.and_then(|member| member.clock);
+        MemberStatus {
+            server: server.clone(),
+            since: member.map(|member| member.since),
+            software: member.map(|member| member.software.to_owned()),
+            version: member.map(|member| member.version),
+            sees: member.map_or(0, |member| member.sees),
+            ahead_us: clock.map(|clock| clock.ahead / 1_000),
+            round_trip_us: clock.map(|clock| u64::try_from(clock.round_trip.as_micros()).unwrap_or(u64::MAX)),
+            problem: match member {
+                Some(_) => None,
+                None => self.membership.refused.get(server).cloned(),
+            },
+        }
+    }
+
+    /// How the other members stand, for the diagnosis.
+    pub(super) fn members_case(&self) -> MembersCase<'_> {
+        let Some(cluster) = self.cluster() else {
+            return MembersCase::default();
+        };
+        let peers = cluster.settings().peers.iter();
+        let (there, away): (Vec<_>, Vec<_>) = peers.partition(|peer| cluster.member(peer).is_some());
+        let why = |server| (server, self.membership.refused.get(server));
+        MembersCase {
+            there: there.len(),
+            away: away.into_iter().map(why).collect(),
+        }
+    }
+
+    /// Answers a supervisor's program that asks how the cluster stands; administrators only.
+    pub(super) fn answer_cluster_status(&mut self, from: ConnectionId, request: u32) {
+        let result = self.administrator(from).and_then(|_| {
+            self.cluster_status()
+                .ok_or_else(|| Reason::new(Code::ForeignMember, "This server is in no cluster."))
+        });
+        self.send(from, ServerMessage::Cluster { request, result });
+    }
+
+    /// Lets another member hold the CTI sessions, for an administrator.
+    pub(super) fn answer_hand_over(&mut self, from: ConnectionId, request: u32, to: &ServerName, now: Instant) {
+        let done = self.administrator(from).and_then(|_| {
+            self.hand_over(to, now).map_err(|why| {
+                Reason::new(
+                    Code::ForeignMember,
+                    format!("The CTI sessions can't be handed over: {why}."),
+                )
+            })
+        });
+        let status = || self.cluster_status().ok_or_else(|| Reason::from(Code::ForeignMember));
+        let result = done.and_then(|()| status());
+        self.send(from, ServerMessage::Cluster { request, result });
+    }
+
     /// The cluster, where there is one.
     pub const fn cluster(&self) -> Option<&Cluster> {
         self.membership.cluster.as_ref()
@@ -119,7 +205,10 @@ impl Engine {
                 self.membership.refused.remove(&server);
                 self.events.push_back(EngineEvent::MemberJoined(server));
             }
-            ClusterEvent::Left(server, reason) => self.events.push_back(EngineEvent::MemberLeft { server, reason }),
+            ClusterEvent::Left(server, reason) => {
+                self.handle_member_left(&server, &reason, now);
+                self.events.push_back(EngineEvent::MemberLeft { server, reason });
+            }
             ClusterEvent::Refused(server, reason) => self.handle_peer_refused(&server, reason),
             ClusterEvent::SnapshotWanted(link) => {
                 let known = self.known_facts();
@@ -128,8 +217,23 @@ impl Engine {
                 }
             }
             ClusterEvent::Told(_, fact) => self.take_fact(fact, now),
-            ClusterEvent::ToldAll { facts, instead, .. } => self.take_facts(facts, instead, now),
+            ClusterEvent::ToldAll { facts, instead, .. } => {
+                let events = self.take_links(facts, now);
+                let agents = self.directory.handle_retelling(&events, instead, now);
+                self.follow_retold(agents, now);
+            }
+            ClusterEvent::ToldAllOf { agents, facts, .. } => {
+                let events = self.take_links(facts, now);
+                let agents = self.directory.handle_retelling_of(&agents, &events, now);
+                self.follow_retold(agents, now);
+            }
+            ClusterEvent::SessionElsewhere(home, session) => self.handle_session_elsewhere(&home, &session, now),
+            ClusterEvent::Relay(from, message) => self.handle_relay_message(&from, message, now),
+            ClusterEvent::ProbeWanted(link, peer) => self.events.push_back(EngineEvent::ProbeWanted { link, peer }),
             ClusterEvent::SeenElsewhere(agent) => {
+                for id in self.sessions_on(&agent) {
+                    self.follow_elsewhere(id, now);
+                }
                 self.changed_agents.insert(agent);
                 self.tell_changed_agents(now);
             }
@@ -172,12 +276,13 @@ impl Engine {
                         .extend(agents.into_iter().map(|agent| (agent, link.clone())));
                 }
             }
-            // The cluster keeps who sees whom.
-            Fact::Sees { .. } => {}
+            // The cluster keeps who sees whom, and who listens where.
+            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => {}
         }
     }
 
-    fn take_facts(&mut self, facts: Vec<Fact>, instead: bool, now: Instant) {
+    /// Takes up how links stand and which agents are whose; the rest is for the directory.
+    fn take_links(&mut self, facts: Vec<Fact>, now: Instant) -> Vec<CtiEvent> {
         let mut events = Vec::with_capacity(facts.len());
         for fact in facts {
             let Fact::Cti { link, event } = fact else { continue };
@@ -194,8 +299,11 @@ impl Engine {
                 }
             }
         }
+        events
+    }
+
+    fn follow_retold(&mut self, agents: BTreeSet<AgentId>, now: Instant) {
         self.views_changed = true;
-        let agents = self.directory.handle_retelling(&events, instead, now);
         self.directory.take_notices();
         self.follow_pauses(&agents, now);
         self.follow_all(agents, now);
@@ -235,7 +343,7 @@ impl Engine {
     }
 
     /// Which legs of an agent's this server sees.
-    fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
+    pub(super) fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
         let paths = self.paths.get(agent).map_or(&[][..], Vec::as_slice);
         Leg::BOTH.map(|leg| paths.iter().any(|path| self.is_seen(path.address, leg, now)))
     }

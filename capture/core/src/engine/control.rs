@@ -1,11 +1,13 @@
 //! Supervisors: connections that come and go, and what they ask for.
 
 use silentmon_proto::cti::AgentState;
-use silentmon_proto::ids::{AgentId, SessionId};
+use silentmon_proto::ids::{AgentId, ServerName, SessionId};
 use silentmon_proto::reason::{Code, Hop, Reason};
 use silentmon_proto::relay::{ClientMessage, ServerMessage, SessionStatus, VERSION};
 use silentmon_proto::time::Instant;
 
+use super::authority::Standing;
+use super::relay::News;
 use super::{ConnectionId, Engine, EngineEvent, ForeignRequest, SessionRecord, Supervisor, TICK, Transmit};
 use crate::diagnosis::Diagnosis;
 use crate::directory::MediaLeg;
@@ -61,6 +63,8 @@ impl Engine {
             ClientMessage::StillThere { session } => self.confirm(from, session, now),
             ClientMessage::ListLocks { request } => self.list_locks(from, request, now),
             ClientMessage::Unlock { request, name, source } => self.unlock(from, request, (name, source), now),
+            ClientMessage::ClusterStatus { request } => self.answer_cluster_status(from, request),
+            ClientMessage::HandOver { request, to } => self.answer_hand_over(from, request, &to, now),
             ClientMessage::Diagnose {
                 request,
                 agent,
@@ -106,11 +110,9 @@ impl Engine {
         let Admission::Unrecorded { request } = session.admission else {
             return self.stop_session(id, &reason, now);
         };
-        let connection = session.connection();
+        let listener = session.listener();
         self.forget_session(id);
-        if let Some(connection) = connection {
-            self.send(connection, ServerMessage::MonitorRefused { request, reason });
-        }
+        self.tell_listener(listener, id, News::Refused { request, reason });
     }
 
     /// Every hop as it stands for this supervisor: of an agent, of the one that a session of his is on, or of the house.
@@ -163,10 +165,19 @@ impl Engine {
         };
         let (principal, request) = (connection.principal.clone(), wanted.number);
         let taken_up = self.session_to_take_up(from, &principal, &wanted, resume);
+        let moving = match taken_up {
+            Some(_) => None,
+            None => self.session_to_move(&principal, &wanted, resume),
+        };
         if resume.is_some_and(|id| taken_up != Some(id) && self.sessions.contains_key(&id)) {
             self.count_foreign(ForeignRequest::Resume);
         }
-        if let Err(Refusal { reason, .. }) = self.admit_request(&principal, &wanted, taken_up, now) {
+        let standing = if taken_up.is_some() || moving.is_some() {
+            Standing::Runs
+        } else {
+            Standing::New
+        };
+        if let Err(Refusal { reason, .. }) = self.admit_request(&principal, &wanted, standing, now) {
             let agent = wanted.agent;
             self.past.refused += 1;
             self.events.push_back(EngineEvent::SessionRefused {
@@ -177,15 +188,21 @@ impl Engine {
             self.send(from, ServerMessage::MonitorRefused { request, reason });
             return;
         }
-        let id = match taken_up {
-            Some(id) => self.attach(id, from),
-            None => self.open_session(from, principal, wanted, fresh_id, now),
+        let id = match (taken_up, moving) {
+            (Some(id), _) => self.attach(id, from, now),
+            (None, Some(moving)) => self.take_over(from, principal, wanted, moving, now),
+            (None, None) => {
+                let channel = self.free_channel();
+                let attachment = Attachment::Attached(from);
+                let session = MonitorSession::new(fresh_id, channel, principal, attachment, wanted, now);
+                self.open_session(session, None)
+            }
         };
         self.answer_start(id, request, now);
     }
 
     /// Answers a request once its session is written down.
-    fn answer_start(&mut self, id: SessionId, request: u32, now: Instant) {
+    pub(super) fn answer_start(&mut self, id: SessionId, request: u32, now: Instant) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -193,18 +210,11 @@ impl Engine {
             session.admission = Admission::Unrecorded { request };
             return;
         }
-        let channel = session.channel;
-        if let Some(connection) = session.connection() {
-            self.send(
-                connection,
-                ServerMessage::MonitorStarted {
-                    request,
-                    session: id,
-                    channel,
-                },
-            );
-        }
+        let (listener, channel) = (session.listener(), session.channel);
+        self.tell_listener(listener, id, News::Started { request, channel });
         self.send_status(id, now);
+        self.tell_of_session(id);
+        self.follow_elsewhere(id, now);
     }
 
     /// The session that a request means: the one it names, the one this connection has already, or one that the same
@@ -225,34 +235,43 @@ impl Engine {
         let here = |session: &&MonitorSession| match session.attachment {
             Attachment::Attached(connection) => connection == from,
             Attachment::Detached(_) => true,
+            Attachment::Relayed(_) => false,
         };
         self.sessions.values().filter(same).find(here).map(|session| session.id)
     }
 
-    fn attach(&mut self, id: SessionId, connection: ConnectionId) -> SessionId {
+    fn attach(&mut self, id: SessionId, connection: ConnectionId, now: Instant) -> SessionId {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.attachment = Attachment::Attached(connection);
+            session.attached = now;
             // Whoever comes back may have missed the question.
             session.asked = false;
+            if let Some(former) = session.home.take() {
+                let session = record(session);
+                self.events.push_back(EngineEvent::SessionMoved { session, former });
+            }
         }
         // What a connection must carry is told with the filter.
         self.events.push_back(EngineEvent::FilterChanged);
         id
     }
 
-    fn open_session(
-        &mut self,
-        from: ConnectionId,
-        principal: Principal,
-        wanted: SessionRequest,
-        id: SessionId,
-        now: Instant,
-    ) -> SessionId {
-        let channel = self.free_channel();
-        self.channels.insert(channel, id);
-        let session = MonitorSession::new(id, channel, principal, from, wanted, now);
+    /// A session that may be heard once it is written down: as one that starts or, where another member held it, goes on.
+    pub(super) fn open_session(&mut self, mut session: MonitorSession, former: Option<ServerName>) -> SessionId {
+        let id = session.id;
+        if self.cluster().is_some() {
+            session.expect_copies();
+        }
+        self.channels.insert(session.channel, id);
         self.past.started += 1;
-        self.events.push_back(EngineEvent::SessionStarted(record(&session)));
+        let record = record(&session);
+        self.events.push_back(match former {
+            Some(former) => EngineEvent::SessionMoved {
+                session: record,
+                former,
+            },
+            None => EngineEvent::SessionStarted(record),
+        });
         self.sessions_on.entry(session.agent.clone()).or_default().push(id);
         self.sessions.insert(id, session);
         self.events.push_back(EngineEvent::FilterChanged);
@@ -290,26 +309,25 @@ impl Engine {
         }
         let status = self.status(id, now);
         self.unmute_at_last(id, now);
+        self.unsubscribe_all(id, reason);
         let Some(session) = self.forget_session(id) else {
             return;
         };
         self.past.take(&session);
-        if let (Some(connection), Some(status)) = (session.connection(), status) {
-            self.send(
-                connection,
-                ServerMessage::MonitorStopped {
-                    session: id,
-                    reason: reason.clone(),
-                    status,
-                },
-            );
-        }
+        let stopped = News::Stopped {
+            reason: reason.clone(),
+            status,
+        };
+        self.tell_listener(session.listener(), id, stopped);
         self.events
             .push_back(EngineEvent::SessionStopped(record(&session), reason.clone()));
     }
 
     fn forget_session(&mut self, id: SessionId) -> Option<MonitorSession> {
         let session = self.sessions.remove(&id)?;
+        if let Some(cluster) = self.membership.cluster_mut() {
+            cluster.handle_session_over(id);
+        }
         self.channels.remove(&session.channel);
         if let Some(sessions) = self.sessions_on.get_mut(&session.agent) {
             sessions.retain(|other| *other != id);
@@ -347,10 +365,9 @@ impl Engine {
         }
         session.forget_old(now);
         let changed = session.tell(&status);
-        if (changed || (due && audible))
-            && let Some(connection) = session.connection()
-        {
-            self.send(connection, ServerMessage::SessionStatus(status));
+        if changed || (due && audible) {
+            let listener = session.listener();
+            self.tell_listener(listener, id, News::Status(status));
         }
     }
 
@@ -358,9 +375,8 @@ impl Engine {
         let status = self.status(id, now);
         if let (Some(status), Some(session)) = (status, self.sessions.get_mut(&id)) {
             session.tell(&status);
-            if let Some(connection) = session.connection() {
-                self.send(connection, ServerMessage::SessionStatus(status));
-            }
+            let listener = session.listener();
+            self.tell_listener(listener, id, News::Status(status));
         }
     }
 
@@ -382,7 +398,7 @@ impl Engine {
             calls,
             reason,
             warnings,
-            legs: session.leg_status(),
+            legs: self.leg_status(session),
             controls: self.controls(&session.agent),
         })
     }
@@ -397,5 +413,6 @@ pub(super) fn record(session: &MonitorSession) -> SessionRecord {
         started: session.started,
         audible: session.audible,
         disclosed: session.disclosed,
+        home: session.home.clone(),
     }
 }

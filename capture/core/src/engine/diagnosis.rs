@@ -27,7 +27,8 @@ impl Engine {
             refusal: None,
             locked: None,
         };
-        self.with_case(Some(&session.agent), judged, now, diagnosis::first_broken)
+        let own = self.with_case(Some(&session.agent), judged, now, diagnosis::first_broken);
+        self.as_others_see(session, own)
     }
 
     /// Whether an agent could be heard now, and why not.
@@ -145,6 +146,7 @@ impl Engine {
             voice: subject.is_none() && self.is_voice_seen(now),
             talkers: &talkers,
             resolvers: &self.settings.resolvers,
+            members: self.members_case(),
             audit: self.journal_failure.as_ref(),
             locked,
             subject,

@@ -7,11 +7,12 @@ use foldhash::HashMap;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, RtpTimestamp, SessionId};
-use silentmon_proto::relay::{AudioKind, OutputKind};
+use silentmon_proto::relay::AudioKind;
 use silentmon_proto::telephone_event::TelephoneEvent;
 use silentmon_proto::time::Instant;
 
-use super::{ConnectionId, Engine, EngineEvent, SEEN_WITHIN, Transmit};
+use super::relay::Way;
+use super::{Engine, EngineEvent, SEEN_WITHIN, Transmit};
 use crate::directory::MediaLeg;
 use crate::filter::MediaPath;
 use crate::session::{Admission, Clearance, Heard, MonitorSession, Outgoing, Voice};
@@ -158,7 +159,15 @@ impl Engine {
             for id in listeners.of(leg) {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     let voice = if silenced { Voice::Silenced } else { session.voice() };
-                    deliver(session, leg, voice, datagram.captured, &arrival, &mut self.transmits);
+                    let way = Way::of(session, self.membership.cluster());
+                    deliver(
+                        session,
+                        way,
+                        (leg, voice),
+                        datagram.captured,
+                        &arrival,
+                        &mut self.transmits,
+                    );
                 }
             }
         }
@@ -299,8 +308,8 @@ fn heard_paths(media: &[MediaLeg]) -> Vec<HeardPath> {
 
 fn deliver(
     session: &mut MonitorSession,
-    leg: Leg,
-    voice: Voice,
+    way: Option<Way>,
+    (leg, voice): (Leg, Voice),
     captured: Instant,
     arrival: &RtpArrival<'_>,
     transmits: &mut std::collections::VecDeque<Transmit>,
@@ -319,22 +328,27 @@ fn deliver(
         voice,
         number: arrival.extended_sequence,
     };
-    let (id, connection, output) = (session.id, session.connection(), session.output);
+    let id = session.id;
     session.handle_packet(leg, &heard, |outgoing| {
-        let transmit = match output {
-            OutputKind::PlainRtp { receiver } => plain_rtp(receiver, &outgoing),
-            OutputKind::Play | OutputKind::Record => connection.map(|connection| audio(connection, id, outgoing)),
-        };
-        transmits.extend(transmit);
+        transmits.extend(way.and_then(|way| transmit(way, id, outgoing)));
     });
 }
 
-/// An audio datagram of a session.
-pub(super) fn audio(connection: ConnectionId, session: SessionId, (header, bytes): Outgoing<'_>) -> Transmit {
-    Transmit::Audio {
-        connection,
-        session,
-        datagram: [&header.to_bytes()[..], bytes].concat(),
+/// A packet of a session on its way.
+pub(super) fn transmit(way: Way, session: SessionId, outgoing: Outgoing<'_>) -> Option<Transmit> {
+    let datagram = |(header, bytes): Outgoing<'_>| [&header.to_bytes()[..], bytes].concat();
+    match way {
+        Way::Plain(receiver) => plain_rtp(receiver, &outgoing),
+        Way::Supervisor(connection) => Some(Transmit::Audio {
+            connection,
+            session,
+            datagram: datagram(outgoing),
+        }),
+        Way::Member(link) => Some(Transmit::PeerDatagram {
+            link,
+            session,
+            datagram: datagram(outgoing),
+        }),
     }
 }
 

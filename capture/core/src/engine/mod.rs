@@ -2,7 +2,7 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links` looks after CTI
-//! links, `cluster` speaks with other members, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `figures` sums up for metrics, `diagnosis` says why there
+//! links, `cluster` speaks with other members, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `relay` joins what other members see, `figures` sums up for metrics, `diagnosis` says why there
 //! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
@@ -14,6 +14,7 @@ mod figures;
 mod links;
 mod media;
 mod pauses;
+mod relay;
 mod repairs;
 mod rows;
 #[cfg(test)]
@@ -32,7 +33,7 @@ use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use crate::attribution::Evidence;
-use crate::cluster::{Cluster, ClusterSettings, Directory, HoldsCti};
+use crate::cluster::{Cluster, ClusterSettings, Directory, HoldsCti, PeerLink};
 pub use crate::diagnosis::CaptureHealth;
 use crate::diagnosis::SpanWatch;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
@@ -52,6 +53,7 @@ use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
 pub use self::pauses::{Desk, PauseGranted, PauseRecord, PauseRequest};
+use self::relay::Relay;
 
 /// A supervisor's connection, numbered by the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +92,7 @@ pub struct Engine {
     settings: EngineSettings,
     directory: AgentDirectory,
     membership: Membership,
+    relay: Relay,
     streams: StreamTable,
     sessions: BTreeMap<SessionId, MonitorSession>,
     sessions_on: BTreeMap<AgentId, Vec<SessionId>>,
@@ -163,6 +166,15 @@ pub enum Transmit {
         /// The bytes.
         datagram: Vec<u8>,
     },
+    /// A datagram to another member: audio of a session that it hears, or a request for audio that was lost.
+    PeerDatagram {
+        /// To whom.
+        link: PeerLink,
+        /// The session it belongs to.
+        session: SessionId,
+        /// The bytes.
+        datagram: Vec<u8>,
+    },
     /// An RTP packet as captured for a standard receiver.
     PlainRtp {
         /// To where.
@@ -189,6 +201,13 @@ pub enum EngineEvent {
     },
     /// A session started.
     SessionStarted(SessionRecord),
+    /// A session goes on here, or is heard by another member for its supervisor than before.
+    SessionMoved {
+        /// The session; it started when it first did.
+        session: SessionRecord,
+        /// The member that the supervisor talked to before.
+        former: ServerName,
+    },
     /// A session ended, and why.
     SessionStopped(SessionRecord, Reason),
     /// A session was refused, and why.
@@ -277,6 +296,13 @@ pub enum EngineEvent {
         /// Why.
         reason: Reason,
     },
+    /// Somebody asks whether another member is reached: [`Engine::handle_probed`] is to tell.
+    ProbeWanted {
+        /// Who asks.
+        link: PeerLink,
+        /// The member.
+        peer: ServerName,
+    },
     /// This server holds the CTI sessions from now on, or no longer does: links are to be started or stopped.
     Cti(HoldsCti),
     /// A supervisor asked to be brought into a call.
@@ -306,6 +332,7 @@ impl EngineEvent {
     pub const fn is_audited(&self) -> bool {
         match self {
             Self::SessionStarted(_)
+            | Self::SessionMoved { .. }
             | Self::SessionStopped(..)
             | Self::SessionRefused { .. }
             | Self::SessionMuted { .. }
@@ -325,6 +352,7 @@ impl EngineEvent {
             | Self::MemberJoined(_)
             | Self::MemberLeft { .. }
             | Self::MemberRefused { .. }
+            | Self::ProbeWanted { .. }
             | Self::Cti(_)
             | Self::Command { .. }
             | Self::Resynchronised(_)
@@ -351,6 +379,8 @@ pub struct SessionRecord {
     pub audible: Duration,
     /// Whether the agent was told that somebody listens.
     pub disclosed: Disclosed,
+    /// The member that the supervisor talks to, where it isn't this server.
+    pub home: Option<ServerName>,
 }
 
 impl Engine {
@@ -362,6 +392,7 @@ impl Engine {
         Self {
             directory,
             membership: Membership::new(cluster),
+            relay: Relay::default(),
             settings,
             streams: StreamTable::default(),
             sessions: BTreeMap::new(),
@@ -475,6 +506,7 @@ impl Engine {
         self.look_after_cluster(now);
         self.judge_losses(now);
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
+            self.follow_elsewhere(id, now);
             self.refresh_session(id, now);
             self.fit_streams(id, now);
             if let Some(reason) = self.is_over(id, now) {

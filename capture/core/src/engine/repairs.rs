@@ -6,7 +6,8 @@ use silentmon_proto::ids::SessionId;
 use silentmon_proto::relay::RepairRequest;
 use silentmon_proto::time::Instant;
 
-use super::media::audio;
+use super::media::transmit;
+use super::relay::Way;
 use super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
 use crate::session::MonitorSession;
 
@@ -21,15 +22,24 @@ impl Engine {
         now: Instant,
     ) {
         let id = self.channels.get(&request.channel).copied();
-        let session = id.and_then(|id| self.sessions.get_mut(&id));
+        let session = id.and_then(|id| self.sessions.get(&id));
         let Some(session) = session.filter(|session| session.connection() == Some(from)) else {
             self.count_foreign(ForeignRequest::Repair);
             return;
         };
-        let (id, transmits) = (session.id, &mut self.transmits);
-        let copies = self.settings.policy.copies;
+        let id = session.id;
+        self.repair(id, request, round_trip, now);
+    }
+
+    /// Sends packets of a session again to whoever listens.
+    pub(super) fn repair(&mut self, id: SessionId, request: &RepairRequest, round_trip: Duration, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let way = Way::of(session, self.membership.cluster());
+        let (copies, transmits) = (self.settings.policy.copies, &mut self.transmits);
         session.handle_repair_request(request, copies, round_trip, now, |outgoing| {
-            transmits.push_back(audio(from, id, outgoing));
+            transmits.extend(way.and_then(|way| transmit(way, id, outgoing)));
         });
         self.fit_streams(id, now);
     }

@@ -7,7 +7,6 @@ mod lockout;
 mod mute;
 mod numbers;
 mod pause;
-mod principal;
 mod refusal;
 
 use std::collections::BTreeMap;
@@ -15,6 +14,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use silentmon_proto::ids::{AgentId, SupervisorName, TeamName};
+pub use silentmon_proto::principal::{Means, Principal, Role};
 use silentmon_proto::relay::OutputKind;
 
 pub use self::authority::{Administrators, AllTeams, DirectoryView, Excluded, QualityTeams, Roles};
@@ -27,7 +27,6 @@ pub use self::pause::{
     Begun, DigitBurst, KeyedDigits, Pause, PauseEnd, PauseKind, PauseOf, PauseSource, Pauses, PaymentPauses,
     TooManyPauses,
 };
-pub use self::principal::{Means, Principal, Role};
 pub use self::refusal::{Refusal, Rule};
 
 /// The operator's rules.

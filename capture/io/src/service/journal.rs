@@ -101,9 +101,9 @@ impl Writer {
         }
     }
 
-    /// The start of a session is written now or doesn't happen; what has happened is written as soon as it can be.
+    /// The start of a session, or that it goes on here, is written now or doesn't happen; what has happened is written as soon as it can be.
     fn take(&mut self, (event, now): (EngineEvent, Instant)) {
-        if let EngineEvent::SessionStarted(record) = &event {
+        if let EngineEvent::SessionStarted(record) | EngineEvent::SessionMoved { session: record, .. } = &event {
             let result = self.write_waiting().and_then(|()| self.journal.record(&event, now));
             if let Err(error) = &result {
                 tracing::error!(%error, "the audit journal can't be written");
@@ -180,6 +180,7 @@ mod tests {
                 means: Means::Certificate,
             },
             disclosed: Disclosed::NotRequired,
+            home: None,
             agent: "4711".into(),
             purpose: None,
             started: Instant::EPOCH,

@@ -21,6 +21,10 @@ pub(super) fn event(event: &EngineEvent) {
             tracing::debug!(connection = connection.0, "a connection must carry more or less audio");
         }
         EngineEvent::SessionStarted(record) => tracing::info!(session = %record.session, "a session started"),
+        EngineEvent::SessionMoved { session, former } => {
+            let home = session.home.as_ref().map(ToString::to_string);
+            tracing::info!(session = %session.session, %former, home, "a session goes on that another member held");
+        }
         EngineEvent::SessionStopped(record, reason) => {
             tracing::info!(session = %record.session, reason = %reason.code, audible_s = record.audible.as_secs(), "a session ended");
         }
@@ -58,6 +62,9 @@ pub(super) fn event(event: &EngineEvent) {
         }
         EngineEvent::MemberRefused { server, reason } => {
             tracing::warn!(%server, reason = %reason.code, "no member of the cluster: {}", reason.text);
+        }
+        EngineEvent::ProbeWanted { peer, .. } => {
+            tracing::info!(server = %peer, "somebody asks whether a member is reached");
         }
         EngineEvent::Cti(HoldsCti::Yes) => tracing::info!("this server holds the cluster's CTI sessions"),
         EngineEvent::Cti(HoldsCti::No) => tracing::info!("another server holds the cluster's CTI sessions"),

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use silentmon_capture_core::cluster::HoldsCti;
+use silentmon_capture_core::cluster::{HoldsCti, PeerLink};
 use silentmon_capture_core::engine::{
     ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
 };
@@ -351,6 +351,7 @@ impl Service {
             PeerInput::Message { link, message } => self.engine.handle_peer_message(link, *message, now),
             PeerInput::Datagram { link, datagram } => self.engine.handle_peer_datagram(link, &datagram, now),
             PeerInput::Unreached { peer, reason } => self.engine.handle_peer_refused(&peer, reason),
+            PeerInput::Probed { link, unreached } => self.engine.handle_probed(link, unreached),
             PeerInput::Died { peer } => self.engine.handle_peer_died(&peer, now),
             PeerInput::Closed { link, why } => {
                 self.peers.closed(link);
@@ -521,6 +522,7 @@ impl Service {
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
                 EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),
                 EngineEvent::Cti(holds) => self.hold_sources(holds),
+                EngineEvent::ProbeWanted { link, peer } => self.peers.probe(link, peer),
                 EngineEvent::MemberJoined(server) => self.peers.joined(server),
                 EngineEvent::MemberLeft { server, .. } => self.peers.left(&server),
                 audited if audited.is_audited() => self.journal.record(audited, now),
@@ -585,6 +587,9 @@ impl Service {
         for &id in self.connections.keys() {
             self.fit_path(id);
         }
+        for link in self.peers.links() {
+            self.peers.set_streams(link, self.engine.streams_to(link));
+        }
     }
 
     fn fit_path(&self, connection: ConnectionId) {
@@ -605,6 +610,11 @@ impl Service {
                 session,
                 datagram,
             } => self.send_audio(connection, session, datagram),
+            Transmit::PeerDatagram {
+                link,
+                session,
+                datagram,
+            } => self.send_to_member(link, session, datagram),
             Transmit::PlainRtp { receiver, packet } => self.send_plain_rtp(receiver, &packet),
             Transmit::Close { connection } => {
                 // Dropping the output lets its task write what is queued and then close.
@@ -621,6 +631,14 @@ impl Service {
         let shed = output.send_audio(Bytes::from(datagram));
         if shed > 0 {
             self.engine.handle_shed(session, leg, shed);
+        }
+    }
+
+    fn send_to_member(&mut self, link: PeerLink, session: SessionId, datagram: Vec<u8>) {
+        let audio = AudioHeader::parse(&datagram).map(|(header, _)| header);
+        let shed = self.peers.send_datagram(link, Bytes::from(datagram));
+        if let (Ok(header), 1..) = (audio, shed) {
+            self.engine.handle_shed(session, header.leg, shed);
         }
     }
 

@@ -92,6 +92,13 @@ pub(super) enum PeerInput {
         /// Why.
         reason: Reason,
     },
+    /// A member was dialled for somebody who asks whether it is reached.
+    Probed {
+        /// Who asks.
+        link: PeerLink,
+        /// Why it isn't.
+        unreached: Option<Reason>,
+    },
     /// A member's program isn't there any longer, whatever its connection says.
     Died {
         /// Which.
@@ -118,6 +125,8 @@ pub(super) struct Peers {
     inputs: mpsc::Receiver<PeerInput>,
     outputs: HashMap<PeerLink, PeerOutput>,
     members: watch::Sender<BTreeSet<ServerName>>,
+    /// Dials a member once, where there is a cluster.
+    prober: Option<Prober>,
     door: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -126,10 +135,17 @@ impl Peers {
     pub(super) fn start(door: Option<PeerDoor>, shutdown: &CancellationToken) -> Self {
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let (members, present) = watch::channel(BTreeSet::new());
+        let mut prober = None;
         let door = door.map(|door| {
+            let dialling = Arc::new(ArcSwap::from_pointee(door.dialling.clone()));
+            prober = Some(Prober {
+                addresses: door.peers.iter().cloned().collect(),
+                dialling: Arc::clone(&dialling),
+                inputs: sender.downgrade(),
+            });
             let house = House {
                 inputs: sender,
-                dialling: Arc::new(ArcSwap::from_pointee(door.dialling.clone())),
+                dialling,
                 next_link: Arc::default(),
                 shutdown: shutdown.clone(),
                 tasks: TaskTracker::new(),
@@ -140,6 +156,7 @@ impl Peers {
             inputs,
             outputs: HashMap::new(),
             members,
+            prober,
             door,
         }
     }
@@ -147,6 +164,13 @@ impl Peers {
     /// What happens next. Never, where the server is in no cluster. Safe to be given up in a `select`.
     pub(super) async fn next(&mut self) -> Option<PeerInput> {
         self.inputs.recv().await
+    }
+
+    /// Dials a member for somebody who asks whether it is reached.
+    pub(super) fn probe(&self, link: PeerLink, peer: ServerName) {
+        if let Some(prober) = self.prober.clone() {
+            tokio::spawn(prober.probe(link, peer));
+        }
     }
 
     pub(super) fn opened(&mut self, link: PeerLink, output: PeerOutput) {
@@ -208,14 +232,6 @@ impl Peers {
         self.outputs.keys().copied()
     }
 
-    /// Shortest round trip to a member.
-    pub(super) fn round_trip(&self, link: PeerLink) -> Duration {
-        let output = self.outputs.get(&link);
-        output.map_or(Duration::ZERO, |output| {
-            output.connection.statistics().shortest_round_trip
-        })
-    }
-
     /// Lets what was said arrive, and waits until the door is closed.
     pub(super) async fn finish(&mut self) {
         for (_, output) in self.outputs.drain() {
@@ -244,6 +260,58 @@ impl PeerOutput {
     }
 }
 
+/// See [`Peers::probe`].
+#[derive(Clone)]
+struct Prober {
+    addresses: HashMap<ServerName, ServerAddress>,
+    dialling: Arc<ArcSwap<ClientTls>>,
+    inputs: mpsc::WeakSender<PeerInput>,
+}
+
+impl Prober {
+    async fn probe(self, link: PeerLink, peer: ServerName) {
+        let unreached = match self.addresses.get(&peer) {
+            None => Some(Reason::new(
+                Code::ForeignMember,
+                format!("{peer} is not among the peers."),
+            )),
+            Some(address) => {
+                let tls = self.dialling.load_full();
+                dial(&peer, address, &tls).await.map(|channel| hang_up(&channel)).err()
+            }
+        };
+        // The event loop is gone only when the service stops.
+        if let Some(inputs) = self.inputs.upgrade() {
+            let _ = inputs.send(PeerInput::Probed { link, unreached }).await;
+        }
+    }
+}
+
+fn hang_up(channel: &Channel) {
+    channel
+        .connection
+        .close(CloseCode::Done, "only asked whether you are reached");
+}
+
+/// Dials a member, and looks whether it is the one.
+async fn dial(peer: &ServerName, address: &ServerAddress, tls: &ClientTls) -> Result<Channel, Reason> {
+    match connect(address, tls, &Settings::server()).await {
+        Ok(channel) if channel.connection.peer().name.as_str() == peer.as_str() => Ok(channel),
+        Ok(channel) => {
+            let name = &channel.connection.peer().name;
+            let text = format!("{peer} was dialled at {address}, where {name} answers.");
+            channel
+                .connection
+                .close(CloseCode::Denied, "another member was dialled");
+            Err(Reason::new(Code::CertificateRefused, text))
+        }
+        Err(error) => {
+            let Reason { code, text, .. } = error.reason();
+            Err(Reason::new(code, format!("{peer}: {text}.")))
+        }
+    }
+}
+
 /// What all tasks share.
 #[derive(Clone)]
 struct House {
@@ -267,6 +335,10 @@ impl House {
         } = door;
         for (number, (peer, address)) in (0..).zip(peers) {
             let backoff = Backoff::new(seed.wrapping_add(number));
+            let (house, shutdown) = (self.clone(), self.shutdown.clone());
+            let watching = house.watch_over(peer.clone(), address.clone(), members.clone());
+            self.tasks
+                .spawn(async move { shutdown.run_until_cancelled(watching).await });
             let dialling = self.clone().dial_on(peer, address, members.clone(), backoff);
             self.tasks.spawn(dialling);
         }
@@ -316,15 +388,15 @@ impl House {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                absent = self.await_absence(&peer, &address, &mut members) => {
-                    if absent.is_none() {
+                absent = members.wait_for(|members| !members.contains(&peer)) => {
+                    if absent.is_err() {
                         return;
                     }
                 }
             }
             let pause = tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                pause = self.dial(&peer, &address, &mut backoff) => pause,
+                pause = self.dial_once(&peer, &address, &mut backoff) => pause,
             };
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
@@ -333,45 +405,36 @@ impl House {
         }
     }
 
-    /// Waits until a member isn't there; nothing, where the service stops.
-    async fn await_absence(
-        &self,
-        peer: &ServerName,
-        address: &ServerAddress,
-        members: &mut watch::Receiver<BTreeSet<ServerName>>,
+    /// Notices at once that a member's program has died, whoever dialled.
+    async fn watch_over(
+        self,
+        peer: ServerName,
+        address: ServerAddress,
+        mut members: watch::Receiver<BTreeSet<ServerName>>,
     ) -> Option<()> {
-        if members.borrow_and_update().contains(peer) {
+        loop {
+            members.wait_for(|members| members.contains(&peer)).await.ok()?;
             tokio::select! {
-                absent = members.wait_for(|members| !members.contains(peer)) => return absent.ok().map(drop),
-                () = nothing_listens_any_longer(address) => {}
+                absent = members.wait_for(|members| !members.contains(&peer)) => {
+                    absent.ok()?;
+                    continue;
+                }
+                () = nothing_listens_any_longer(&address) => {}
             }
-            let died = PeerInput::Died { peer: peer.clone() };
-            self.inputs.send(died).await.ok()?;
+            self.inputs.send(PeerInput::Died { peer: peer.clone() }).await.ok()?;
+            members.wait_for(|members| !members.contains(&peer)).await.ok()?;
         }
-        let absent = members.wait_for(|members| !members.contains(peer)).await;
-        absent.ok().map(drop)
     }
 
     /// Dials once and serves the connection. Answers how long to wait before the next attempt.
-    async fn dial(&self, peer: &ServerName, address: &ServerAddress, backoff: &mut Backoff) -> Duration {
+    async fn dial_once(&self, peer: &ServerName, address: &ServerAddress, backoff: &mut Backoff) -> Duration {
         let tls = self.dialling.load_full();
-        let unreached = match connect(address, &tls, &Settings::server()).await {
-            Ok(channel) if channel.connection.peer().name.as_str() == peer.as_str() => {
+        let unreached = match dial(peer, address, &tls).await {
+            Ok(channel) => {
                 self.clone().serve(channel, Some(address)).await;
                 return backoff.broke();
             }
-            Ok(channel) => {
-                let name = &channel.connection.peer().name;
-                let text = format!("{peer} was dialled at {address}, where {name} answers.");
-                channel
-                    .connection
-                    .close(CloseCode::Denied, "another member was dialled");
-                Reason::new(Code::CertificateRefused, text)
-            }
-            Err(error) => {
-                let Reason { code, text, .. } = error.reason();
-                Reason::new(code, format!("{peer}: {text}."))
-            }
+            Err(unreached) => unreached,
         };
         let input = PeerInput::Unreached {
             peer: peer.clone(),

@@ -239,7 +239,10 @@ impl Machine {
                 });
             }
             // All but the first answer questions that this program never asks over this connection.
-            ServerMessage::Heartbeat { .. } | ServerMessage::Diagnosis { .. } | ServerMessage::Locks { .. } => {}
+            ServerMessage::Heartbeat { .. }
+            | ServerMessage::Diagnosis { .. }
+            | ServerMessage::Cluster { .. }
+            | ServerMessage::Locks { .. } => {}
             ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
         }
     }

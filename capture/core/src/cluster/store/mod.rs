@@ -24,7 +24,8 @@ use silentmon_proto::store::{self, MemberRecord, NewsRecord, PageRecord, StoreKe
 use silentmon_proto::time::Instant;
 
 use super::seen::Seen;
-use super::{ClockDifference, ClusterEvent, ClusterSettings, Directory, HoldsCti, PeerLink, part_sees};
+use super::sessions::Sessions;
+use super::{ClockDifference, ClusterEvent, ClusterSettings, Directory, HoldsCti, Parts, PeerLink};
 
 use self::leases::{Leases, Renewed, Sight};
 use self::log::{Log, Told};
@@ -109,6 +110,7 @@ pub struct StoreDirectory {
     followed: Option<ServerName>,
     log: Log,
     seen: Seen,
+    sessions: Sessions,
     stops: bool,
     rejected: u64,
     transmits: VecDeque<StoreTransmit>,
@@ -150,6 +152,7 @@ impl StoreDirectory {
             claim_at: None,
             followed: None,
             seen: Seen::default(),
+            sessions: Sessions::default(),
             stops: false,
             rejected: 0,
             transmits: VecDeque::new(),
@@ -207,7 +210,7 @@ impl StoreDirectory {
         let Reach::Reading(read, _) = &mut self.reach else {
             return;
         };
-        let mut read = std::mem::take(read);
+        let read = std::mem::take(read);
         let in_step: Vec<ServerName> = self.leases.in_step().cloned().collect();
         if self.log.has_told_more_than(&self.own_in(&read)) {
             self.log.want_snapshot();
@@ -449,9 +452,14 @@ impl StoreDirectory {
                 }
             }
             Brought::All { facts, as_holder } => {
-                let (sees, facts) = part_sees(facts);
-                let changed = self.seen.replace_other(origin, &sees).into_iter();
+                let parts = Parts::of(facts);
+                let facts = parts.cti;
+                let changed = self.seen.replace_other(origin, &parts.sees).into_iter();
                 self.events.extend(changed.map(ClusterEvent::SeenElsewhere));
+                self.sessions.forget(origin);
+                for fact in parts.others {
+                    self.take_fact(origin, fact);
+                }
                 let holder = self.holder();
                 let instead = as_holder && holder == Some(origin);
                 if instead || (holder.is_none() && !facts.is_empty()) {
@@ -470,6 +478,14 @@ impl StoreDirectory {
                 }
             }
             Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(origin.clone(), fact)),
+            Fact::Session(session) => {
+                if self.sessions.note(origin.clone(), session.clone()) {
+                    self.events
+                        .push_back(ClusterEvent::SessionElsewhere(origin.clone(), session));
+                }
+            }
+            Fact::SessionOver { session } => self.sessions.note_over(origin, session),
+            Fact::Unknown => {}
         }
     }
 
@@ -478,6 +494,7 @@ impl StoreDirectory {
         if self.leases.remove(name) {
             let changed = self.seen.replace_other(name, &BTreeMap::new()).into_iter();
             self.events.extend(changed.map(ClusterEvent::SeenElsewhere));
+            self.sessions.orphan(name, self.leases.now());
             let reason = Reason::new(Code::NoCaptureServer, text);
             self.events.push_back(ClusterEvent::Left(name.clone(), reason));
         }
@@ -552,6 +569,7 @@ impl Directory for StoreDirectory {
                 self.handle_missed();
             }
         }
+        self.sessions.handle_timeout(now);
         for (name, silent) in self.leases.expire(now) {
             self.bury(&name, format!("{name} has said nothing for {} s.", silent.as_secs()));
         }
@@ -592,7 +610,8 @@ impl Directory for StoreDirectory {
             CtiDuty::Holds { term } => Some(term),
             CtiDuty::None | CtiDuty::Ready | CtiDuty::Unfit => None,
         };
-        let facts = known.into_iter().chain(self.seen.own()).collect();
+        let own = self.seen.own().chain(self.sessions.facts());
+        let facts = known.into_iter().chain(own).collect();
         self.log.give_snapshot(facts, term);
     }
 

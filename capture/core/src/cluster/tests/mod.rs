@@ -1,5 +1,6 @@
 //! Members with real directories on a simulated network.
 
+mod leaves;
 pub mod net;
 
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::ServerName;
-use silentmon_proto::peer::{Fact, PeerMessage};
+use silentmon_proto::peer::{Fact, PeerMessage, Role};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::time::Instant;
 
@@ -64,6 +64,7 @@ pub fn settings(number: usize, of: usize) -> ClusterSettings {
         service_port: 42228,
         software: "a test".to_owned(),
         peers: (0..of).filter(|other| *other != number).map(name).collect(),
+        role: Role::Member,
         has_cti: true,
         heartbeat: Duration::from_secs(5),
         retries: 3,
@@ -338,10 +339,18 @@ impl<D: Directory> Node<D> {
             ClusterEvent::ToldAll { facts, instead, .. } => {
                 let event = |fact: &Fact| match fact {
                     Fact::Cti { event, .. } => Some(event.clone()),
-                    Fact::Sees { .. } => None,
+                    Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => None,
                 };
                 let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();
                 self.directory.handle_retelling(&events, *instead, now);
+            }
+            ClusterEvent::ToldAllOf { facts, agents, .. } => {
+                let event = |fact: &Fact| match fact {
+                    Fact::Cti { event, .. } => Some(event.clone()),
+                    _ => None,
+                };
+                let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();
+                self.directory.handle_retelling_of(agents, &events, now);
             }
             ClusterEvent::Cti(holds) => self.holds = *holds == HoldsCti::Yes,
             _ => {}

@@ -14,6 +14,7 @@ use silentmon_proto::relay::{AudioHeader, AudioKind, ClientMessage, OutputKind, 
 use silentmon_proto::time::Instant;
 
 mod authority;
+mod cluster;
 mod codecs;
 mod diagnosing;
 mod following;
@@ -146,7 +147,9 @@ impl House {
 
     fn collect(&mut self) {
         while let Some(event) = self.engine.poll_event() {
-            if let (EngineEvent::SessionStarted(record), true) = (&event, self.journal_works) {
+            if let (EngineEvent::SessionStarted(record) | EngineEvent::SessionMoved { session: record, .. }, true) =
+                (&event, self.journal_works)
+            {
                 self.engine.handle_recorded(record.session, self.now);
             }
             self.events.push(event);

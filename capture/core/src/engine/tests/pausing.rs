@@ -650,7 +650,9 @@ impl Rehearsal {
     fn look(&mut self) {
         for transmit in &self.house.sent[self.looked_at..] {
             let rtp = match transmit {
-                Transmit::Audio { datagram, .. } => AudioHeader::parse(datagram).expect("an audio datagram").1.to_vec(),
+                Transmit::Audio { datagram, .. } | Transmit::PeerDatagram { datagram, .. } => {
+                    AudioHeader::parse(datagram).expect("an audio datagram").1.to_vec()
+                }
                 Transmit::PlainRtp { packet, .. } => packet.clone(),
                 Transmit::Message { .. } | Transmit::Close { .. } => continue,
             };

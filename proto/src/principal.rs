@@ -3,12 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::ids::SupervisorName;
 use serde::{Deserialize, Serialize};
-use silentmon_proto::ids::SupervisorName;
 
 /// Somebody who proved who he is. The means is part of it: what one proved by a password is not taken up with another's
 /// certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// His name.
     pub name: SupervisorName,
@@ -50,7 +50,7 @@ impl fmt::Display for Role {
 }
 
 /// How a principal proved who he is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Means {
     /// By the key of his certificate.

@@ -1,0 +1,89 @@
+//! Who listens at which member: what a supervisor's session needs to go on at another one when his home dies.
+
+use std::collections::BTreeMap;
+
+use silentmon_proto::ids::{ServerName, SessionId};
+use silentmon_proto::peer::{Fact, HomeSession};
+use silentmon_proto::time::Instant;
+
+use crate::session::RESUME_WITHIN;
+
+/// Sessions of all other members together that are remembered.
+const MOST_SESSIONS: usize = 100_000;
+
+/// Sessions of the whole cluster, as far as known here.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    own: BTreeMap<SessionId, HomeSession>,
+    others: BTreeMap<SessionId, Elsewhere>,
+}
+
+#[derive(Debug)]
+struct Elsewhere {
+    home: ServerName,
+    session: HomeSession,
+    /// Until when it may go on elsewhere, since its home is gone.
+    orphaned_until: Option<Instant>,
+}
+
+impl Sessions {
+    /// A session of ours that is new, or of which something changed. Answers whether that is news.
+    pub fn tell(&mut self, session: HomeSession) -> bool {
+        self.own.insert(session.session, session.clone()) != Some(session)
+    }
+
+    /// A session of ours is over. Answers whether there was one.
+    pub fn tell_over(&mut self, session: SessionId) -> bool {
+        self.own.remove(&session).is_some()
+    }
+
+    /// What a snapshot says of our own.
+    pub fn facts(&self) -> impl Iterator<Item = Fact> {
+        self.own.values().cloned().map(Fact::Session)
+    }
+
+    /// Takes what another member tells. Answers whether there was room for it.
+    pub fn note(&mut self, home: ServerName, session: HomeSession) -> bool {
+        let room = self.others.len() < MOST_SESSIONS || self.others.contains_key(&session.session);
+        if room {
+            let known = Elsewhere {
+                home,
+                session,
+                orphaned_until: None,
+            };
+            self.others.insert(known.session.session, known);
+        }
+        room
+    }
+
+    pub fn note_over(&mut self, home: &ServerName, session: SessionId) {
+        if self.others.get(&session).is_some_and(|known| known.home == *home) {
+            self.others.remove(&session);
+        }
+    }
+
+    /// Another member tells everything anew.
+    pub fn forget(&mut self, home: &ServerName) {
+        self.others.retain(|_, known| known.home != *home);
+    }
+
+    /// Another member is gone; its supervisors may come here.
+    pub fn orphan(&mut self, home: &ServerName, now: Instant) {
+        for known in self.others.values_mut().filter(|known| known.home == *home) {
+            known.orphaned_until.get_or_insert(now + RESUME_WITHIN);
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.others
+            .retain(|_, known| known.orphaned_until.is_none_or(|until| now < until));
+    }
+
+    pub fn elsewhere(&self) -> impl Iterator<Item = (&ServerName, &HomeSession)> {
+        self.others.values().map(|known| (&known.home, &known.session))
+    }
+
+    pub fn get(&self, session: SessionId) -> Option<(&ServerName, &HomeSession)> {
+        self.others.get(&session).map(|known| (&known.home, &known.session))
+    }
+}
