@@ -59,6 +59,12 @@ impl Leaves {
         self.0.values().filter_map(|leaf| leaf.lost).min()
     }
 
+    /// Leaves of which nothing is missing.
+    #[cfg(test)]
+    pub fn in_step(&self) -> usize {
+        self.0.values().filter(|leaf| leaf.number.is_some()).count()
+    }
+
     fn straight(&self) -> impl Iterator<Item = (&ServerName, u64)> {
         let straight = self.0.iter().filter(|(_, leaf)| leaf.ways.contains(&Way::Straight));
         straight.map(|(name, leaf)| (name, leaf.run))

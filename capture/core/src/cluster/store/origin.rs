@@ -89,7 +89,8 @@ impl Origin {
     }
 
     pub fn take_page(&mut self, set: PageSet, page: u32, record: PageRecord) -> Brought {
-        if record.run != self.run || !self.wants_pages() || page >= record.pages {
+        let newer = self.number.is_none_or(|number| record.number > number);
+        if record.run != self.run || !(newer || self.wants_all) || page >= record.pages {
             return Brought::Nothing;
         }
         let fresh = || Pages {
