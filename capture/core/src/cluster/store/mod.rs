@@ -399,10 +399,7 @@ impl StoreDirectory {
                 None => self.rejected += 1,
             },
             StoreKey::Page { origin, set, page } => {
-                let reading = !self.is_open();
-                let from = self.leases.get_mut(&origin);
-                // Those who follow the news spare themselves the reading.
-                let Some(from) = from.filter(|from| reading || from.wants_pages()) else {
+                let Some(from) = self.leases.get_mut(&origin) else {
                     return;
                 };
                 let Some(record) = decode(value) else {
