@@ -65,8 +65,8 @@ impl Seen {
             .filter(|(agent, seen)| seen.contains_key(by) && !sees.contains_key(agent))
             .map(|(agent, _)| (agent.clone(), [false; 2]));
         let told = sees.iter().map(|(agent, &legs)| (agent.clone(), legs));
-        let changes: Vec<_> = untold.chain(told).collect();
-        let changed = changes
+        let all: Vec<_> = untold.chain(told).collect();
+        let changed = all
             .into_iter()
             .filter(|(agent, legs)| self.handle_other(by, agent, *legs));
         changed.map(|(agent, _)| agent).collect()

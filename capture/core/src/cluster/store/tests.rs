@@ -260,11 +260,7 @@ fn members_meet_in_the_store_and_know_all_agents_and_one_holds_the_cti_sessions(
         assert_eq!(house.node(number).members().len(), 2, "{number}");
     }
     assert_eq!(
-        house
-            .node(1)
-            .cluster
-            .address_of(&name(2))
-            .map(|address| address.to_string()),
+        house.node(1).cluster.address_of(&name(2)).map(ToString::to_string),
         Some("10.0.0.2:42029".to_owned())
     );
     house.tell(0, &talks(1, 1));
@@ -542,7 +538,10 @@ fn the_store_keeps_no_more_than_the_slots_of_the_ring() {
     assert!(slots(&house) <= NEWS_SLOTS);
     house.start(0);
     house.run(1.0);
-    assert_eq!(house.seen(0, &agent), [(name(1), [(rounds - 1) % 2 == 0, true])]);
+    assert_eq!(
+        house.seen(0, &agent),
+        [(name(1), [(rounds - 1).is_multiple_of(2), true])]
+    );
 }
 
 #[derive(Debug, Clone)]
