@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 use super::token::{ID, SECRET, Token};
+use crate::authority::IssuingPolicy;
 use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
 use crate::identity::Fingerprint;
@@ -17,6 +18,8 @@ use crate::pem::{Sections, encode};
 use crate::request::{SubjectHost, distinguished_name};
 use crate::role::{Role, SubjectName};
 
+/// What asks, in the words of a refusal.
+const FROM: &str = "the token";
 /// Failed tries until a token is void (requirements section 3).
 const MOST_FAILURES: u32 = 3;
 /// Tokens that are over are kept so long, so that it can be seen what became of them.
@@ -31,8 +34,19 @@ pub struct Invitation {
     pub name: SubjectName,
     /// The hosts he is dialled by.
     pub hosts: Vec<SubjectHost>,
-    /// Days for which his certificate is good.
-    pub days: u32,
+    /// Days for which his certificate is good; the usual time, where nothing is said.
+    pub days: Option<u32>,
+}
+
+impl Invitation {
+    /// Refuses at once what the authority's policy wouldn't have signed later.
+    fn within(mut self, policy: Option<&IssuingPolicy>) -> Result<Self, CertsError> {
+        if let Some(policy) = policy {
+            policy.check_holder(FROM, self.role, &self.name, &self.hosts)?;
+            self.days = Some(policy.days(FROM, self.days)?);
+        }
+        Ok(self)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,15 +83,10 @@ pub(super) enum Refusal {
 /// Makes a token for somebody, good for so long.
 ///
 /// # Errors
-/// Where the authority's directory can't be read or written.
+/// Where the authority's directory can't be read or written, or its policy allows no such certificate.
 pub fn invite(directory: &Path, invitation: Invitation, valid: std::time::Duration) -> Result<Token, CertsError> {
-    if !directory.join("ca.pem").is_file() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(CertsError::Read {
-            path: directory.join("ca.pem"),
-            source: missing,
-        });
-    }
+    files::require_authority(directory)?;
+    let invitation = invitation.within(IssuingPolicy::load(directory)?.as_ref())?;
     let pin = ServiceIdentity::open_or_make(directory)?.fingerprint();
     let random = |bytes: &mut [u8]| {
         getrandom::fill(bytes).map_err(|error| CertsError::crypto("drawing random numbers")(error.to_string()))
