@@ -17,8 +17,12 @@ struct Ear(Child);
 
 impl Ear {
     fn open(pki: &Pki, server: &Server, flaw: Flaw) -> Self {
+        Self::believing(pki, server, flaw, "early.crl")
+    }
+
+    fn believing(pki: &Pki, server: &Server, flaw: Flaw, lists: &str) -> Self {
         let identity = pki.issue("supervisor", flaw);
-        let mut command = listener(pki, &identity, "early.crl", server.address, "60");
+        let mut command = listener(pki, &identity, lists, server.address, "60");
         Self(
             command
                 .stdout(Stdio::piped())
@@ -135,6 +139,38 @@ fn a_certificate_that_expires_in_mid_session_ends_it() {
         ],
         1,
     );
+}
+
+#[test]
+fn both_sides_part_when_a_date_passes_while_they_are_connected() {
+    let pki = Pki::new();
+    let lasting = pki.issue("capture", Flaw::None);
+    let short = Server::start(&pki, &pki.issue("capture", Flaw::SoonOver), "early.crl");
+    let good = Server::start(&pki, &lasting, "early.crl");
+    let strict = Server::start(&pki, &lasting, "soon.crl");
+    let ears = [
+        (&short, "early.crl", "its certificate expired on 20"),
+        (&good, "soon.crl", "the revocation list was to be replaced by 20"),
+        (&strict, "early.crl", "The revocation list was to be replaced by 20"),
+    ]
+    .map(|(server, lists, sentence)| (server, Ear::believing(&pki, server, Flaw::None, lists), sentence));
+    for (server, ..) in &ears {
+        server.wait_for_records(&["session_started"], 1);
+    }
+    let begun = Instant::now();
+    for (server, ear, sentence) in ears {
+        let said = ear.end();
+        assert!(
+            begun.elapsed() < SOON + Duration::from_secs(2),
+            "it took {:?}",
+            begun.elapsed()
+        );
+        assert!(
+            said.contains("SM-2002") && said.contains(sentence),
+            "{sentence}: {said}"
+        );
+        server.wait_for_records(&["session_stopped"], 1);
+    }
 }
 
 #[test]
