@@ -19,9 +19,9 @@ use silentmon_proto::relay::MediaOrigin;
 use super::authority::CONFIRM_WITHIN;
 use super::cti::{self, CtiSection};
 use super::heard::{PaymentPauseTable, PrivateCallTable};
-use super::secret::Secret;
 use super::values::{HostPort, Seconds};
 use super::{Complaint, Schema, read_table};
+use crate::secret::Secret;
 use crate::tls::IdentityFiles;
 
 /// The whole file.

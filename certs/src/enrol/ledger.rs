@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
@@ -134,7 +135,7 @@ impl Ledger {
             if entry.failures >= MOST_FAILURES {
                 return Err(Refusal::Void);
             }
-            if !is_same(&entry.hash, &Token::hash(secret)) {
+            if !bool::from(entry.hash.ct_eq(&Token::hash(secret))) {
                 entry.failures += 1;
                 return Err(Refusal::Unknown);
             }
@@ -206,11 +207,6 @@ impl Ledger {
 fn entry_of<'a>(entries: &'a mut [Entry], id: &[u8]) -> Result<&'a mut Entry, Refusal> {
     let entry = entries.iter_mut().find(|entry| entry.id == id);
     entry.ok_or(Refusal::Unknown)
-}
-
-/// Takes the same time wherever the difference is.
-fn is_same(known: &[u8; 32], shown: &[u8; 32]) -> bool {
-    known.iter().zip(shown).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 /// Certificate and key of the enrolment service, `enrolment.pem` and `enrolment.key`. Nobody vouches for it but the
