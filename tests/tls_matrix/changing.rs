@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::chain::{Server, listener};
@@ -17,19 +17,19 @@ struct Ear(Child);
 
 impl Ear {
     fn open(pki: &Pki, server: &Server, flaw: Flaw) -> Self {
-        Self::believing(pki, server, flaw, "early.crl")
+        let identity = pki.issue("supervisor", flaw);
+        Self::start(listener(pki, &identity, "early.crl", server.address, "60"))
     }
 
-    fn believing(pki: &Pki, server: &Server, flaw: Flaw, lists: &str) -> Self {
-        let identity = pki.issue("supervisor", flaw);
-        let mut command = listener(pki, &identity, lists, server.address, "60");
-        Self(
-            command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("runs"),
-        )
+    /// Somebody good, who believes these lists.
+    fn believing(pki: &Pki, server: &Server, lists: &str, seconds: &str) -> Self {
+        let identity = pki.issue("supervisor", Flaw::None);
+        Self::start(listener(pki, &identity, lists, server.address, seconds))
+    }
+
+    fn start(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self(child.expect("runs"))
     }
 
     /// Waits for the end and gives back everything said.
@@ -153,24 +153,19 @@ fn both_sides_part_when_a_date_passes_while_they_are_connected() {
         (&good, "soon.crl", "the revocation list was to be replaced by 20"),
         (&strict, "early.crl", "The revocation list was to be replaced by 20"),
     ]
-    .map(|(server, lists, sentence)| (server, Ear::believing(&pki, server, Flaw::None, lists), sentence));
-    for (server, ..) in &ears {
+    .map(|(server, lists, sentence)| {
+        let ear = Ear::believing(&pki, server, lists, "7");
         server.wait_for_records(&["session_started"], 1);
-    }
-    let begun = Instant::now();
-    for (server, ear, sentence) in ears {
+        (ear, sentence)
+    });
+    for (ear, sentence) in ears {
         let said = ear.end();
-        assert!(
-            begun.elapsed() < SOON + Duration::from_secs(2),
-            "it took {:?}",
-            begun.elapsed()
-        );
         assert!(
             said.contains("SM-2002") && said.contains(sentence),
             "{sentence}: {said}"
         );
-        server.wait_for_records(&["session_stopped"], 1);
     }
+    strict.wait_for_records(&["session_stopped", "SM-2002"], 1);
 }
 
 #[test]

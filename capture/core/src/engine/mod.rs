@@ -10,6 +10,7 @@ mod authority;
 mod control;
 mod diagnosis;
 mod figures;
+mod former_pauses;
 mod links;
 mod media;
 mod pauses;
@@ -17,6 +18,7 @@ mod repairs;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tones;
 mod withdrawal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -45,6 +47,7 @@ pub use self::authority::ForeignRequests;
 pub use self::diagnosis::ReasonCounts;
 use self::figures::Past;
 pub use self::figures::{EngineFigures, LegFigures};
+pub use self::former_pauses::FormerPause;
 use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
@@ -102,6 +105,8 @@ pub struct Engine {
     silenced: BTreeSet<AgentId>,
     /// What customers of monitored agents keyed lately.
     digits: HashMap<AgentId, KeyedDigits>,
+    /// Their streams, listened to for digits in the sound.
+    tones: tones::Tones,
     /// Programs at agents' desks that take notices.
     desks: HashMap<AgentId, usize>,
     span: SpanWatch,
@@ -212,6 +217,8 @@ pub enum EngineEvent {
     },
     /// A pause began.
     PauseStarted(PauseRecord),
+    /// A pause that runs lasts longer, because it was asked for again.
+    PauseProlonged(PauseRecord),
     /// A pause ended.
     PauseEnded {
         /// The pause.
@@ -287,6 +294,7 @@ impl EngineEvent {
             | Self::SessionMuted { .. }
             | Self::SessionUnmuted { .. }
             | Self::PauseStarted(_)
+            | Self::PauseProlonged(_)
             | Self::PauseEnded { .. }
             | Self::Disclosed(_)
             | Self::SessionConfirmed(_)
@@ -348,6 +356,7 @@ impl Engine {
             pauses: Pauses::default(),
             silenced: BTreeSet::new(),
             digits: HashMap::default(),
+            tones: tones::Tones::default(),
             desks: HashMap::default(),
             span: SpanWatch::default(),
             journal_failure: None,

@@ -26,6 +26,7 @@ mod resolving;
 mod sessions;
 mod signalling;
 mod supervising;
+mod tones;
 mod withdrawing;
 
 use super::*;
