@@ -49,7 +49,12 @@ impl Town {
 
     fn peers(&self, but: u8) -> String {
         let others = (1..=self.members).filter(|member| *member != but);
-        let peer = |member| format!("{{ name = \"gw{member}\", address = \"127.0.0.{member}:{}\" }}", self.peer_port);
+        let peer = |member| {
+            format!(
+                "{{ name = \"gw{member}\", address = \"127.0.0.{member}:{}\" }}",
+                self.peer_port
+            )
+        };
         others.map(peer).collect::<Vec<_>>().join(", ")
     }
 
@@ -111,7 +116,12 @@ side_b = "{b}"
         let mut command = silentmon();
         command.args(words);
         command.args(["--server", &format!("127.0.0.{member}:{}", self.service_port)]);
-        command.args(["--identity", &self.house.text("adele.pem"), "--ca", &self.house.text("ca.pem")]);
+        command.args([
+            "--identity",
+            &self.house.text("adele.pem"),
+            "--ca",
+            &self.house.text("ca.pem"),
+        ]);
         command
     }
 
@@ -158,7 +168,9 @@ fn members_find_each_other_share_one_cti_session_and_hand_it_over() {
     let command = ["cluster", "hand-over", "gw2"];
     let output = town.as_administrator(&command, 3).output().expect("runs");
     assert!(output.status.success(), "{}", said(&output));
-    eventually(SOON, || (town.settle(&[1, 2, 3]) != "gw2").then(|| "gw2 doesn't hold".to_owned()));
+    eventually(SOON, || {
+        (town.settle(&[1, 2, 3]) != "gw2").then(|| "gw2 doesn't hold".to_owned())
+    });
 
     // The holder is killed: the others notice at once, and the agent's call isn't forgotten.
     if let Some(service) = services[1].take() {
