@@ -82,7 +82,7 @@ pub enum PeerMessage {
         term: u64,
     },
     /// About sessions on agents whom the one member sees and the other doesn't.
-    Relay(RelayMessage),
+    Relay(Box<RelayMessage>),
     /// A program that uses a member's certificate, and won't be a member itself, asks how it is reached: first answered by
     /// `HeartbeatAnswer`, then by `Probed`.
     Probe {
@@ -166,6 +166,13 @@ pub enum Fact {
     SessionOver {
         /// The session.
         session: SessionId,
+    },
+    /// Whether a program at an agent's desk takes notices from the member.
+    Desk {
+        /// The agent.
+        agent: AgentId,
+        /// Whether it does.
+        open: bool,
     },
     /// Something that a newer version knows; to be ignored.
     #[serde(other)]
