@@ -83,7 +83,7 @@ pub enum PeerMessage {
         term: u64,
     },
     /// About sessions on agents whom the one member sees and the other doesn't.
-    Relay(RelayMessage),
+    Relay(Box<RelayMessage>),
     /// A program that uses a member's certificate, and won't be a member itself, asks how it is reached: first answered by
     /// `HeartbeatAnswer`, then by `Probed`.
     Probe {
@@ -178,6 +178,13 @@ pub enum Fact {
         of: PauseOf,
         /// Who asked for that, in his own words.
         by: String,
+    },
+    /// Whether a program at an agent's desk takes notices from the member.
+    Desk {
+        /// The agent.
+        agent: AgentId,
+        /// Whether it does.
+        open: bool,
     },
     /// Something that a newer version knows; to be ignored.
     #[serde(other)]

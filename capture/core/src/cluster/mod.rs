@@ -3,10 +3,11 @@
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
 //! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `sessions`
-//! knows who listens where, `relay` carries what members say about hearing an agent at another one.
+//! knows who listens where, `desks` where agents are told of it, `relay` carries what members say about hearing an agent at another one.
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 
+mod desks;
 mod duty;
 mod link;
 mod relay;
@@ -24,6 +25,7 @@ use silentmon_proto::peer::{
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
+use self::desks::Desks;
 use self::duty::Duty;
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
@@ -116,6 +118,10 @@ pub enum ClusterEvent {
     SeenElsewhere(AgentId),
     /// A supervisor listens at another member; times are by our clock.
     SessionElsewhere(ServerName, HomeSession),
+    /// Somebody listens to an agent at another member, or no longer.
+    ListenedElsewhere(AgentId),
+    /// A program at an agent's desk takes notices from another member, or no longer.
+    DeskElsewhere(AgentId),
     /// A member says something about a session that one hears from the other; times are by our clock.
     Relay(ServerName, RelayMessage),
     /// This member holds the CTI sessions from now on, or no longer does.
@@ -163,6 +169,7 @@ pub struct Cluster {
     /// Agents whose streams others see.
     seen: BTreeMap<AgentId, BTreeMap<ServerName, [bool; 2]>>,
     sessions: Sessions,
+    desks: Desks,
     transmits: VecDeque<PeerTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -181,6 +188,7 @@ impl Cluster {
             sees: BTreeMap::new(),
             seen: BTreeMap::new(),
             sessions: Sessions::default(),
+            desks: Desks::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -251,7 +259,7 @@ impl Cluster {
                     link.measure_clock(sent, answered, now);
                 }
             }
-            PeerMessage::Relay(message) => self.take_relay(peer, message),
+            PeerMessage::Relay(message) => self.take_relay(peer, *message),
             PeerMessage::HandOver { to, term } => {
                 if to == self.settings.server && self.duty.claim(term) {
                     self.take_duty(now);
@@ -263,7 +271,9 @@ impl Cluster {
 
     /// Heartbeats that are due, connections that are silent, and the CTI sessions' holder.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.sessions.handle_timeout(now);
+        let over = self.sessions.handle_timeout(now);
+        self.events
+            .extend(over.into_iter().map(ClusterEvent::ListenedElsewhere));
         let retries = self.settings.retries;
         let due: Vec<PeerLink> = self
             .links
@@ -357,7 +367,12 @@ impl Cluster {
             agent: agent.clone(),
             legs,
         });
-        let facts: Vec<Fact> = known.into_iter().chain(own).chain(self.sessions.facts()).collect();
+        let facts: Vec<Fact> = known
+            .into_iter()
+            .chain(own)
+            .chain(self.sessions.facts())
+            .chain(self.desks.facts())
+            .collect();
         let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
         let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
         for page in 1..=pages {
@@ -523,6 +538,7 @@ impl Cluster {
             .partition(|fact| matches!(fact, Fact::Cti { .. }));
         self.forget_seen_by(peer);
         self.sessions.forget(peer);
+        self.forget_desks(peer);
         for fact in own {
             self.take_fact(peer.clone(), fact);
         }
@@ -553,7 +569,8 @@ impl Cluster {
                 self.events.push_back(ClusterEvent::Told(peer, fact));
             }
             Fact::Session(session) => self.note_session(peer, session),
-            Fact::SessionOver { session } => self.sessions.note_over(&peer, session),
+            Fact::SessionOver { session } => self.note_session_over(&peer, session),
+            Fact::Desk { agent, open } => self.note_desk(peer, agent, open),
             Fact::Unknown => {}
         }
     }
@@ -609,6 +626,7 @@ impl Cluster {
         self.duty.handle_left(peer);
         self.forget_seen_by(peer);
         self.sessions.orphan(peer, now);
+        self.forget_desks(peer);
         self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
         self.decide_duty(now);
     }

@@ -221,6 +221,11 @@ impl Engine {
             ClusterEvent::Told(_, fact) => self.take_fact(fact, now),
             ClusterEvent::ToldAll { facts, instead, .. } => self.take_facts(facts, instead, now),
             ClusterEvent::SessionElsewhere(home, session) => self.handle_session_elsewhere(&home, &session, now),
+            ClusterEvent::ListenedElsewhere(agent) => self.events.push_back(EngineEvent::ListeningChanged { agent }),
+            ClusterEvent::DeskElsewhere(agent) => {
+                self.disclose(&agent, now);
+                self.follow_all([agent].into(), now);
+            }
             ClusterEvent::Relay(from, message) => self.handle_relay_message(&from, message, now),
             ClusterEvent::ProbeWanted(link, peer) => self.events.push_back(EngineEvent::ProbeWanted { link, peer }),
             ClusterEvent::SeenElsewhere(agent) => {
@@ -277,7 +282,7 @@ impl Engine {
                 self.resume(kind, &of, &by, now);
             }
             // The cluster keeps who sees whom, and who listens where.
-            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => {}
+            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Desk { .. } | Fact::Unknown => {}
         }
     }
 

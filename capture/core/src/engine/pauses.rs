@@ -418,15 +418,26 @@ impl Engine {
                 }
             }
         }
+        let open = self.desks.contains_key(agent);
+        if let Some(cluster) = self.membership.cluster_mut() {
+            cluster.handle_desk(agent, open);
+        }
         self.disclose(agent, now);
         self.follow_all([agent.clone()].into(), now);
     }
 
-    /// Whether somebody listens to an agent.
+    /// Whether a program at an agent's desk takes notices, from this server or another member of its cluster.
+    fn has_desk(&self, agent: &AgentId) -> bool {
+        let elsewhere = || self.cluster().is_some_and(|cluster| cluster.has_desk_elsewhere(agent));
+        self.desks.contains_key(agent) || elsewhere()
+    }
+
+    /// Whether somebody listens to an agent, here or at another member of the cluster.
     pub fn is_listened_to(&self, agent: &AgentId) -> bool {
         let sessions = self.sessions_on.get(agent).into_iter().flatten();
         let mut sessions = sessions.filter_map(|id| self.sessions.get(id));
         sessions.any(|session| session.admission == Admission::Admitted)
+            || self.sessions_elsewhere().any(|session| session.agent == *agent)
     }
 
     /// Whether agents are told, and when.
@@ -441,7 +452,7 @@ impl Engine {
         if self.disclosure() == Disclosure::Never {
             return;
         }
-        let told = self.desks.contains_key(agent);
+        let told = self.has_desk(agent);
         for id in self.sessions_on(agent) {
             let admitted = |session: &&mut MonitorSession| session.admission == Admission::Admitted;
             let Some(session) = self.sessions.get_mut(&id).filter(admitted) else {
@@ -462,9 +473,7 @@ impl Engine {
     /// Whether an agent would have to be told, and can't be.
     pub(super) fn is_undisclosed(&self, agent: &AgentId) -> bool {
         let rules = &self.settings.policy;
-        rules.undisclosed == Undisclosed::Muted
-            && rules.disclosure != Disclosure::Never
-            && !self.desks.contains_key(agent)
+        rules.undisclosed == Undisclosed::Muted && rules.disclosure != Disclosure::Never && !self.has_desk(agent)
     }
 }
 

@@ -87,6 +87,8 @@ pub(super) struct Machine {
     listing: Vec<AgentRow>,
     last_sent: Instant,
     last_heard: Instant,
+    /// When the server that was lost was last heard, until sessions go on.
+    missed_since: Option<Instant>,
     transmits: VecDeque<ClientMessage>,
     events: VecDeque<ReceiverEvent>,
     actions: VecDeque<Action>,
@@ -109,6 +111,7 @@ impl Machine {
             listing: Vec::new(),
             last_sent: now,
             last_heard: now,
+            missed_since: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             actions: VecDeque::new(),
@@ -453,9 +456,14 @@ impl Machine {
         }
         self.failed_in_round = 0;
         self.problem = None;
+        if self.monitors.values().any(|monitor| monitor.stage == Stage::Running) {
+            self.missed_since = Some(self.last_heard);
+        }
         let retry_in = self.wait();
         let server = self.server();
         self.phase = Phase::Waiting { until: now + retry_in };
+        // Whatever became of this one, its cluster knows the sessions.
+        self.next_server();
         self.events.push_back(ReceiverEvent::Lost {
             server,
             reason,
@@ -489,7 +497,6 @@ impl Machine {
                     return;
                 }
                 self.lost(reason, since, now);
-                self.next_server();
             }
             Phase::Waiting { .. } | Phase::Dialling | Phase::Over => {}
         }
@@ -564,6 +571,10 @@ impl Machine {
             return;
         };
         let resumed = monitor.session.replace(session) == Some(session);
+        let missed = self
+            .missed_since
+            .filter(|_| resumed)
+            .map(|since| now.saturating_since(since));
         monitor.channel = Some(channel);
         if monitor.stage == Stage::Stopping {
             self.transmit(ClientMessage::StopMonitor { session }, now);
@@ -574,6 +585,7 @@ impl Machine {
             request,
             session,
             resumed,
+            missed,
         });
     }
 

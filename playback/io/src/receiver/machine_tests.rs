@@ -318,8 +318,34 @@ fn takes_up_the_session_again_after_a_lost_connection() {
         [ReceiverEvent::MonitorStarted {
             request: REQUEST,
             session: SESSION,
-            resumed: true
+            resumed: true,
+            missed: Some(world.now - lost)
         }]
+    );
+}
+
+#[test]
+fn a_server_that_is_lost_gives_way_to_the_next_one_at_once() {
+    let mut world = World::welcomed(&["a", "b", "c"]);
+    world.machine.start_monitor(REQUEST, wish(), world.now);
+    world.hear(started());
+    world.pass(Duration::from_secs(6));
+    world.hear(ServerMessage::Heartbeat { sent: world.now });
+    world.pass(Duration::from_secs(2));
+    let lost = world.now;
+    world.machine.handle_lost(unreachable(), lost);
+    assert_eq!(world.until_dialled(), "b");
+    assert!(world.now - lost <= Duration::from_millis(400), "{:?}", world.now - lost);
+    world.connect();
+    world.hear(started());
+    let missed = world.events().into_iter().find_map(|event| match event {
+        ReceiverEvent::MonitorStarted { missed, .. } => missed,
+        _ => None,
+    });
+    assert_eq!(
+        missed,
+        Some(world.now - lost + Duration::from_secs(2)),
+        "since something was last heard"
     );
 }
 
