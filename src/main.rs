@@ -25,6 +25,8 @@ mod output;
 mod quality;
 #[cfg(feature = "capture")]
 mod report;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod secret;
 #[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]

@@ -21,9 +21,10 @@ use crate::config::capture::CaptureConfig;
 use crate::config::cti::{
     self, BroadworksSection, CiscoCtiServerSection, CstaSection, CtiSection, LoginTable, TlsTable, UserTable,
 };
-use crate::config::secret::{self, Secret};
+use crate::config::secret;
 use crate::config::values::HostPort;
 use crate::exit::{ExitKind, Failure};
+use crate::secret::Secret;
 use crate::tls;
 
 /// The events of all `script` sources, in order of time.

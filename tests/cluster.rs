@@ -11,7 +11,7 @@ use serde_json::Value;
 use common::{House, Service, eventually, fixture, free_address, said, silentmon};
 
 /// How long a member may take to notice something, and to act on it.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(25);
 const ANNAS_CALL: &str = r#"{"at":0.1,"event":"agent_state","agent":"4711","extension":"3001","state":"talking"}
 {"at":0.2,"event":"call","agent":"4711","call":"81","kind":"established","acd":true,"calling":"5551234","called":"8001"}
 {"at":0.3,"event":"media_started","agent":"4711","call":"81","address":"10.1.1.20:24678","codec":"PCMU"}
@@ -113,15 +113,19 @@ side_b = "{b}"
     }
 
     fn as_administrator(&self, words: &[&str], member: u8) -> Command {
+        self.ask(words, "adele", member)
+    }
+
+    fn as_supervisor(&self, words: &[&str], member: u8) -> Command {
+        self.ask(words, "anna", member)
+    }
+
+    fn ask(&self, words: &[&str], who: &str, member: u8) -> Command {
         let mut command = silentmon();
         command.args(words);
         command.args(["--server", &format!("127.0.0.{member}:{}", self.service_port)]);
-        command.args([
-            "--identity",
-            &self.house.text("adele.pem"),
-            "--ca",
-            &self.house.text("ca.pem"),
-        ]);
+        let identity = self.house.text(&format!("{who}.pem"));
+        command.args(["--identity", &identity, "--ca", &self.house.text("ca.pem")]);
         command
     }
 
@@ -184,4 +188,66 @@ fn members_find_each_other_share_one_cti_session_and_hand_it_over() {
     // It comes back, is told everything, and takes nothing from who holds.
     services[1] = Some(town.start(2));
     assert_eq!(town.settle(&[1, 2, 3]), "gw1");
+}
+
+#[test]
+fn a_member_with_another_service_port_is_refused_and_the_doctor_names_it() {
+    let town = Town::build(2);
+    town.configure(2, "", town.service_port - 1);
+    let _source = town.simulate();
+    let (first, second) = (town.start(1), town.start(2));
+    for service in [&first, &second] {
+        service.wait_for_line(|line| line.contains("SM-3104") && line.contains("must use one service port"));
+    }
+    let status = town.status(1);
+    assert_eq!(status["members"][0]["problem"]["code"], "SM-3104", "{status}");
+
+    let check = silentmon()
+        .args(["cluster", "check", "--config", &town.config(1)])
+        .output()
+        .expect("runs");
+    let words = said(&check);
+    assert_eq!(check.status.code(), Some(1), "{words}");
+    assert!(words.contains("SM-3104") && words.contains("gw2 listens on"), "{words}");
+
+    let doctor = town.as_supervisor(&["doctor", "--json"], 1).output().expect("runs");
+    let words = said(&doctor);
+    assert!(words.contains("SM-3104"), "{words}");
+}
+
+#[test]
+fn servers_that_are_no_members_are_refused_by_name() {
+    let town = Town::build(2);
+    town.configure(2, "cluster = \"south\"", town.service_port);
+    let (first, second) = (town.start(1), town.start(2));
+    for service in [&first, &second] {
+        let line = service.wait_for_line(|line| line.contains("SM-3105"));
+        assert!(line.contains("is of cluster"), "{line}");
+    }
+}
+
+#[test]
+fn members_that_reach_each_other_pass_the_check_both_ways() {
+    let town = Town::build(2);
+    let first = town.start(1);
+    let second = town.start(2);
+    let check = || {
+        silentmon()
+            .args(["cluster", "check", "--config", &town.config(1)])
+            .output()
+            .expect("runs")
+    };
+    let whole = check();
+    assert_eq!(whole.status.code(), Some(0), "{}", said(&whole));
+    assert!(said(&whole).contains("clock"), "{}", said(&whole));
+
+    // The other can't dial back.
+    drop(first);
+    let lame = check();
+    assert_eq!(lame.status.code(), Some(1), "{}", said(&lame));
+    assert!(said(&lame).contains("doesn't reach this server"), "{}", said(&lame));
+    drop(second);
+    let none = check();
+    assert_eq!(none.status.code(), Some(1), "{}", said(&none));
+    assert!(said(&none).contains("nothing listens there"), "{}", said(&none));
 }

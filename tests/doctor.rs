@@ -284,6 +284,7 @@ fn everything_is_shown_on_demand(doctor: &Doctor<'_>) {
         "SPAN",
         "promiscuous",
         "tags",
+        "cluster",
         "mirror",
         "mirror, duplicates",
         "mirror, losses",

@@ -4,7 +4,9 @@
 
 pub mod codec;
 pub mod cti;
+pub mod dtmf;
 pub mod frame;
+pub mod g711;
 pub mod ids;
 pub mod peer;
 pub mod principal;

@@ -153,6 +153,17 @@ pub enum Event<'a> {
     PauseStarted {
         #[serde(flatten)]
         pause: PauseEntry<'a>,
+        /// When it ends by itself: a restart doesn't end it before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+    },
+    /// It was asked for again, and ends later.
+    #[serde(rename = "pause_prolonged")]
+    PauseProlonged {
+        #[serde(flatten)]
+        pause: PauseEntry<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
     },
     /// It ended.
     #[serde(rename = "pause_ended")]
@@ -286,6 +297,11 @@ impl<'a> Event<'a> {
             }),
             EngineEvent::PauseStarted(record) => Some(Self::PauseStarted {
                 pause: PauseEntry::of(record),
+                until: in_words(record.pause.until),
+            }),
+            EngineEvent::PauseProlonged(record) => Some(Self::PauseProlonged {
+                pause: PauseEntry::of(record),
+                until: in_words(record.pause.until),
             }),
             EngineEvent::PauseEnded { record, end, lasted } => Some(Self::PauseEnded {
                 pause: PauseEntry::of(record),

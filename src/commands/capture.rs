@@ -10,13 +10,13 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
-use silentmon_capture_core::policy::REMEMBERED_FOR;
+use silentmon_capture_core::policy::{Policy, REMEMBERED_FOR};
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::feed::{CaptureError, Filtering, OpenSource, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{
-    Clock, Door as ServiceDoor, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts, StartLinks,
+    Clock, Door as ServiceDoor, Former, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts, StartLinks,
 };
 use silentmon_certs::ServerTls;
 use silentmon_proto::time::Instant;
@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Event, Journal, sign_ins, syslog};
+use crate::audit::{Event, Journal, pauses, sign_ins, syslog};
 use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable, capture::SyslogSection};
 use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::{CaptureFigures, MetricsPage};
@@ -97,6 +97,16 @@ impl Opened {
     }
 }
 
+/// What the journal says that a restart must not end.
+fn former(journal: &Path, policy: &Policy) -> anyhow::Result<Former> {
+    let now = OffsetDateTime::now_utc();
+    let longest_pause = policy.payment_pauses.longest.max(policy.private_calls.longest);
+    Ok(Former {
+        sign_ins: sign_ins::since(journal, now - REMEMBERED_FOR)?,
+        pauses: pauses::running(journal, now - longest_pause)?,
+    })
+}
+
 async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Result<()> {
     let Opened {
         journal,
@@ -107,7 +117,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let local_time = config.policy.local_time();
-    let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
+    let former = former(&config.audit.path, &engine.policy)?;
     let files = config.service.files();
     let endpoint = bind(&config, identity.relay)?;
     let (peers, peer_renewals) = mpsc::channel(1);
@@ -165,7 +175,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     }
     let parts = ServiceParts {
         local_time,
-        former_sign_ins,
+        former,
         engine,
         door: ServiceDoor {
             endpoint,

@@ -20,9 +20,9 @@ use super::authority::CONFIRM_WITHIN;
 use super::cluster::ClusterSection;
 use super::cti::{self, CtiSection};
 use super::heard::{PaymentPauseTable, PrivateCallTable};
-use super::secret::Secret;
 use super::values::{HostPort, Seconds};
 use super::{Complaint, Schema, read_table};
+use crate::secret::Secret;
 use crate::tls::IdentityFiles;
 
 /// The whole file.

@@ -25,7 +25,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::listener::SecureListener;
 use super::routes::answer;
 use super::sign_in::{COOKIE, SignIns};
-use crate::config::secret::Secret;
+use crate::secret::Secret;
 
 /// Who may push events, for whoever may not.
 pub(super) const PUSHER: &str = "a certificate of a role that `roles` names, or the token";

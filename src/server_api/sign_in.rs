@@ -23,7 +23,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::door::{Caller, Door, Guest, foreign_page};
 use super::routes::answer;
 use super::web_session::{IDLE, LONGEST, WebSessions};
-use crate::config::secret::Secret;
+use crate::secret::Secret;
 use crate::users::{self, LONGEST_NAME, LONGEST_PASSWORD, User, Users};
 
 /// The cookie of a session. Its prefix binds it to this host and to TLS (RFC 6265bis section 4.1.3).

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 use silentmon_proto::ids::SupervisorName;
 
-use crate::config::secret::Secret;
+use crate::secret::Secret;
 use crate::users::{PasswordHash, UserFile};
 
 /// A session that nothing is asked with for so long is over.

@@ -12,7 +12,7 @@ use crate::address::ServerAddress;
 /// How often it is looked.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// So often in a row must nothing be refused before a refusal says anything: a firewall may refuse whatever comes.
-const HEALTHY: u32 = 4;
+const HEALTHY: u32 = 2;
 /// So often in a row must it be refused: one ICMP message alone proves nothing, anybody can forge it.
 const REFUSED: u32 = 2;
 /// Not the beginning of any QUIC packet, so nobody answers it (RFC 9000 section 17: the fixed bit isn't set).

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use silentmon_proto::codec::Codec;
-use silentmon_proto::ids::{AgentId, Extension, LinkName, MediaAddress, PayloadType, TeamName};
+use silentmon_proto::ids::{AgentId, Extension, LinkName, MediaAddress, PayloadType, ServerName, TeamName};
 use silentmon_proto::reason::{Evidence, Reason};
 use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
@@ -30,6 +30,8 @@ pub struct Case<'a> {
     pub talkers: &'a dyn Fn() -> Evidence,
     /// Who is asked for media addresses.
     pub resolvers: &'a [MediaOrigin],
+    /// Members of the cluster that aren't there, and why, and how many are.
+    pub members: MembersCase<'a>,
     /// Why the journal couldn't be written, since it last could.
     pub audit: Option<&'a Reason>,
     /// Why whoever asks may not listen at all: his name is locked after failed sign-ins.
@@ -94,6 +96,15 @@ pub struct LegCounts {
     pub lost_in_mirror: u64,
     /// Missing, and lost in the call.
     pub lost_in_call: u64,
+}
+
+/// How the other members of the cluster stand.
+#[derive(Debug, Clone, Default)]
+pub struct MembersCase<'a> {
+    /// How many are there.
+    pub there: usize,
+    /// Those that aren't, and why, where that is known.
+    pub away: Vec<(&'a ServerName, Option<&'a Reason>)>,
 }
 
 /// How a CTI link stands.

@@ -1,7 +1,8 @@
-//! Hops that the whole server shares: the lock-out of whoever asks, CTI links and the audit journal.
+//! Hops that the whole server shares: the lock-out of whoever asks, CTI links, the other members of its cluster and the audit
+//! journal.
 
 use silentmon_proto::ids::LinkName;
-use silentmon_proto::reason::{Evidence, Reason};
+use silentmon_proto::reason::{Code, Evidence, Reason};
 
 use super::Case;
 use super::case::LinkState;
@@ -60,6 +61,28 @@ pub(super) fn lock_out(case: &Case<'_>) -> Option<Reason> {
 pub(super) fn lock_out_evidence(case: &Case<'_>) -> Evidence {
     let locked = case.locked.as_ref();
     locked.map(|reason| reason.evidence.clone()).unwrap_or_default()
+}
+
+/// A member that isn't there may see the agent. Whoever is heard doesn't need it.
+pub(super) fn cluster(case: &Case<'_>) -> Option<Reason> {
+    if case.is_heard() {
+        return None;
+    }
+    // One that is refused won't come by itself.
+    let known = || case.members.away.iter().filter_map(|(_, why)| *why);
+    let refused = known().find(|why| why.code != Code::NoCaptureServer);
+    refused.or_else(|| known().next()).map(Reason::without_evidence)
+}
+
+pub(super) fn cluster_evidence(case: &Case<'_>) -> Evidence {
+    let away: Vec<_> = case.members.away.iter().map(|(server, _)| server.as_str()).collect();
+    if case.members.there + away.len() == 0 {
+        return Evidence::new().with("other members", "none configured");
+    }
+    let away = (!away.is_empty()).then(|| away.join(", "));
+    Evidence::new()
+        .with("other members there", case.members.there)
+        .with_known("not there", away)
 }
 
 pub(super) fn audit(case: &Case<'_>) -> Option<Reason> {

@@ -14,7 +14,7 @@ mod span;
 
 use silentmon_proto::reason::{Code, Evidence, Hop, Outcome, Reason};
 
-pub use case::{Case, LegCase, LegCounts, LinkState, Subject};
+pub use case::{Case, LegCase, LegCounts, LinkState, MembersCase, Subject};
 pub use span::{CaptureHealth, SpanWatch};
 
 /// What a hop is about.
@@ -34,7 +34,7 @@ struct Step {
     evidence: fn(&Case<'_>) -> Evidence,
 }
 
-const CHAIN: [Step; 14] = [
+const CHAIN: [Step; 15] = [
     Step::of_agent("authority", agent::authority, agent::authority_evidence),
     Step::of_house("lock-out", house::lock_out, house::lock_out_evidence),
     Step::of_agent("policy", agent::policy, agent::policy_evidence),
@@ -44,6 +44,7 @@ const CHAIN: [Step; 14] = [
     Step::of_house("SPAN", span::frames, span::frames_evidence),
     Step::of_house("promiscuous", span::promiscuous, span::promiscuous_evidence),
     Step::of_house("tags", span::tags, span::tags_evidence),
+    Step::of_house("cluster", house::cluster, house::cluster_evidence),
     Step::of_agent("mirror", mirror::sides, mirror::sides_evidence),
     Step::of_agent("mirror, duplicates", mirror::duplicates, mirror::duplicates_evidence),
     Step::of_agent("mirror, losses", mirror::losses, mirror::losses_evidence),

@@ -13,6 +13,7 @@ use silentmon_proto::time::Instant;
 
 use super::{ConnectionId, Engine, EngineEvent};
 use crate::cluster::{Cluster, ClusterEvent, Dialled, HoldsCti, PeerLink, PeerTransmit};
+use crate::diagnosis::MembersCase;
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
 const CTI_GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
@@ -134,7 +135,24 @@ impl Engine {
             sees: member.map_or(0, |member| member.sees),
             ahead_us: clock.map(|clock| clock.ahead / 1_000),
             round_trip_us: clock.map(|clock| u64::try_from(clock.round_trip.as_micros()).unwrap_or(u64::MAX)),
-            problem: self.membership.refused.get(server).cloned(),
+            problem: match member {
+                Some(_) => None,
+                None => self.membership.refused.get(server).cloned(),
+            },
+        }
+    }
+
+    /// How the other members stand, for the diagnosis.
+    pub(super) fn members_case(&self) -> MembersCase<'_> {
+        let Some(cluster) = self.cluster() else {
+            return MembersCase::default();
+        };
+        let peers = cluster.settings().peers.iter();
+        let (there, away): (Vec<_>, Vec<_>) = peers.partition(|peer| cluster.member(peer).is_some());
+        let why = |server| (server, self.membership.refused.get(server));
+        MembersCase {
+            there: there.len(),
+            away: away.into_iter().map(why).collect(),
         }
     }
 

@@ -146,6 +146,7 @@ impl Engine {
             voice: subject.is_none() && self.is_voice_seen(now),
             talkers: &talkers,
             resolvers: &self.settings.resolvers,
+            members: self.members_case(),
             audit: self.journal_failure.as_ref(),
             locked,
             subject,

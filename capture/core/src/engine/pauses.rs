@@ -158,6 +158,7 @@ impl Engine {
         self.pauses.keep_spent(|call| directory.is_in_progress(call));
         let sessions_on = &self.sessions_on;
         self.digits.retain(|agent, _| sessions_on.contains_key(agent));
+        self.tones.expire(now);
     }
 
     /// Ends all of them, because the server stops.
@@ -210,7 +211,7 @@ impl Engine {
             }
             PauseOf::Agent(agent) => agent == id,
             PauseOf::Extension(device) => devices.contains(device),
-            PauseOf::Call(_) => false,
+            PauseOf::Call(call) => calls.contains(&&self.directory.goes_on_as(call)),
         };
         self.pauses
             .iter()
@@ -258,7 +259,7 @@ impl Engine {
             .push_back(EngineEvent::SessionUnmuted { session, rule, lasted });
     }
 
-    const fn longest(&self, kind: PauseKind) -> Duration {
+    pub(super) const fn longest(&self, kind: PauseKind) -> Duration {
         match kind {
             PauseKind::Payment => self.settings.policy.payment_pauses.longest,
             PauseKind::Private => self.settings.policy.private_calls.longest,
@@ -266,15 +267,20 @@ impl Engine {
     }
 
     /// A pause holds from the next packet on.
-    fn begin_pause(&mut self, pause: Pause, now: Instant) -> Result<Begun, TooManyPauses> {
+    pub(super) fn begin_pause(&mut self, pause: Pause, now: Instant) -> Result<Begun, TooManyPauses> {
         let begun = self.pauses.begin(pause.clone())?;
-        if begun == Begun::New {
-            let agents = self.agents_hit(&pause);
-            self.events.push_back(EngineEvent::PauseStarted(PauseRecord {
-                pause,
-                agents: agents.clone(),
-            }));
-            self.follow_all(agents.into_iter().collect(), now);
+        let agents = self.agents_hit(&pause);
+        let record = PauseRecord {
+            pause,
+            agents: agents.clone(),
+        };
+        match begun {
+            Begun::New => {
+                self.events.push_back(EngineEvent::PauseStarted(record));
+                self.follow_all(agents.into_iter().collect(), now);
+            }
+            Begun::Prolonged => self.events.push_back(EngineEvent::PauseProlonged(record)),
+            Begun::Renewed => {}
         }
         Ok(begun)
     }
@@ -317,21 +323,19 @@ impl Engine {
         match &pause.of {
             PauseOf::Agent(agent) => self.directory.agent(agent).map(|_| agent.clone()).into_iter().collect(),
             PauseOf::Extension(device) => self.agents_at(device).to_vec(),
-            PauseOf::Call(_) => Vec::new(),
+            PauseOf::Call(call) => self.directory.agents_on(call),
         }
     }
 
-    /// A pause that was asked for before its call was told of is one of that call from now on.
+    /// A pause that was asked for before its call was told of is one of that call from now on. One that a variable began
+    /// before a restart waits until that is told again: that it isn't told doesn't mean that it changed.
     fn adopt_calls(&mut self) {
-        let waiting = self.pauses.iter().filter(|pause| pause.calls.is_empty());
+        let waits = |pause: &Pause| pause.calls.is_empty() && pause.source != PauseSource::Variable;
+        let waiting = self.pauses.iter().filter(|pause| waits(pause));
         let waiting: Vec<PauseOf> = waiting.map(|pause| pause.of.clone()).collect();
         for of in waiting {
             let calls = self.calls_of(&of);
-            for pause in self
-                .pauses
-                .iter_mut()
-                .filter(|pause| pause.of == of && pause.calls.is_empty())
-            {
+            for pause in self.pauses.iter_mut().filter(|pause| pause.of == of && waits(pause)) {
                 pause.calls.clone_from(&calls);
             }
         }

@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::cluster::{HoldsCti, PeerLink};
 use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, FormerPause, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
@@ -94,8 +94,8 @@ pub struct ServiceParts {
     pub orders: mpsc::Receiver<Order>,
     /// The clock on the operator's wall.
     pub local_time: LocalTime,
-    /// Sign-ins before the start, the oldest first.
-    pub former_sign_ins: Vec<FormerSignIn>,
+    /// What was before the start.
+    pub former: Former,
     /// Where figures go once a second, for metrics.
     pub figures: watch::Sender<Option<ServiceFigures>>,
 }
@@ -120,6 +120,15 @@ pub type StartLinks = Box<dyn Fn(&mut CtiSources) -> anyhow::Result<()> + Send>;
 
 /// Tells the minute of the week where the operator's hours are said.
 pub type LocalTime = Arc<dyn Fn(Instant) -> WeekMinute + Send + Sync>;
+
+/// What the journal has of the time before the start, and a restart must not end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Former {
+    /// Sign-ins, the oldest first.
+    pub sign_ins: Vec<FormerSignIn>,
+    /// Pauses that ran when the service ended.
+    pub pauses: Vec<FormerPause>,
+}
 
 /// A sign-in before the start, as the journal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,7 +218,7 @@ impl Service {
             figures: parts.figures,
         };
         service.tell_links();
-        service.take_up_sign_ins(&parts.former_sign_ins);
+        service.take_up(parts.former);
         service.tell_local_time();
         service.change_filter();
         let mut batches = service.capture.batches();
@@ -248,14 +257,17 @@ impl Service {
         broken
     }
 
-    /// A lock-out outlives a restart.
-    fn take_up_sign_ins(&mut self, former: &[FormerSignIn]) {
-        for FormerSignIn { name, from, at, failed } in former {
+    /// Lock-outs and pauses outlive a restart.
+    fn take_up(&mut self, former: Former) {
+        for FormerSignIn { name, from, at, failed } in &former.sign_ins {
             if *failed {
                 self.engine.handle_former_failure(name, *from, *at);
             } else {
                 self.engine.handle_former_unlock(name, *from, *at);
             }
+        }
+        for pause in former.pauses {
+            self.engine.handle_former_pause(pause, self.clock.now());
         }
     }
 

@@ -335,6 +335,10 @@ impl House {
         } = door;
         for (number, (peer, address)) in (0..).zip(peers) {
             let backoff = Backoff::new(seed.wrapping_add(number));
+            let (house, shutdown) = (self.clone(), self.shutdown.clone());
+            let watching = house.watch_over(peer.clone(), address.clone(), members.clone());
+            self.tasks
+                .spawn(async move { shutdown.run_until_cancelled(watching).await });
             let dialling = self.clone().dial_on(peer, address, members.clone(), backoff);
             self.tasks.spawn(dialling);
         }
@@ -384,8 +388,8 @@ impl House {
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => return,
-                absent = self.await_absence(&peer, &address, &mut members) => {
-                    if absent.is_none() {
+                absent = members.wait_for(|members| !members.contains(&peer)) => {
+                    if absent.is_err() {
                         return;
                     }
                 }
@@ -401,23 +405,25 @@ impl House {
         }
     }
 
-    /// Waits until a member isn't there; nothing, where the service stops.
-    async fn await_absence(
-        &self,
-        peer: &ServerName,
-        address: &ServerAddress,
-        members: &mut watch::Receiver<BTreeSet<ServerName>>,
+    /// Notices at once that a member's program has died, whoever dialled.
+    async fn watch_over(
+        self,
+        peer: ServerName,
+        address: ServerAddress,
+        mut members: watch::Receiver<BTreeSet<ServerName>>,
     ) -> Option<()> {
-        if members.borrow_and_update().contains(peer) {
+        loop {
+            members.wait_for(|members| members.contains(&peer)).await.ok()?;
             tokio::select! {
-                absent = members.wait_for(|members| !members.contains(peer)) => return absent.ok().map(drop),
-                () = nothing_listens_any_longer(address) => {}
+                absent = members.wait_for(|members| !members.contains(&peer)) => {
+                    absent.ok()?;
+                    continue;
+                }
+                () = nothing_listens_any_longer(&address) => {}
             }
-            let died = PeerInput::Died { peer: peer.clone() };
-            self.inputs.send(died).await.ok()?;
+            self.inputs.send(PeerInput::Died { peer: peer.clone() }).await.ok()?;
+            members.wait_for(|members| !members.contains(&peer)).await.ok()?;
         }
-        let absent = members.wait_for(|members| !members.contains(peer)).await;
-        absent.ok().map(drop)
     }
 
     /// Dials once and serves the connection. Answers how long to wait before the next attempt.
