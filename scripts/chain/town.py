@@ -136,7 +136,7 @@ side_b = "{HUB}:43027"
         (self.folder / "script.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         listen = ["--listen", f"{HUB}:42027", "--listen", f"{HUB}:43027"]
         log = (self.folder / "cti.log").open("w")
-        self.cti = self.inside(0, self.silentmon, "simulate", "cti-server", "--script", "script.jsonl", *listen, stderr=log)
+        self.cti = self.inside(0, self.silentmon, "simulate", "cti-server", "--script", "script.jsonl", *listen, stdout=log, stderr=log)
 
     def inside(self, place, *command, **options):
         command = ["ip", "netns", "exec", self.places[place], *map(str, command)]
