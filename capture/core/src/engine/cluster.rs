@@ -12,6 +12,7 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage};
 use silentmon_proto::time::Instant;
 
+use super::figures::ClusterFigures;
 use super::{ConnectionId, Engine, EngineEvent};
 use crate::cluster::{Cluster, ClusterEvent, Dialled, HoldsCti, PeerLink, PeerTransmit};
 use crate::diagnosis::MembersCase;
@@ -142,6 +143,21 @@ impl Engine {
                 None => self.membership.refused.get(server).cloned(),
             },
         }
+    }
+
+    /// How the other members stand, for metrics.
+    pub(super) fn cluster_figures(&self) -> Option<ClusterFigures> {
+        let status = self.cluster_status()?;
+        let members = status.members.iter();
+        #[expect(clippy::cast_precision_loss, reason = "seconds")]
+        let clock = |member: &MemberStatus| Some((member.server.clone(), member.ahead_us? as f64 / 1e6));
+        Some(ClusterFigures {
+            clocks: members.clone().filter_map(clock).collect(),
+            members: members
+                .map(|member| (member.server.clone(), member.since.is_some()))
+                .collect(),
+            holds_cti: status.holder.as_ref() == Some(&status.server),
+        })
     }
 
     /// How the other members stand, for the diagnosis.
