@@ -11,6 +11,8 @@ pub mod capture;
 pub mod cti;
 #[cfg(feature = "capture")]
 mod heard;
+#[cfg(feature = "capture")]
+pub mod oidc;
 #[cfg(feature = "playback")]
 pub mod playback;
 #[cfg(feature = "capture")]
