@@ -1,6 +1,11 @@
 //! Sign-in by an identity provider: a simulated issuer with keys of its own behind real HTTPS, and every token that must not
 //! be taken.
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail here")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test may fail here, and says what it skipped"
+)]
 
 mod common;
 
@@ -276,7 +281,7 @@ fn an_id_token_of_the_issuer_is_exchanged_for_a_session_once() {
     let mut signers = vec![Signer::ed25519(1), Signer::p256()];
     match Signer::rsa(&desk.house) {
         Some(rsa) => signers.push(rsa),
-        None => println!("skipped: no openssl for RS256"),
+        None => eprintln!("skipped: no openssl for RS256"),
     }
     let ids = ["one", "two", "three"];
     let keys: Vec<_> = signers.iter().zip(ids).map(|(signer, id)| signer.jwk(id)).collect();
@@ -336,7 +341,7 @@ fn every_token_that_isnt_the_issuers_for_this_service_now_is_refused_with_its_re
         assert!(answer.body.contains(words), "{change}: {answer:?}");
     }
     let good = signer.token("one", &desk.claims());
-    let (signed, signature) = good.rsplit_once('.').expect("a token");
+    let (body, signature) = good.rsplit_once('.').expect("a token");
     let bert = json!({ "preferred_username": "bert" });
     let unsigned = format!(
         "{}.{}.",
@@ -349,7 +354,7 @@ fn every_token_that_isnt_the_issuers_for_this_service_now_is_refused_with_its_re
             &changed(&desk.claims(), &json!({ "preferred_username": "carl" })),
         ),
         unsigned,
-        format!("{signed}.{}", signature.replace(&signature[..6], "AAAAAA")),
+        format!("{body}.{}", signature.replace(&signature[..6], "AAAAAA")),
     ];
     for token in forged {
         let answer = desk.sign_in(&token);

@@ -175,7 +175,7 @@ mod tests {
             role: Role::Quality,
             means: Means::Oidc,
         };
-        let just_before = begun + lasting - Duration::from_secs(1);
+        let just_before = begun + Duration::from_secs(599);
         assert_eq!(sessions.holder(token.expose(), None, just_before), Some(holder));
         assert_eq!(sessions.holder(token.expose(), None, begun + lasting), None);
     }
