@@ -11,7 +11,7 @@ use serde::Deserialize;
 /// Most keys that are read of a set.
 const MOST_KEYS: usize = 64;
 
-/// A token in its parts; nothing of it is believed before [`verify`](Self::verify).
+/// A token in its parts; nothing of it is believed before [`is_signed_by`](Self::is_signed_by) says so.
 #[derive(Debug)]
 pub struct Jws<'a> {
     header: Header,
