@@ -20,6 +20,8 @@ mod listening;
 mod local_api;
 #[cfg(any(feature = "capture", feature = "playback"))]
 mod metrics;
+#[cfg(feature = "capture")]
+mod oidc;
 mod output;
 #[cfg(feature = "playback")]
 mod quality;

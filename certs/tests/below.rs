@@ -297,7 +297,12 @@ fn a_certificate_is_renewed_with_the_key_that_is_there() {
     assert_eq!(fs::read(lab.path("house/ca.key")).expect("there"), key);
     let before = fs::read(lab.path("house/ca.pem")).expect("there");
     lab.answered(&root, &IntermediateOptions::default()).expect("signed");
+    // A list that is newer than the answer stays.
+    root.renew_revocation_list().expect("signed");
+    assert_eq!(lab.refresh("root"), Ok(1));
     lab.take(&["answer.pem"]).expect("put together");
+    let list = |name: &str| fs::read_to_string(lab.path(name)).expect("there");
+    assert_eq!(list("house/crl-above.pem"), list("root/crl.pem"));
     assert_ne!(fs::read(lab.path("house/ca.pem")).expect("there"), before);
     let rows = CertificateAuthority::list(&lab.path("house")).expect("listed");
     assert!(matches!(&rows[..], [(_, Some(_))]), "what was revoked stays so");

@@ -1,6 +1,7 @@
 //! Pauses that ran when the service ended, as the journal has them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use silentmon_capture_core::engine::FormerPause;
@@ -16,11 +17,21 @@ const MARKS: [&[u8]; 3] = [
     br#""event":"pause_ended""#,
 ];
 
+/// How much earlier than the longest pause records are looked for: the last seconds of a prolongation aren't written down.
+pub const MARGIN: Duration = Duration::from_secs(60);
+
 #[derive(Deserialize)]
 #[serde(tag = "event")]
 enum Told {
-    #[serde(rename = "pause_started", alias = "pause_prolonged")]
-    Runs {
+    #[serde(rename = "pause_started")]
+    Started {
+        #[serde(flatten)]
+        pause: Entry,
+        #[serde(default, with = "time::serde::rfc3339::option")]
+        until: Option<OffsetDateTime>,
+    },
+    #[serde(rename = "pause_prolonged")]
+    Prolonged {
         #[serde(flatten)]
         pause: Entry,
         #[serde(default, with = "time::serde::rfc3339::option")]
@@ -41,6 +52,15 @@ struct Entry {
     source: String,
 }
 
+/// What a record says of a pause that runs already.
+#[derive(Clone, Copy)]
+enum Again {
+    /// It was taken up by a restart, which makes it no longer: or restarts in a row would never let it end.
+    Same,
+    /// It was asked for again.
+    Longer,
+}
+
 /// Pauses that began since a time and didn't end, or only because the service did.
 ///
 /// # Errors
@@ -48,10 +68,11 @@ struct Entry {
 pub fn running(path: &Path, begin: OffsetDateTime) -> anyhow::Result<Vec<FormerPause>> {
     let mut running: Vec<FormerPause> = Vec::new();
     for (at, told) in records(path, &MARKS, begin)? {
-        let (entry, lasts) = match told {
-            Told::Runs { pause, until } => (pause, Some(until)),
+        let (entry, lasts, again) = match told {
+            Told::Started { pause, until } => (pause, Some(until), Again::Same),
+            Told::Prolonged { pause, until } => (pause, Some(until), Again::Longer),
             Told::Ended { reason, .. } if reason == PauseEnd::ServerStops.words() => continue,
-            Told::Ended { pause, .. } => (pause, None),
+            Told::Ended { pause, .. } => (pause, None, Again::Same),
         };
         let (Some((source, by)), Some(at)) = (PauseSource::from_words(&entry.source), instant(at)) else {
             continue;
@@ -60,17 +81,19 @@ pub fn running(path: &Path, begin: OffsetDateTime) -> anyhow::Result<Vec<FormerP
         let known = running
             .iter()
             .position(|pause| pause.kind == kind && pause.of == of && pause.source == source);
-        let since = known.map_or(at, |known| running.swap_remove(known).since);
-        if let Some(until) = lasts {
-            running.push(FormerPause {
+        let known = known.map(|known| running.swap_remove(known));
+        let Some(until) = lasts else { continue };
+        running.push(match (known, again) {
+            (Some(known), Again::Same) => known,
+            (known, _) => FormerPause {
                 kind,
                 of,
                 source,
                 by,
-                since,
+                since: known.map_or(at, |known| known.since),
                 until: until.and_then(instant),
-            });
-        }
+            },
+        });
     }
     Ok(running)
 }
@@ -81,8 +104,6 @@ fn instant(at: OffsetDateTime) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use silentmon_capture_core::engine::{EngineEvent, PauseRecord};
     use silentmon_capture_core::policy::Pause;
 
@@ -123,6 +144,7 @@ mod tests {
             EngineEvent::PauseProlonged(pause("1", PauseSource::Request, 200)),
             ended(pause("2", PauseSource::Request, 100), by_hand),
             ended(pause("1", PauseSource::Request, 200), PauseEnd::ServerStops),
+            EngineEvent::PauseStarted(pause("1", PauseSource::Request, 210)),
         ];
         for (second, event) in (1..).zip(&events) {
             let at = OffsetDateTime::from_unix_timestamp(second).expect("a time");
@@ -143,7 +165,7 @@ mod tests {
             running(&path, OffsetDateTime::UNIX_EPOCH).expect("reads"),
             [third, first]
         );
-        let late = OffsetDateTime::from_unix_timestamp(5).expect("a time");
+        let late = OffsetDateTime::from_unix_timestamp(8).expect("a time");
         assert_eq!(running(&path, late).expect("reads"), []);
     }
 }

@@ -100,7 +100,7 @@ impl Opened {
 /// What the journal says that a restart must not end.
 fn former(journal: &Path, policy: &Policy) -> anyhow::Result<Former> {
     let now = OffsetDateTime::now_utc();
-    let longest_pause = policy.payment_pauses.longest.max(policy.private_calls.longest);
+    let longest_pause = policy.payment_pauses.longest.max(policy.private_calls.longest) + pauses::MARGIN;
     Ok(Former {
         sign_ins: sign_ins::since(journal, now - REMEMBERED_FOR)?,
         pauses: pauses::running(journal, now - longest_pause)?,

@@ -58,7 +58,8 @@ impl ListsAbove {
         List::read(der).map_err(|found| content(&self.path, "revocation lists", found))
     }
 
-    /// What the file will hold, in PEM, with those of the lists in `source` that authorities of this chain signed.
+    /// What the file will hold, in PEM, with those of the lists in `source` that authorities of this chain signed, and that
+    /// aren't older than what is there: an answer may have been under way for a while.
     pub(super) fn taken(
         &self,
         chain: &[CertificateDer<'static>],
@@ -66,6 +67,14 @@ impl ListsAbove {
         source: &Path,
     ) -> Result<String, CertsError> {
         let mut kept = self.load()?;
+        let is_old = |der: &CertificateRevocationListDer<'static>| {
+            let newer = |list: &List| {
+                let mut known = kept.iter().filter(|known| known.issuer == list.issuer);
+                known.any(|known| known.made > list.made)
+            };
+            List::read(der.clone()).is_ok_and(|list| newer(&list))
+        };
+        let lists = lists.into_iter().filter(|der| !is_old(der)).collect();
         self.take(&mut kept, chain, lists, source)?;
         kept.iter().map(|list| encode("X509 CRL", &list.der)).collect()
     }

@@ -33,7 +33,7 @@ impl Engine {
         let longest = self.longest(former.kind);
         let written = former.until.unwrap_or(former.since + longest);
         let until = (written + WORTH_WRITING).min(now + longest);
-        if written <= now {
+        if until <= now {
             return;
         }
         let pause = Pause {

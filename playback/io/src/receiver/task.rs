@@ -340,6 +340,7 @@ impl Task {
             return;
         };
         if let Err(problem) = self.tls.recheck(channel.connection.chain(), server.host()) {
+            tracing::warn!(why = problem.word(), %problem, "the server can't be trusted any more");
             channel.connection.close(CloseCode::Denied, &problem.to_holder());
             let text = format!("{server} can't be trusted any more: {problem}.");
             self.lose(Reason::new(Code::CertificateRefused, text), now);

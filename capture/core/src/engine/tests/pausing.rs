@@ -733,9 +733,10 @@ fn a_former_pause_by_a_variable_is_that_calls_and_no_others() {
 fn a_former_pause_lasts_no_longer_than_policy_allows_and_one_that_is_over_is_over() {
     let mut house = House::with_policy(rules);
     let now = house.now;
+    let over = Instant::from_parts(980, 0);
     house
         .engine
-        .handle_former_pause(former(of_agent(), PauseSource::Digits, now, Some(now)), now);
+        .handle_former_pause(former(of_agent(), PauseSource::Digits, over, Some(over)), now);
     assert_eq!(house.engine.pauses().count(), 0);
     let hour = now + Duration::from_secs(3600);
     for until in [Some(hour), None] {
