@@ -8,6 +8,7 @@ pub mod dtmf;
 pub mod frame;
 pub mod g711;
 pub mod ids;
+pub mod pause;
 pub mod peer;
 pub mod principal;
 pub mod quality;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cti::CtiEvent;
 use crate::ids::{AgentId, ClusterName, LinkName, ServerName, SessionId};
+use crate::pause::{PauseKind, PauseOf, ToldPause};
 use crate::reason::Reason;
 use crate::time::Instant;
 
@@ -166,6 +167,17 @@ pub enum Fact {
     SessionOver {
         /// The session.
         session: SessionId,
+    },
+    /// Nothing of somebody's calls may be heard, wherever they are seen.
+    Pause(ToldPause),
+    /// Every pause of a kind that hits somebody is over.
+    PauseOver {
+        /// Which.
+        kind: PauseKind,
+        /// Whose.
+        of: PauseOf,
+        /// Who asked for that, in his own words.
+        by: String,
     },
     /// Whether a program at an agent's desk takes notices from the member.
     Desk {

@@ -565,7 +565,9 @@ impl Cluster {
     fn take_fact(&mut self, peer: ServerName, fact: Fact) {
         match fact {
             Fact::Sees { agent, legs } => self.note_seen(&peer, agent, legs),
-            Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(peer, fact)),
+            Fact::Cti { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
+                self.events.push_back(ClusterEvent::Told(peer, fact));
+            }
             Fact::Session(session) => self.note_session(peer, session),
             Fact::SessionOver { session } => self.note_session_over(&peer, session),
             Fact::Desk { agent, open } => self.note_desk(peer, agent, open),

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
+use silentmon_proto::pause::{PauseKind, PauseOf, PauseSource, ToldPause};
 use silentmon_proto::peer::{Fact, PeerMessage};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage};
 use silentmon_proto::time::Instant;
 
+use super::figures::ClusterFigures;
 use super::{ConnectionId, Engine, EngineEvent};
 use crate::cluster::{Cluster, ClusterEvent, Dialled, HoldsCti, PeerLink, PeerTransmit};
 use crate::diagnosis::MembersCase;
+use crate::policy::Pause;
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
 const CTI_GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
@@ -142,6 +145,21 @@ impl Engine {
         }
     }
 
+    /// How the other members stand, for metrics.
+    pub(super) fn cluster_figures(&self) -> Option<ClusterFigures> {
+        let status = self.cluster_status()?;
+        let members = status.members.iter();
+        #[expect(clippy::cast_precision_loss, reason = "seconds")]
+        let clock = |member: &MemberStatus| Some((member.server.clone(), member.ahead_us? as f64 / 1e6));
+        Some(ClusterFigures {
+            clocks: members.clone().filter_map(clock).collect(),
+            members: members
+                .map(|member| (member.server.clone(), member.since.is_some()))
+                .collect(),
+            holds_cti: status.holder.as_ref() == Some(&status.server),
+        })
+    }
+
     /// How the other members stand, for the diagnosis.
     pub(super) fn members_case(&self) -> MembersCase<'_> {
         let Some(cluster) = self.cluster() else {
@@ -240,10 +258,12 @@ impl Engine {
         }
     }
 
-    /// Everything that a member needs to know of agents, calls and links.
+    /// Everything that a member needs to know of agents, calls and links, and which calls may not be heard.
     fn known_facts(&self) -> Vec<Fact> {
+        let asked_for = self.pauses.iter().filter(|pause| pause.source != PauseSource::Variable);
+        let mut facts: Vec<Fact> = asked_for.map(|pause| Fact::Pause(told_pause(pause))).collect();
         if !self.cluster().is_some_and(Cluster::tells_cti) {
-            return Vec::new();
+            return facts;
         }
         let links = self.links.states().iter().map(|(link, state)| {
             CtiEvent::from(LinkUpdate {
@@ -252,7 +272,8 @@ impl Engine {
             })
         });
         let known = self.directory.retell().into_iter();
-        links.chain(known).map(|event| self.fact(event)).collect()
+        facts.extend(links.chain(known).map(|event| self.fact(event)));
+        facts
     }
 
     fn fact(&self, event: CtiEvent) -> Fact {
@@ -272,8 +293,50 @@ impl Engine {
                         .extend(agents.into_iter().map(|agent| (agent, link.clone())));
                 }
             }
+            Fact::Pause(told) => self.take_pause(told, now),
+            Fact::PauseOver { kind, of, by } => {
+                self.resume(kind, &of, &by, now);
+            }
             // The cluster keeps who sees whom, and who listens where.
             Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Desk { .. } | Fact::Unknown => {}
+        }
+    }
+
+    /// A pause that was asked for at another member holds here, too: until it would end there, and no longer than policy
+    /// allows here.
+    fn take_pause(&mut self, told: ToldPause, now: Instant) {
+        let until = told.until.min(now + self.longest(told.kind));
+        let calls = self.calls_of(&told.of);
+        let pause = Pause {
+            kind: told.kind,
+            of: told.of,
+            source: told.source,
+            by: told.by,
+            since: told.since.min(now),
+            until,
+            calls,
+        };
+        if until > now {
+            // Where there are too many, as many are silent as can be.
+            let _ = self.begin_pause(pause, now);
+        }
+    }
+
+    /// Tells the other members that nothing of somebody's calls may be heard.
+    pub(super) fn tell_pause(&mut self, pause: &Pause) {
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.tell(&Fact::Pause(told_pause(pause)));
+        }
+    }
+
+    /// Tells them that it may be again.
+    pub(super) fn tell_pause_over(&mut self, kind: PauseKind, of: &PauseOf, by: &str) {
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.tell(&Fact::PauseOver {
+                kind,
+                of: of.clone(),
+                by: by.to_owned(),
+            });
         }
     }
 
@@ -384,5 +447,16 @@ impl Engine {
         if let Some(cluster) = &mut self.membership.cluster {
             cluster.stop();
         }
+    }
+}
+
+fn told_pause(pause: &Pause) -> ToldPause {
+    ToldPause {
+        kind: pause.kind,
+        of: pause.of.clone(),
+        source: pause.source,
+        by: pause.by.clone(),
+        since: pause.since,
+        until: pause.until,
     }
 }

@@ -50,7 +50,7 @@ pub use self::authority::ForeignRequests;
 use self::cluster::Membership;
 pub use self::diagnosis::ReasonCounts;
 use self::figures::Past;
-pub use self::figures::{EngineFigures, LegFigures};
+pub use self::figures::{ClusterFigures, EngineFigures, LegFigures};
 pub use self::former_pauses::FormerPause;
 use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};

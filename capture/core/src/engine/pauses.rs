@@ -70,6 +70,7 @@ impl Engine {
             until: now + lasting,
         };
         let begun = self.begin_pause(pause.clone(), now)?;
+        self.tell_pause(&pause);
         Ok(PauseGranted {
             agents: self.agents_hit(&pause),
             lasting,
@@ -79,6 +80,12 @@ impl Engine {
 
     /// Ends every pause of a kind that hits somebody, whatever began it. Answers how many.
     pub fn handle_resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) -> usize {
+        self.tell_pause_over(kind, of, by);
+        self.resume(kind, of, by, now)
+    }
+
+    /// The same, wherever that was asked for.
+    pub(super) fn resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) -> usize {
         let calls = self.calls_of(of);
         let agents: BTreeSet<AgentId> = match of {
             PauseOf::Agent(agent) => [agent.clone()].into(),
@@ -118,6 +125,7 @@ impl Engine {
             since: now,
             until: now + self.longest(PauseKind::Payment),
         };
+        self.tell_pause(&pause);
         // Only pauses that were asked for can be too many.
         let _ = self.begin_pause(pause, now);
     }
@@ -298,7 +306,7 @@ impl Engine {
     }
 
     /// The calls that are in progress of whoever a pause is of.
-    fn calls_of(&self, of: &PauseOf) -> Vec<CallId> {
+    pub(super) fn calls_of(&self, of: &PauseOf) -> Vec<CallId> {
         let of_agents = |agents: &[AgentId]| {
             let agents = agents.iter().filter_map(|id| self.directory.agent(id));
             agents.flat_map(Agent::calls).map(|call| call.id.clone()).collect()

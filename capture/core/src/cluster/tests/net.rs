@@ -338,6 +338,8 @@ impl Node {
                     | Fact::Session(_)
                     | Fact::SessionOver { .. }
                     | Fact::Desk { .. }
+                    | Fact::Pause(_)
+                    | Fact::PauseOver { .. }
                     | Fact::Unknown => None,
                 };
                 let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();

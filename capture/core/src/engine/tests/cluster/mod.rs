@@ -2,6 +2,7 @@
 
 mod chaos;
 mod net;
+mod pauses;
 
 use silentmon_proto::reason::Outcome;
 
