@@ -297,7 +297,11 @@ fn members(page: &mut Page<'_>, cluster: &ClusterFigures) -> fmt::Result {
     let clocks = clocks.iter().map(|(labels, ahead)| (&labels[..], *ahead));
     page.gauge("member_clock_ahead_seconds", help, clocks)?;
     let help = "Whether this member holds the cluster's CTI sessions";
-    page.gauge("holds_cti", help, [(NONE, f64::from(u8::from(cluster.holds_cti)))])
+    page.gauge("holds_cti", help, [(NONE, f64::from(u8::from(cluster.holds_cti)))])?;
+    let help = "Sessions that other members hear for their supervisors";
+    page.gauge("relayed_sessions", help, [(NONE, cluster.relayed_sessions as f64)])?;
+    let help = "Datagrams of other members that were of no use: of no session here, or too late";
+    page.counter("member_datagrams_refused", help, [(NONE, cluster.turned_away as f64)])
 }
 
 fn capture(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {

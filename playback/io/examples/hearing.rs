@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use silentmon_certs::{ClientTls, Credentials, Trust};
+use silentmon_playback_io::clock;
 use silentmon_playback_io::receiver::{
     MonitorRequest, Persistence, Receiver, ReceiverEvent, ReceiverSettings, ReceiverSink, RequestId, ServerOrder,
 };
@@ -146,7 +147,11 @@ async fn main() -> anyhow::Result<()> {
         names.insert(request.0, agent);
     }
     tokio::time::sleep(Duration::from_secs_f64(seconds.parse().context(USAGE)?)).await;
+    let now = clock::now();
     for (request, heard) in lock(&heard).iter_mut() {
+        if let Some(last) = heard.last.filter(|&last| now - last >= GAP) {
+            heard.gaps.push((last, now - last));
+        }
         let gaps: Vec<String> = heard
             .gaps
             .iter()

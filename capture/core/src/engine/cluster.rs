@@ -157,6 +157,8 @@ impl Engine {
                 .map(|member| (member.server.clone(), member.since.is_some()))
                 .collect(),
             holds_cti: status.holder.as_ref() == Some(&status.server),
+            relayed_sessions: self.relayed_sessions(),
+            turned_away: self.turned_away_datagrams(),
         })
     }
 

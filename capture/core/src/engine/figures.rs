@@ -52,6 +52,10 @@ pub struct ClusterFigures {
     pub clocks: Vec<(ServerName, f64)>,
     /// Whether this member holds the CTI sessions.
     pub holds_cti: bool,
+    /// Sessions that other members hear for their supervisors.
+    pub relayed_sessions: usize,
+    /// Datagrams of other members that were of no use: of no session here, or too late.
+    pub turned_away: u64,
 }
 
 /// One leg over all sessions, those that are over included.

@@ -433,6 +433,7 @@ impl Service {
         for count in self.capture.address_counts() {
             self.engine.handle_address_count(count.ip, count.from, count.to, now);
         }
+        self.fit_members();
         if self.sources.looks_up() {
             self.sources.want_phones(self.engine.unresolved(now));
         }
@@ -599,6 +600,11 @@ impl Service {
         for &id in self.connections.keys() {
             self.fit_path(id);
         }
+        self.fit_members();
+    }
+
+    /// The same for members, whose connections may give way to others.
+    fn fit_members(&self) {
         for link in self.peers.links() {
             self.peers.set_streams(link, self.engine.streams_to(link));
         }

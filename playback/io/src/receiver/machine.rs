@@ -18,6 +18,11 @@ use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, Reques
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long nothing may be heard.
 const SILENCE: Duration = Duration::from_secs(15);
+/// How long after the last audio a server is asked whether it is still there: whoever only listens would notice late that
+/// nobody answers any more.
+const QUIET: Duration = Duration::from_millis(500);
+/// Audio that came within this time of the last thing heard was flowing.
+const FLOWING: Duration = Duration::from_millis(200);
 /// How long a server may take for its welcome.
 const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// How long sessions may take to stop when the receiver is closed.
@@ -87,6 +92,7 @@ pub(super) struct Machine {
     listing: Vec<AgentRow>,
     last_sent: Instant,
     last_heard: Instant,
+    last_audio: Option<Instant>,
     /// When the server that was lost was last heard, until sessions go on.
     missed_since: Option<Instant>,
     transmits: VecDeque<ClientMessage>,
@@ -111,6 +117,7 @@ impl Machine {
             listing: Vec::new(),
             last_sent: now,
             last_heard: now,
+            last_audio: None,
             missed_since: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -142,7 +149,7 @@ impl Machine {
             Phase::Waiting { until } => Some(until),
             Phase::Dialling | Phase::Over => None,
             Phase::Greeting { since } => Some(since + WELCOME_LIMIT),
-            Phase::Open { .. } => Some(heartbeat.min(silence)),
+            Phase::Open { .. } => Some(heartbeat.min(silence).min(self.quiet().unwrap_or(silence))),
             Phase::Closing { until } => Some(until.min(silence)),
         }
     }
@@ -157,7 +164,9 @@ impl Machine {
             }
             Phase::Closing { until } if now >= until => self.end(),
             Phase::Open { .. } if now >= self.last_heard + SILENCE => self.silent(now),
-            Phase::Open { .. } if now >= self.last_sent + HEARTBEAT => {
+            Phase::Open { .. }
+                if now >= self.last_sent + HEARTBEAT || self.quiet().is_some_and(|quiet| now >= quiet) =>
+            {
                 self.transmit(ClientMessage::Heartbeat { sent: now }, now);
             }
             Phase::Waiting { .. }
@@ -204,6 +213,7 @@ impl Machine {
     /// An audio datagram arrived; whose it is.
     pub(super) fn handle_datagram(&mut self, channel: u16, now: Instant) -> Option<RequestId> {
         self.last_heard = now;
+        self.last_audio = Some(now);
         let mut monitors = self.monitors.iter();
         let found = monitors.find(|(_, monitor)| monitor.channel == Some(channel));
         found.map(|(&request, _)| request)
@@ -351,6 +361,12 @@ impl Machine {
             }
             Phase::Closing { .. } | Phase::Over => {}
         }
+    }
+
+    /// When audio that was flowing will have been away for too long, and nothing was said since.
+    fn quiet(&self) -> Option<Instant> {
+        let flowing = self.last_heard.saturating_since(self.last_audio?) <= FLOWING;
+        (flowing && self.last_sent <= self.last_heard).then(|| self.last_heard + QUIET)
     }
 
     fn server(&self) -> ServerAddress {

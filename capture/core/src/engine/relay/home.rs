@@ -160,16 +160,16 @@ impl Engine {
                 Entry::Occupied(mut known) => known.get_mut().wanted = now,
             }
         }
-        let mut drop = Vec::new();
+        let mut useless = Vec::new();
         for (member, source) in &mut elsewhere.sources {
             if now.saturating_since(source.wanted) >= KEPT_FOR {
-                drop.push(member.clone());
+                useless.push(member.clone());
             } else if source.is_due(now) {
                 source.asked = now;
                 ask.push(member.clone());
             }
         }
-        for member in drop {
+        for member in useless {
             let text = format!("{} gains nothing from it any more.", self.settings.server);
             self.unsubscribe(id, &member, &Reason::new(Code::AudioFlowing, text));
         }
@@ -387,7 +387,10 @@ impl Elsewhere {
     }
 }
 
-/// Whether a reason is what the own capture interface shows, or doesn't.
+/// Whether a reason is what the own capture interface shows, or doesn't: signalling that tells addresses is in a mirror, too.
 fn is_of_the_mirror(code: Code) -> bool {
-    matches!(code.hop(), "SPAN" | "promiscuous" | "tags" | "mirror" | "media")
+    matches!(
+        code.hop(),
+        "address" | "SPAN" | "promiscuous" | "tags" | "mirror" | "media"
+    )
 }

@@ -145,8 +145,14 @@ impl Engine {
         }
     }
 
+    /// Sessions that other members hear for their supervisors.
+    pub(super) fn relayed_sessions(&self) -> usize {
+        let relayed = |session: &&MonitorSession| matches!(session.attachment, Attachment::Relayed(_));
+        self.sessions.values().filter(relayed).count()
+    }
+
     /// Datagrams of members that were of no use.
-    pub const fn turned_away_datagrams(&self) -> u64 {
+    pub(super) const fn turned_away_datagrams(&self) -> u64 {
         self.relay.turned_away
     }
 

@@ -45,7 +45,10 @@ impl Engine {
             Some(_) => Standing::Runs,
             None => Standing::Relayed,
         };
-        if let Err(Refusal { reason, .. }) = self.admit_request(&wanted.principal, &request, standing, now) {
+        let over = self.unconfirmed_since(wanted.confirmed, now);
+        let admitted = over.map_or(Ok(()), Err);
+        let admitted = admitted.and_then(|()| self.admit_request(&wanted.principal, &request, standing, now));
+        if let Err(Refusal { reason, .. }) = admitted {
             return self.refuse_member(from, wanted, reason);
         }
         match taken_up {
@@ -100,6 +103,7 @@ impl Engine {
     }
 
     fn open_for_member(&mut self, from: &ServerName, wanted: HomeSession, request: SessionRequest, now: Instant) {
+        self.relay.refused.remove(&wanted.session);
         let attachment = Attachment::Relayed(now);
         let mut session = MonitorSession::new(
             wanted.session,
