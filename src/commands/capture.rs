@@ -134,12 +134,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let filter = Arc::new(ArcSwap::from_pointee(wanted));
     let shutdown = CancellationToken::new();
     let (cti, start_links) = cti_sources(&config, &shutdown)?;
-    let peers = if config.cluster.is_shared() {
-        let door = cluster::door(&config.cluster, identity.peers, peer_renewals, refusals.clone())?;
-        Some(door)
-    } else {
-        None
-    };
+    let peers = cluster::door(&config.cluster, identity.peers, peer_renewals, refusals.clone())?;
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
     let (order_sender, orders) = mpsc::channel(QUESTIONS);
     let web = WebDoor {
@@ -211,7 +206,6 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     })
 }
 
-/// Opens the supervisors' door.
 /// The CTI sources, and what starts their links: now, or once this server is to hold them in its cluster.
 fn cti_sources(config: &CaptureConfig, shutdown: &CancellationToken) -> anyhow::Result<(CtiSources, StartLinks)> {
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
@@ -232,6 +226,7 @@ async fn metrics_page(config: &CaptureConfig, figures: CaptureFigures) -> anyhow
     }
 }
 
+/// Opens the supervisors' door.
 fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint> {
     ServerEndpoint::bind(config.service.listen, tls, Settings::server())
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
