@@ -346,15 +346,7 @@ impl<'a> Event<'a> {
                 purpose: record.purpose.as_deref(),
                 home: record.home.as_ref().map(ServerName::as_str),
             }),
-            EngineEvent::SessionMoved { session, former } => Some(Self::Moved {
-                session: session.session.to_string(),
-                who: Who::of(&session.principal),
-                agent: session.agent.as_str(),
-                purpose: session.purpose.as_deref(),
-                former_home: former.as_str(),
-                home: session.home.as_ref().map(ServerName::as_str),
-                started: in_words(session.started),
-            }),
+            EngineEvent::SessionMoved { session, former } => Some(Self::moved(session, former)),
             EngineEvent::SessionStopped(record, reason) => Some(Self::stopped(record, reason)),
             EngineEvent::SessionRefused {
                 principal,
@@ -365,6 +357,18 @@ impl<'a> Event<'a> {
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),
+        }
+    }
+
+    fn moved(record: &'a SessionRecord, former: &'a ServerName) -> Self {
+        Self::Moved {
+            session: record.session.to_string(),
+            who: Who::of(&record.principal),
+            agent: record.agent.as_str(),
+            purpose: record.purpose.as_deref(),
+            former_home: former.as_str(),
+            home: record.home.as_ref().map(ServerName::as_str),
+            started: in_words(record.started),
         }
     }
 
