@@ -83,6 +83,9 @@ impl Figures for CaptureFigures {
         legs(page, &figures)?;
         if let Some(cluster) = &figures.engine.cluster {
             members(page, cluster)?;
+            let dropped = figures.member_datagrams_dropped as f64;
+            let help = "Datagrams of other members that came while the event loop was behind";
+            page.counter("member_datagrams_dropped", help, [(NONE, dropped)])?;
         }
         capture(page, &figures)
     }

@@ -49,10 +49,14 @@ impl Membership {
         self.cluster.as_mut()
     }
 
-    fn note_refused(&mut self, server: &ServerName, reason: &Reason) {
-        if self.refused.len() < MOST_REFUSED || self.refused.contains_key(server) {
-            self.refused.insert(server.clone(), reason.clone());
+    /// Answers whether that is something new.
+    fn note_refused(&mut self, server: &ServerName, reason: &Reason) -> bool {
+        let known = self.refused.get(server);
+        if known == Some(reason) || (known.is_none() && self.refused.len() >= MOST_REFUSED) {
+            return false;
         }
+        self.refused.insert(server.clone(), reason.clone());
+        true
     }
 }
 
@@ -79,11 +83,10 @@ impl Engine {
 
     /// A server that was dialled, or dialled, can't be a member.
     pub fn handle_peer_refused(&mut self, peer: &ServerName, reason: Reason) {
-        self.membership.note_refused(peer, &reason);
-        self.events.push_back(EngineEvent::MemberRefused {
-            server: peer.clone(),
-            reason,
-        });
+        if self.membership.note_refused(peer, &reason) {
+            let server = peer.clone();
+            self.events.push_back(EngineEvent::MemberRefused { server, reason });
+        }
     }
 
     /// The next thing to be sent to another member.

@@ -111,6 +111,8 @@ pub struct ServiceFigures {
     pub door: DoorFigures,
     /// What the capture saw and dropped.
     pub capture: CaptureStats,
+    /// Datagrams of other members that came while the event loop was behind.
+    pub member_datagrams_dropped: u64,
     /// Packets of plain RTP that couldn't be sent.
     pub plain_rtp_failures: u64,
 }
@@ -444,6 +446,7 @@ impl Service {
                 reasons: self.engine.reasons(now),
                 door: self.door.figures(),
                 capture: stats,
+                member_datagrams_dropped: self.peers.dropped(),
                 plain_rtp_failures: self.plain_rtp_failures,
             }));
         }
