@@ -35,7 +35,7 @@ pub fn settings(config: &CaptureConfig) -> anyhow::Result<Option<ClusterSettings
     }))
 }
 
-/// The way to the other members. Must be called within a tokio runtime.
+/// The way to the other members, where there are any. Must be called within a tokio runtime.
 ///
 /// # Errors
 /// `Unavailable` where the address can't be listened at, `BadConfig` where the certificate is another server's.
@@ -44,7 +44,10 @@ pub fn door(
     tls: PeerTls,
     renewals: mpsc::Receiver<PeerTls>,
     refusals: Refusals,
-) -> anyhow::Result<PeerDoor> {
+) -> anyhow::Result<Option<PeerDoor>> {
+    if !section.is_shared() {
+        return Ok(None);
+    }
     let certified = &tls.dialled.identity().name;
     if certified.as_str() != section.name.as_str() {
         let text = format!(
@@ -62,12 +65,12 @@ pub fn door(
             .map_err(|error| Failure::error(ExitKind::BadConfig, format!("cluster.peers: {error}")))?;
         peers.push((peer.name.clone(), server));
     }
-    Ok(PeerDoor {
+    Ok(Some(PeerDoor {
         endpoint,
         dialling: tls.dialling,
         peers,
         renewals,
         refusals,
         seed: seed()?,
-    })
+    }))
 }

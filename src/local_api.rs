@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::playback::MetricsPage;
 use crate::quality::LegQuality;
+use crate::secret::Secret;
 use crate::sound::{SoundChange, SoundReport};
 
 /// What a local program wants of the playback service.
@@ -115,7 +116,7 @@ pub struct LocalApi {
 
 #[derive(Clone)]
 struct Guard {
-    token: Arc<str>,
+    token: Arc<Secret>,
 }
 
 #[derive(Deserialize)]
@@ -139,10 +140,8 @@ struct SuperviseRequest {
 ///
 /// # Errors
 /// Where there are no random numbers or the file can't be written.
-pub fn make_token(path: &Path) -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).context("making a token")?;
-    let token = hex(&bytes);
+pub fn make_token(path: &Path) -> anyhow::Result<Secret> {
+    let token = Secret::random().context("making a token")?;
     let write = || {
         let _ = std::fs::remove_file(path); // One of another owner or mode must not be reused.
         let mut file = std::fs::OpenOptions::new()
@@ -150,16 +149,10 @@ pub fn make_token(path: &Path) -> anyhow::Result<String> {
             .write(true)
             .mode(0o600)
             .open(path)?;
-        std::io::Write::write_all(&mut file, token.as_bytes())
+        std::io::Write::write_all(&mut file, token.expose().as_bytes())
     };
     write().with_context(|| format!("writing the token to {}", path.display()))?;
     Ok(token)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Serves on each address until `shutdown`.
@@ -168,7 +161,7 @@ fn hex(bytes: &[u8]) -> String {
 /// Where an address can't be bound.
 pub async fn serve(
     addresses: &[SocketAddr],
-    token: String,
+    token: Secret,
     api: LocalApi,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -190,8 +183,8 @@ pub async fn serve(
     Ok(())
 }
 
-fn routes(token: String, api: LocalApi) -> Router {
-    let guard = Guard { token: token.into() };
+fn routes(token: Secret, api: LocalApi) -> Router {
+    let guard = Guard { token: Arc::new(token) };
     let browsers = sound_stream::routes(guard.clone(), api.browsers.clone());
     let told = Router::new()
         .route("/v1/status", get(status))
@@ -244,7 +237,7 @@ fn foreign(headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
 /// Why a request without the right token is not answered, if so.
 fn refusal(guard: &Guard, headers: &HeaderMap) -> Option<(StatusCode, &'static str)> {
     let shown = text(headers, header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
-    if !shown.is_some_and(|shown| same(shown.as_bytes(), guard.token.as_bytes())) {
+    if !shown.is_some_and(|shown| guard.token.is(shown.as_bytes())) {
         return Some((
             StatusCode::UNAUTHORIZED,
             "expected Authorization: Bearer with the token of the token file\n",
@@ -259,11 +252,6 @@ fn is_loopback_name(host: &str) -> bool {
         None => host.split(':').next().unwrap_or(host),
     };
     matches!(name, "127.0.0.1" | "::1" | "localhost")
-}
-
-/// Compares in the same time wherever the difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 async fn status(State(api): State<LocalApi>) -> Json<PlaybackStatus> {
@@ -370,7 +358,8 @@ mod tests {
 
     fn answer(pairs: &[(header::HeaderName, &str)]) -> Option<StatusCode> {
         let headers = headers(pairs);
-        let refused = foreign(&headers).or_else(|| refusal(&Guard { token: "secret".into() }, &headers));
+        let token = Arc::new("secret".into());
+        let refused = foreign(&headers).or_else(|| refusal(&Guard { token }, &headers));
         refused.map(|(status, _)| status)
     }
 
@@ -416,9 +405,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("token");
         let token = make_token(&path).expect("writes");
-        assert_eq!(token.len(), 64);
+        assert_eq!(token.expose().len(), 64);
         let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_ne!(make_token(&path).expect("writes anew"), token);
+        assert!(make_token(&path).expect("writes anew") != token);
     }
 }

@@ -20,11 +20,15 @@ mod listening;
 mod local_api;
 #[cfg(any(feature = "capture", feature = "playback"))]
 mod metrics;
+#[cfg(feature = "capture")]
+mod oidc;
 mod output;
 #[cfg(feature = "playback")]
 mod quality;
 #[cfg(feature = "capture")]
 mod report;
+#[cfg(any(feature = "capture", feature = "playback"))]
+mod secret;
 #[cfg(feature = "capture")]
 mod server_api;
 #[cfg(any(feature = "capture", feature = "playback", feature = "simulate"))]

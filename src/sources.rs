@@ -21,9 +21,10 @@ use crate::config::capture::CaptureConfig;
 use crate::config::cti::{
     self, BroadworksSection, CiscoCtiServerSection, CstaSection, CtiSection, LoginTable, TlsTable, UserTable,
 };
-use crate::config::secret::{self, Secret};
+use crate::config::secret;
 use crate::config::values::HostPort;
 use crate::exit::{ExitKind, Failure};
+use crate::secret::Secret;
 use crate::tls;
 
 /// The events of all `script` sources, in order of time.
@@ -256,7 +257,10 @@ pub fn start_risport(config: &CaptureConfig, sources: &mut CtiSources) -> anyhow
 }
 
 /// An HTTPS server, its certificate checked against `ca`.
-fn https_endpoint(url: &str, ca: &Path, authorisation: Authorisation) -> anyhow::Result<HttpEndpoint> {
+///
+/// # Errors
+/// `BadConfig` where it isn't the URL of one, or `ca` can't be read.
+pub fn https_endpoint(url: &str, ca: &Path, authorisation: Authorisation) -> anyhow::Result<HttpEndpoint> {
     let tls = TlsTable {
         ca: ca.to_owned(),
         identity: None,

@@ -315,3 +315,87 @@ fn a_key_that_others_may_read_is_not_used() {
     let (code, text) = complaint(&certs(dir, "renew DIR/gw1.pem --out DIR/renewed"));
     assert!(code == Some(65) && text.contains("chmod 600"), "{code:?} {text}");
 }
+
+#[test]
+fn an_authoritys_policy_is_shown_put_into_force_and_obeyed() {
+    let directory = authority();
+    let dir = directory.path();
+    let shown = |arguments: &str| {
+        let output = certs(dir, arguments);
+        assert_eq!(complaint(&output), (Some(0), String::new()), "{arguments}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(shown("policy --ca DIR/ca").contains("no policy"));
+    fs::write(dir.join("rules.toml"), "# house rules\nroles = [\"supervisor\"]\n").expect("written");
+    shown("policy --ca DIR/ca --set DIR/rules.toml");
+    let rules = shown("policy --ca DIR/ca");
+    assert!(rules.contains("roles = [\"supervisor\"]"), "{rules}");
+    let kept = fs::read_to_string(dir.join("ca/policy.toml")).expect("there");
+    assert!(kept.starts_with("# house rules"), "comments stay");
+
+    shown("request --role admin --name root --out DIR");
+    let sign = "sign --ca DIR/ca --csr DIR/root.csr --out DIR/root.pem --password-file DIR/password";
+    let (code, text) = complaint(&certs(dir, sign));
+    assert!(
+        code == Some(77) && text.contains("asks for role admin, but `roles` in "),
+        "{code:?} {text}"
+    );
+    let (code, text) = complaint(&certs(dir, "token --ca DIR/ca --role admin --name root"));
+    assert!(code == Some(77) && text.contains("`roles`"), "{code:?} {text}");
+
+    fs::write(dir.join("bad.toml"), "hosts = [\"10.20.0.1/16\"]\n").expect("written");
+    for arguments in [
+        "policy --ca DIR/ca --set DIR/bad.toml",
+        "init-ca --out DIR/new --policy DIR/bad.toml --password-file DIR/password",
+    ] {
+        let (code, text) = complaint(&certs(dir, arguments));
+        assert!(
+            code == Some(65) && text.contains("bad.toml") && text.contains("10.20.0.1/16"),
+            "{text}"
+        );
+    }
+    assert!(!dir.join("new").exists());
+    shown("init-ca --out DIR/new --policy DIR/rules.toml --password-file DIR/password");
+    assert_eq!(shown("policy --ca DIR/new"), rules);
+    let (code, text) = complaint(&certs(dir, "policy --ca DIR/none --set DIR/rules.toml"));
+    assert!(
+        code == Some(69) && text.contains("ca.pem") && !dir.join("none").exists(),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_authority_is_asked_for_on_one_machine_and_signed_on_another() {
+    let directory = authority();
+    let dir = directory.path();
+    let done = |arguments: &str| {
+        let output = certs(dir, &format!("{arguments} --password-file DIR/password"));
+        assert_eq!(complaint(&output), (Some(0), String::new()), "{arguments}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    done("init-ca --out DIR/house --request --name House");
+    let shown = String::from_utf8_lossy(&certs(dir, "inspect DIR/house/ca.csr").stdout).into_owned();
+    assert!(shown.contains("request: authority House"), "{shown}");
+    let by_accident = "sign --ca DIR/ca --csr DIR/house/ca.csr --out DIR/house.pem --password-file DIR/password";
+    let (code, text) = complaint(&certs(dir, by_accident));
+    assert!(code == Some(64) && text.contains("--intermediate"), "{code:?} {text}");
+    done("sign --ca DIR/ca --csr DIR/house/ca.csr --intermediate --out DIR/house.pem");
+    let said = done("init-ca --out DIR/house --answer DIR/house.pem");
+    let root = String::from_utf8_lossy(&certs(dir, "inspect DIR/ca/ca.pem").stdout).into_owned();
+    let fingerprint = root.lines().find_map(|line| line.trim().strip_prefix("fingerprint  "));
+    assert!(fingerprint.is_some_and(|it| said.contains(it)), "{said} {root}");
+
+    certs(dir, "request --role supervisor --name anna --out DIR");
+    done("sign --ca DIR/house --csr DIR/anna.csr --out DIR/anna.pem");
+    done("crl --ca DIR/ca");
+    let refreshed = certs(dir, "crl --ca DIR/house --above DIR/ca/crl.pem");
+    assert_eq!(complaint(&refreshed), (Some(0), String::new()));
+    assert!(String::from_utf8_lossy(&refreshed.stdout).contains("to be replaced by"));
+
+    fs::remove_file(dir.join("house/crl-above.pem")).expect("removed");
+    let (code, text) = complaint(&certs(dir, "list --ca DIR/house"));
+    assert!(
+        code == Some(0) && text.contains("note: no revocation list of CN=silentmon CA"),
+        "{text}"
+    );
+}

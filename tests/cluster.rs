@@ -1,4 +1,10 @@
 //! Servers that are members of one cluster, on loopback: one address each, one service port, one pair of CTI Servers.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that can't go on panics"
+)]
 
 mod common;
 

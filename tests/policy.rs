@@ -152,6 +152,41 @@ fn a_payment_pause_is_told_to_the_supervisor_and_written_down() {
 }
 
 #[test]
+fn a_payment_pause_outlives_a_crash_and_a_restart_and_ends_all_the_same() {
+    let house = House::build();
+    let (server, service) = serve(&house, "disclosure = \"never\"\n");
+    wait_for("the call", || first_amiss(&house, server).is_null());
+    let wanted = json!({ "agent": "4711", "seconds": 60, "source": "till" });
+    assert_eq!(ask(&house, server, "POST /v1/pause", &wanted).0, 200);
+    let other = json!({ "agent": "4712", "seconds": 60, "source": "till" });
+    ask(&house, server, "POST /v1/pause", &other);
+    ask(&house, server, "POST /v1/resume", &json!({ "agent": "4712" }));
+    let ended = |journal: &[Value]| names(journal).contains(&"pause_ended");
+    wait_for("the journal", || ended(&journal(&house)));
+    service.kill();
+    let terminate = |service: Service| {
+        service.terminate();
+    };
+    for stop in [Service::kill, terminate] {
+        let service = house.start();
+        let (_, listed) = ask(&house, server, "GET /v1/pauses", &Value::Null);
+        let pauses = listed["pauses"].as_array().expect("a list");
+        assert_eq!(pauses.len(), 1, "{listed}");
+        assert_eq!(pauses[0]["of"], json!({ "agent": "4711" }), "{listed}");
+        wait_for("the pause", || first_amiss(&house, server)["code"] == "SM-5001");
+        stop(service);
+    }
+    let service = house.start();
+    let (_, ended) = ask(&house, server, "POST /v1/resume", &json!({ "agent": "4711" }));
+    assert_eq!(ended, json!({ "ended": 1 }));
+    wait_for("sound again", || first_amiss(&house, server).is_null());
+    drop(service);
+    let _service = house.start();
+    let (_, none) = ask(&house, server, "GET /v1/pauses", &Value::Null);
+    assert_eq!(none, json!({ "pauses": [] }), "what was ended stays so");
+}
+
+#[test]
 fn requests_that_cannot_be_meant_are_refused_with_what_was_expected() {
     let house = House::build();
     house.certificate("desktop", "4711", &[]);

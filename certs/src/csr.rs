@@ -1,8 +1,9 @@
 //! Certificate requests (PKCS #10, RFC 2986) as material to judge: only the public key, the host names and addresses,
-//! the role and the name are taken out of them.
+//! the role and the name are taken out of them, and whether an authority asks.
 //!
-//! Everything else a request may ask for (CA rights, key usages, unknown extensions) is passed over, so that requests
-//! made by other tools with extensions of their own can be signed, too.
+//! Everything else a request may ask for (key usages, unknown extensions) is passed over, so that requests made by other
+//! tools with extensions of their own can be signed, too. CA rights are passed over but where the operator says that it is
+//! an authority's request.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -32,6 +33,10 @@ pub struct SigningRequest {
     pub name: Option<SubjectName>,
     /// The hosts it asks for.
     pub hosts: Vec<SubjectHost>,
+    /// Whether it asks for the rights of an authority, which only [`sign_intermediate`] gives.
+    ///
+    /// [`sign_intermediate`]: crate::CertificateAuthority::sign_intermediate
+    pub authority: bool,
     /// Alternative names of other kinds, which no certificate will carry.
     pub ignored: Vec<String>,
 }
@@ -71,6 +76,7 @@ impl SigningRequest {
             role: None,
             name: None,
             hosts: Vec::new(),
+            authority: asks_for_authority(&request),
             ignored: Vec::new(),
         };
         for name in alternative_names(&request) {
@@ -123,6 +129,14 @@ impl SigningRequest {
         }
         Ok(())
     }
+}
+
+fn asks_for_authority(request: &X509CertificationRequest<'_>) -> bool {
+    let asks =
+        |extension: &ParsedExtension<'_>| matches!(extension, ParsedExtension::BasicConstraints(found) if found.ca);
+    request
+        .requested_extensions()
+        .is_some_and(|mut extensions| extensions.any(asks))
 }
 
 fn alternative_names<'a>(request: &'a X509CertificationRequest<'a>) -> Vec<&'a GeneralName<'a>> {

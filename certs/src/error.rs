@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::role::{BadSubjectName, Role};
+use crate::role::{BadSubjectName, Role, SubjectName};
 
 /// A failure of the certificate tools, as a sentence that names the file.
 #[derive(Debug, Error)]
@@ -121,9 +121,42 @@ pub enum CertsError {
         /// For what.
         problem: String,
     },
+    /// The authority's policy doesn't allow it.
+    #[error("{from} asks for {asked}, but `{rule}` in {policy} allows {allowed}", policy = policy.display())]
+    Forbidden {
+        /// The request's file, or who sent it.
+        from: String,
+        /// For what it asks.
+        asked: String,
+        /// The rule that refuses it.
+        rule: &'static str,
+        /// The policy's file.
+        policy: PathBuf,
+        /// What the rule allows.
+        allowed: String,
+    },
     /// An authority's certificate allows no authority below it.
     #[error("the authority in {path} may have no authority below it (its path length is 0)", path = .0.display())]
     PathLength(PathBuf),
+    /// More authorities were to be allowed below one than the one above allows.
+    #[error("expected a path length of at most {most}, which is what the authority above allows, found {asked}")]
+    PathLengthTooLong {
+        /// What was to be granted.
+        asked: u8,
+        /// What may be.
+        most: u8,
+    },
+    /// An authority was to have the name of one above it.
+    #[error("an authority named {0} stands above already: the new one needs a name of its own")]
+    NameAbove(SubjectName),
+    /// A request for the rights of an authority was to be signed as a holder's.
+    #[error(
+        "{from} asks for the rights of an authority: with --intermediate it gets them, with --role a holder's certificate without them"
+    )]
+    RequestOfAuthority {
+        /// The request's file, or who sent it.
+        from: String,
+    },
     /// A name can't stand in a certificate.
     #[error(transparent)]
     Name(#[from] BadSubjectName),

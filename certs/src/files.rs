@@ -102,6 +102,16 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), CertsError> {
     })
 }
 
+/// Refuses a folder in which no authority lives, so that nothing is put down there.
+pub(crate) fn require_authority(directory: &Path) -> Result<(), CertsError> {
+    let path = directory.join("ca.pem");
+    if path.is_file() {
+        return Ok(());
+    }
+    let source = io::Error::from(io::ErrorKind::NotFound);
+    Err(CertsError::Read { path, source })
+}
+
 /// Holds the directory's lock until dropped: two invocations that sign or revoke take turns.
 pub(crate) fn lock(directory: &Path) -> Result<File, CertsError> {
     let path = directory.join(".lock");

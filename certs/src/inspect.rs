@@ -83,6 +83,8 @@ pub struct RequestSummary {
     pub name: Option<SubjectName>,
     /// The hosts it asks for.
     pub hosts: Vec<String>,
+    /// Whether it asks for the rights of an authority.
+    pub authority: bool,
     /// What it asks for and won't get.
     pub ignored: Vec<String>,
 }
@@ -141,6 +143,7 @@ fn request(der: &[u8]) -> Result<RequestSummary, String> {
         role: request.role,
         name: request.name,
         hosts: request.hosts.iter().map(ToString::to_string).collect(),
+        authority: request.authority,
         ignored: request.ignored,
     })
 }

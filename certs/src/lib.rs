@@ -24,7 +24,10 @@ mod tls;
 mod trust;
 mod verify;
 
-pub use authority::{AuthorityOptions, CertificateAuthority, Issued, KeyAlgorithm, SignOptions};
+pub use authority::{
+    AuthorityOptions, BadHostPattern, CertificateAuthority, HostPattern, IntermediateOptions, Issued, IssuingPolicy,
+    KeyAlgorithm, KeyKind, ListAbove, NamePattern, SignOptions,
+};
 pub use credentials::Credentials;
 pub use csr::SigningRequest;
 pub use cti::cti_client_tls;

@@ -168,17 +168,17 @@ fn authority(certificate: &[u8]) -> Result<Authority, String> {
 }
 
 /// A revocation list, and what is asked of it.
-struct List {
-    der: CertificateRevocationListDer<'static>,
-    issuer: String,
+pub(crate) struct List {
+    pub(crate) der: CertificateRevocationListDer<'static>,
+    pub(crate) issuer: String,
     /// Its date, and its number (RFC 5280 section 5.2.3) where two were made within a second.
-    made: (OffsetDateTime, Option<BigUint>),
-    expiry: Option<Expiry>,
-    entries: Vec<(String, Serial)>,
+    pub(crate) made: (OffsetDateTime, Option<BigUint>),
+    pub(crate) expiry: Option<Expiry>,
+    pub(crate) entries: Vec<(String, Serial)>,
 }
 
 impl List {
-    fn read(der: CertificateRevocationListDer<'static>) -> Result<Self, String> {
+    pub(crate) fn read(der: CertificateRevocationListDer<'static>) -> Result<Self, String> {
         let (_, parsed) =
             CertificateRevocationList::from_der(&der).map_err(|error| format!("found a damaged one ({error})"))?;
         let issuer = parsed.issuer().to_string();

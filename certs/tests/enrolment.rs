@@ -38,7 +38,7 @@ fn anna() -> Invitation {
         role: Role::Supervisor,
         name: SubjectName::new("anna").expect("a name"),
         hosts: Vec::new(),
-        days: 30,
+        days: Some(30),
     }
 }
 

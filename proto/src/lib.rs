@@ -4,8 +4,11 @@
 
 pub mod codec;
 pub mod cti;
+pub mod dtmf;
 pub mod frame;
+pub mod g711;
 pub mod ids;
+pub mod pause;
 pub mod peer;
 pub mod principal;
 pub mod quality;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cti::CtiEvent;
 use crate::ids::{AgentId, ClusterName, LinkName, ServerName, SessionId};
+use crate::pause::{PauseKind, PauseOf, ToldPause};
 use crate::reason::Reason;
 use crate::time::Instant;
 
@@ -82,7 +83,7 @@ pub enum PeerMessage {
         term: u64,
     },
     /// About sessions on agents whom the one member sees and the other doesn't.
-    Relay(RelayMessage),
+    Relay(Box<RelayMessage>),
     /// A program that uses a member's certificate, and won't be a member itself, asks how it is reached: first answered by
     /// `HeartbeatAnswer`, then by `Probed`.
     Probe {
@@ -222,6 +223,24 @@ pub enum Fact {
     SessionOver {
         /// The session.
         session: SessionId,
+    },
+    /// Nothing of somebody's calls may be heard, wherever they are seen.
+    Pause(ToldPause),
+    /// Every pause of a kind that hits somebody is over.
+    PauseOver {
+        /// Which.
+        kind: PauseKind,
+        /// Whose.
+        of: PauseOf,
+        /// Who asked for that, in his own words.
+        by: String,
+    },
+    /// Whether a program at an agent's desk takes notices from the member.
+    Desk {
+        /// The agent.
+        agent: AgentId,
+        /// Whether it does.
+        open: bool,
     },
     /// Something that a newer version knows; to be ignored.
     #[serde(other)]

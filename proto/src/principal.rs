@@ -57,6 +57,8 @@ pub enum Means {
     Certificate,
     /// By a password.
     Password,
+    /// By an ID token of the house's identity provider (OpenID Connect).
+    Oidc,
 }
 
 impl Principal {

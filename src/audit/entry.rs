@@ -153,6 +153,17 @@ pub enum Event<'a> {
     PauseStarted {
         #[serde(flatten)]
         pause: PauseEntry<'a>,
+        /// When it ends by itself: a restart doesn't end it before.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
+    },
+    /// It was asked for again, and ends later.
+    #[serde(rename = "pause_prolonged")]
+    PauseProlonged {
+        #[serde(flatten)]
+        pause: PauseEntry<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<String>,
     },
     /// It ended.
     #[serde(rename = "pause_ended")]
@@ -286,6 +297,11 @@ impl<'a> Event<'a> {
             }),
             EngineEvent::PauseStarted(record) => Some(Self::PauseStarted {
                 pause: PauseEntry::of(record),
+                until: in_words(record.pause.until),
+            }),
+            EngineEvent::PauseProlonged(record) => Some(Self::PauseProlonged {
+                pause: PauseEntry::of(record),
+                until: in_words(record.pause.until),
             }),
             EngineEvent::PauseEnded { record, end, lasted } => Some(Self::PauseEnded {
                 pause: PauseEntry::of(record),
@@ -330,15 +346,7 @@ impl<'a> Event<'a> {
                 purpose: record.purpose.as_deref(),
                 home: record.home.as_ref().map(ServerName::as_str),
             }),
-            EngineEvent::SessionMoved { session, former } => Some(Self::Moved {
-                session: session.session.to_string(),
-                who: Who::of(&session.principal),
-                agent: session.agent.as_str(),
-                purpose: session.purpose.as_deref(),
-                former_home: former.as_str(),
-                home: session.home.as_ref().map(ServerName::as_str),
-                started: in_words(session.started),
-            }),
+            EngineEvent::SessionMoved { session, former } => Some(Self::moved(session, former)),
             EngineEvent::SessionStopped(record, reason) => Some(Self::stopped(record, reason)),
             EngineEvent::SessionRefused {
                 principal,
@@ -349,6 +357,18 @@ impl<'a> Event<'a> {
                 agent: agent.as_str(),
                 reason: reason.to_string(),
             }),
+        }
+    }
+
+    fn moved(session: &'a SessionRecord, former_home: &'a ServerName) -> Self {
+        Self::Moved {
+            session: session.session.to_string(),
+            who: Who::of(&session.principal),
+            agent: session.agent.as_str(),
+            purpose: session.purpose.as_deref(),
+            former_home: former_home.as_str(),
+            home: session.home.as_ref().map(ServerName::as_str),
+            started: in_words(session.started),
         }
     }
 

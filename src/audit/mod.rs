@@ -5,8 +5,10 @@
 pub mod chain;
 mod entry;
 pub mod export;
+mod former;
 mod journal;
 mod mark;
+pub mod pauses;
 pub mod sign_ins;
 pub mod syslog;
 mod tail;

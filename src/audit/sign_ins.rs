@@ -1,18 +1,16 @@
 //! Sign-ins as the journal has them: a lock-out outlives a restart, because what it rests on is written down.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
 use std::path::Path;
 
-use anyhow::Context;
 use serde::Deserialize;
 use silentmon_capture_io::service::FormerSignIn;
 use silentmon_proto::ids::SupervisorName;
 use silentmon_proto::time::Instant;
 use time::OffsetDateTime;
 
-/// What a line has that is about a sign-in; most lines aren't, and need not be read in full.
+use super::former::records;
+
 const MARKS: [&[u8]; 3] = [
     br#""event":"sign_in_failed""#,
     br#""event":"signed_in""#,
@@ -30,38 +28,16 @@ enum SignIn {
     Unlocked { unlocked: SupervisorName, source: String },
 }
 
-#[derive(Deserialize)]
-struct Line {
-    #[serde(with = "time::serde::rfc3339")]
-    at: OffsetDateTime,
-    #[serde(flatten)]
-    sign_in: SignIn,
-}
-
-/// The sign-ins of a journal's newest file since a time, the oldest first. A file that was put aside in between is left
-/// out: it takes 64 MiB of records to have that done.
+/// The sign-ins of a journal's newest file since a time, the oldest first.
 ///
 /// # Errors
 /// Where the file can't be read.
 pub fn since(path: &Path, begin: OffsetDateTime) -> anyhow::Result<Vec<FormerSignIn>> {
-    let file = File::open(path).with_context(|| path.display().to_string())?;
-    let mut found = Vec::new();
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.with_context(|| path.display().to_string())?;
-        if !MARKS
-            .iter()
-            .any(|mark| line.windows(mark.len()).any(|part| part == *mark))
-        {
-            continue;
-        }
-        let Ok(Line { at, sign_in }) = serde_json::from_slice(&line) else {
-            continue;
-        };
-        if at >= begin {
-            found.extend(former(sign_in, at));
-        }
-    }
-    Ok(found)
+    let found = records(path, &MARKS, begin)?;
+    Ok(found
+        .into_iter()
+        .filter_map(|(at, sign_in)| former(sign_in, at))
+        .collect())
 }
 
 fn former(sign_in: SignIn, at: OffsetDateTime) -> Option<FormerSignIn> {

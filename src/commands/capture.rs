@@ -10,13 +10,13 @@ use arc_swap::ArcSwap;
 use clap::Args;
 use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
 use silentmon_capture_core::filter::MediaFilter;
-use silentmon_capture_core::policy::REMEMBERED_FOR;
+use silentmon_capture_core::policy::{Policy, REMEMBERED_FOR};
 use silentmon_capture_io::cti::CtiSources;
 use silentmon_capture_io::feed::{CaptureError, Filtering, OpenSource, Source};
 use silentmon_capture_io::file::paced::{self, FileOrigin, Repeat};
 use silentmon_capture_io::live::{LiveError, LiveOptions};
 use silentmon_capture_io::service::{
-    Clock, Door as ServiceDoor, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts, StartLinks,
+    Clock, Door as ServiceDoor, Former, Journal as JournalWriter, Refusals, Reload, Service, ServiceParts, StartLinks,
 };
 use silentmon_certs::ServerTls;
 use silentmon_proto::time::Instant;
@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::{Event, Journal, sign_ins, syslog};
+use crate::audit::{Event, Journal, pauses, sign_ins, syslog};
 use crate::config::{self, capture::CaptureConfig, capture::Pace, capture::SourceTable, capture::SyslogSection};
 use crate::exit::{ExitKind, Failure};
 use crate::metrics::capture::{CaptureFigures, MetricsPage};
@@ -97,6 +97,16 @@ impl Opened {
     }
 }
 
+/// What the journal says that a restart must not end.
+fn former(journal: &Path, policy: &Policy) -> anyhow::Result<Former> {
+    let now = OffsetDateTime::now_utc();
+    let longest_pause = policy.payment_pauses.longest.max(policy.private_calls.longest) + pauses::MARGIN;
+    Ok(Former {
+        sign_ins: sign_ins::since(journal, now - REMEMBERED_FOR)?,
+        pauses: pauses::running(journal, now - longest_pause)?,
+    })
+}
+
 async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Result<()> {
     let Opened {
         journal,
@@ -107,7 +117,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let script = sources::read_scripts(&config)?;
     let engine = settings(&config)?;
     let local_time = config.policy.local_time();
-    let former_sign_ins = sign_ins::since(&config.audit.path, OffsetDateTime::now_utc() - REMEMBERED_FOR)?;
+    let former = former(&config.audit.path, &engine.policy)?;
     let files = config.service.files();
     let endpoint = bind(&config, identity.relay)?;
     let (peers, peer_renewals) = mpsc::channel(1);
@@ -124,12 +134,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let filter = Arc::new(ArcSwap::from_pointee(wanted));
     let shutdown = CancellationToken::new();
     let (cti, start_links) = cti_sources(&config, &shutdown)?;
-    let peers = if config.cluster.is_shared() {
-        let door = cluster::door(&config.cluster, identity.peers, peer_renewals, refusals.clone())?;
-        Some(door)
-    } else {
-        None
-    };
+    let peers = cluster::door(&config.cluster, identity.peers, peer_renewals, refusals.clone())?;
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
     let (order_sender, orders) = mpsc::channel(QUESTIONS);
     let web = WebDoor {
@@ -165,7 +170,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     }
     let parts = ServiceParts {
         local_time,
-        former_sign_ins,
+        former,
         engine,
         door: ServiceDoor {
             endpoint,
@@ -201,7 +206,6 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     })
 }
 
-/// Opens the supervisors' door.
 /// The CTI sources, and what starts their links: now, or once this server is to hold them in its cluster.
 fn cti_sources(config: &CaptureConfig, shutdown: &CancellationToken) -> anyhow::Result<(CtiSources, StartLinks)> {
     let mut cti = CtiSources::new(Clock::start(), shutdown.clone());
@@ -222,6 +226,7 @@ async fn metrics_page(config: &CaptureConfig, figures: CaptureFigures) -> anyhow
     }
 }
 
+/// Opens the supervisors' door.
 fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint> {
     ServerEndpoint::bind(config.service.listen, tls, Settings::server())
         .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))

@@ -394,7 +394,13 @@ impl Session {
                 output::status(&format!("Lost {server} ({reason}); your place is kept."));
                 self.reason = reason;
             }
-            ReceiverEvent::MonitorStarted { .. } => self.started = true,
+            ReceiverEvent::MonitorStarted { missed, .. } => {
+                self.started = true;
+                if let (Some(missed), Some(server)) = (missed, &self.server) {
+                    let missed = missed.as_secs_f64();
+                    output::complain(&format!("\nGoes on at {server}; {missed:.1} s were not heard."));
+                }
+            }
             ReceiverEvent::MonitorRefused { reason, .. } => return Err(refused(&reason)),
             ReceiverEvent::Status { status, .. } => self.take_status(status, &listener.reports()),
             ReceiverEvent::MonitorStopped { status, reason, .. } => {

@@ -310,6 +310,11 @@ impl Desk {
                 self.status.send_modify(|status| status.server = None);
                 self.figures.send_modify(|figures| figures.connected = false);
             }
+            ReceiverEvent::MonitorStarted {
+                missed: Some(missed), ..
+            } => {
+                tracing::warn!(missed_ms = missed.as_millis(), "the session goes on");
+            }
             ReceiverEvent::Status { request, status } if self.session == Some(request) => {
                 self.legs.clone_from(&status.legs);
                 let counts = relay_counts(&self.legs, &self.listener.reports());

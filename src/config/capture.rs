@@ -20,9 +20,10 @@ use super::authority::CONFIRM_WITHIN;
 use super::cluster::ClusterSection;
 use super::cti::{self, CtiSection};
 use super::heard::{PaymentPauseTable, PrivateCallTable};
-use super::secret::Secret;
+use super::oidc::OidcSection;
 use super::values::{HostPort, Seconds};
 use super::{Complaint, Schema, read_table};
+use crate::secret::Secret;
 use crate::tls::IdentityFiles;
 
 /// The whole file.
@@ -63,6 +64,9 @@ pub struct CaptureConfig {
     /// Names that have another role than their certificates say.
     #[serde(default)]
     pub roles: Roles,
+    /// People who sign in where an identity provider vouches for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oidc: Option<OidcSection>,
     /// Who may hear whom.
     #[serde(default)]
     pub policy: PolicySection,
@@ -401,7 +405,8 @@ impl CaptureConfig {
             .iter()
             .filter_map(|risport| HostPort::of_https(&risport.url));
         let syslog = self.audit.syslog.iter().map(|syslog| syslog.address.clone());
-        sources.chain(risport).chain(syslog).collect()
+        let issuer = self.oidc.iter().filter_map(OidcSection::dialled);
+        sources.chain(risport).chain(syslog).chain(issuer).collect()
     }
 
     /// Addresses at which others dial the service, over TCP.
@@ -419,6 +424,7 @@ impl CaptureConfig {
             ("cti", self.cti != other.cti),
             ("media", self.media != other.media),
             ("risport", self.risport != other.risport),
+            ("oidc", self.oidc != other.oidc),
             ("audit", self.audit != other.audit),
             ("metrics", self.metrics != other.metrics),
             ("hardening", self.hardening != other.hardening),
@@ -541,6 +547,7 @@ impl Schema for CaptureConfig {
         "cluster",
         "media",
         "risport",
+        "oidc",
         "policy",
         "audit",
         "metrics",
@@ -566,6 +573,9 @@ impl Schema for CaptureConfig {
         if let Some(risport) = &mut self.risport {
             visit(&mut risport.ca);
             risport.password_file.iter_mut().for_each(&mut *visit);
+        }
+        if let Some(oidc) = &mut self.oidc {
+            oidc.visit_paths(visit);
         }
         visit(&mut self.audit.path);
         if let Some(syslog) = &mut self.audit.syslog {
@@ -601,6 +611,9 @@ impl Schema for CaptureConfig {
                 key: "risport.url",
                 expected: "expected \"https://HOST:8443\"".to_owned(),
             });
+        }
+        if let Some(oidc) = &self.oidc {
+            oidc.check()?;
         }
         self.policy.check_authority()?;
         self.cluster.check()?;

@@ -8,8 +8,8 @@ use silentmon_certs::Role;
 use silentmon_proto::ids::{Extension, LinkName};
 
 use super::Complaint;
-use super::secret::Secret;
 use super::values::{HostPort, Seconds};
+use crate::secret::Secret;
 
 /// `[[cti]]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

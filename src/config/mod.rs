@@ -13,6 +13,8 @@ pub mod cluster;
 pub mod cti;
 #[cfg(feature = "capture")]
 mod heard;
+#[cfg(feature = "capture")]
+pub mod oidc;
 #[cfg(feature = "playback")]
 pub mod playback;
 #[cfg(feature = "capture")]

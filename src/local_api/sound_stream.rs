@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use silentmon_playback_io::sink::{BrowserFrames, BrowserSound};
 
-use super::{Guard, same};
+use super::Guard;
 
 /// The subprotocol that is spoken.
 const PROTOCOL: &str = "silentmon-audio";
@@ -83,7 +83,7 @@ fn asset(content_type: &'static str, text: &'static str) -> Response {
 
 async fn connect(State(stream): State<Stream>, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
     let shown = shown_token(&headers);
-    if !shown.is_some_and(|shown| same(shown.as_bytes(), stream.guard.token.as_bytes())) {
+    if !shown.is_some_and(|shown| stream.guard.token.is(shown.as_bytes())) {
         let expected = "expected the subprotocols silentmon-audio and token.TOKEN, with the token of the token file\n";
         return (StatusCode::UNAUTHORIZED, expected).into_response();
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use silentmon_capture_core::engine::ClusterFigures;
 use silentmon_capture_core::policy::PauseKind;
 use silentmon_capture_io::service::{Refusals, ServiceFigures};
 use silentmon_certs::Expiry;
@@ -80,6 +81,12 @@ impl Figures for CaptureFigures {
         reasons(page, &figures)?;
         turned_away(page, &figures)?;
         legs(page, &figures)?;
+        if let Some(cluster) = &figures.engine.cluster {
+            members(page, cluster)?;
+            let dropped = figures.member_datagrams_dropped as f64;
+            let help = "Datagrams of other members that came while the event loop was behind";
+            page.counter("member_datagrams_dropped", help, [(NONE, dropped)])?;
+        }
         capture(page, &figures)
     }
 }
@@ -274,6 +281,30 @@ fn legs(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {
     let [agent, customer] = legs;
     let help = "Estimated listening quality of calls, one value for each session that is over";
     page.histogram("call_mos", help, [&agent.mos, &customer.mos])
+}
+
+fn members(page: &mut Page<'_>, cluster: &ClusterFigures) -> fmt::Result {
+    let up: Vec<_> = cluster
+        .members
+        .iter()
+        .map(|(server, there)| ([("member", server.as_str())], f64::from(u8::from(*there))))
+        .collect();
+    let help = "Whether another member of the cluster is there";
+    page.gauge("member_up", help, up.iter().map(|(labels, up)| (&labels[..], *up)))?;
+    let clocks: Vec<_> = cluster
+        .clocks
+        .iter()
+        .map(|(server, ahead)| ([("member", server.as_str())], *ahead))
+        .collect();
+    let help = "How far another member's clock is ahead of ours";
+    let clocks = clocks.iter().map(|(labels, ahead)| (&labels[..], *ahead));
+    page.gauge("member_clock_ahead_seconds", help, clocks)?;
+    let help = "Whether this member holds the cluster's CTI sessions";
+    page.gauge("holds_cti", help, [(NONE, f64::from(u8::from(cluster.holds_cti)))])?;
+    let help = "Sessions that other members hear for their supervisors";
+    page.gauge("relayed_sessions", help, [(NONE, cluster.relayed_sessions as f64)])?;
+    let help = "Datagrams of other members that were of no use: of no session here, or too late";
+    page.counter("member_datagrams_refused", help, [(NONE, cluster.turned_away as f64)])
 }
 
 fn capture(page: &mut Page<'_>, figures: &ServiceFigures) -> fmt::Result {

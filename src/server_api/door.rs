@@ -25,7 +25,7 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 use super::listener::SecureListener;
 use super::routes::answer;
 use super::sign_in::{COOKIE, SignIns};
-use crate::config::secret::Secret;
+use crate::secret::Secret;
 
 /// Who may push events, for whoever may not.
 pub(super) const PUSHER: &str = "a certificate of a role that `roles` names, or the token";
@@ -35,7 +35,7 @@ pub(super) const PUSHER: &str = "a certificate of a role that `roles` names, or 
 pub(super) struct Door {
     /// A source of kind `http`, where the configuration has one.
     pub(super) source: Option<PushSource>,
-    /// People who sign in, where there are any.
+    /// People who sign in by password or ID token, where there are any.
     pub(super) sign_ins: Option<SignIns>,
     pub(super) questions: mpsc::Sender<Question>,
     pub(super) orders: mpsc::Sender<Order>,
@@ -197,11 +197,10 @@ impl Door {
             Some(bearer) => (std::str::from_utf8(bearer).ok()?.to_owned(), false),
             None => (cookie(headers)?.to_owned(), true),
         };
-        let users = sign_ins.users.current();
-        let name = sign_ins.sessions.user(&token, &users, Instant::now())?;
-        let role = users.user(&name)?.role;
+        let users = sign_ins.users.as_ref().map(|users| users.current());
+        let holder = sign_ins.sessions.holder(&token, users.as_deref(), Instant::now())?;
         Some(Caller {
-            principal: Some(guest.principal(name, role, Means::Password)),
+            principal: Some(guest.principal(holder.name, holder.role, holder.means)),
             pushes: false,
             desktop: None,
             session: Some(Shown { token, by_cookie }),

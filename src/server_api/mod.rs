@@ -12,7 +12,6 @@ mod routes;
 mod sign_in;
 mod web_session;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use silentmon_capture_io::cti::CtiSources;
@@ -30,6 +29,7 @@ use crate::config::capture::CaptureConfig;
 use crate::config::cti::{self, CtiSection};
 use crate::config::secret;
 use crate::exit::{ExitKind, Failure};
+use crate::oidc::Oidc;
 use crate::users::Users;
 
 /// The interface, bound but not yet served.
@@ -52,7 +52,7 @@ impl ServerApi {
         tls: WebDoor,
     ) -> anyhow::Result<Option<Self>> {
         let source = push_source(config, sources)?;
-        let sign_ins = config.service.users.as_deref().map(sign_ins).transpose()?;
+        let sign_ins = sign_ins(config)?;
         if source.is_none() && sign_ins.is_none() && !config.service.https {
             return Ok(None);
         }
@@ -101,6 +101,9 @@ fn push_source(config: &CaptureConfig, sources: &CtiSources) -> anyhow::Result<O
     }))
 }
 
-fn sign_ins(path: &Path) -> anyhow::Result<SignIns> {
-    Ok(SignIns::new(Users::open(path)?))
+fn sign_ins(config: &CaptureConfig) -> anyhow::Result<Option<SignIns>> {
+    let users = config.service.users.as_deref().map(Users::open).transpose()?;
+    let oidc = config.oidc.as_ref().map(Oidc::new).transpose()?;
+    let somebody = users.is_some() || oidc.is_some();
+    Ok(somebody.then(|| SignIns::new(users, oidc)))
 }

@@ -16,7 +16,7 @@ use silentmon_proto::reason::Code;
 
 use super::desk;
 use super::door::{Caller, Door, NotTold, PUSHER, admit};
-use super::sign_in::{sign_in, sign_out};
+use super::sign_in::{sign_in, sign_out, ways};
 
 /// Most bytes of one request.
 const MOST_BYTES: usize = 1 << 20;
@@ -31,7 +31,7 @@ pub(super) fn routes(door: Door) -> Router {
         .route("/v1/sign-out", post(sign_out))
         .merge(desk::routes())
         .layer(middleware::from_fn_with_state(door.clone(), admit))
-        .route("/v1/sign-in", post(sign_in))
+        .route("/v1/sign-in", get(ways).post(sign_in))
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(door)
 }

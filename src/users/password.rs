@@ -8,7 +8,7 @@ use argon2::password_hash::{PasswordHash as Parsed, PasswordHasher, PasswordVeri
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::config::secret::Secret;
+use crate::secret::Secret;
 
 const MEMORY_KIB: u32 = 64 << 10;
 const PASSES: u32 = 3;

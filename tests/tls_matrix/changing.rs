@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::chain::{Server, listener};
@@ -18,14 +18,18 @@ struct Ear(Child);
 impl Ear {
     fn open(pki: &Pki, server: &Server, flaw: Flaw) -> Self {
         let identity = pki.issue("supervisor", flaw);
-        let mut command = listener(pki, &identity, "early.crl", server.address, "60");
-        Self(
-            command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .expect("runs"),
-        )
+        Self::start(listener(pki, &identity, "early.crl", server.address, "60"))
+    }
+
+    /// Somebody good, who believes these lists.
+    fn believing(pki: &Pki, server: &Server, lists: &str, seconds: &str) -> Self {
+        let identity = pki.issue("supervisor", Flaw::None);
+        Self::start(listener(pki, &identity, lists, server.address, seconds))
+    }
+
+    fn start(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self(child.expect("runs"))
     }
 
     /// Waits for the end and gives back everything said.
@@ -133,6 +137,38 @@ fn a_certificate_that_expires_in_mid_session_ends_it() {
             "supervisor-SoonOver",
             "SM-2002 Your certificate expired on",
         ],
+        1,
+    );
+}
+
+#[test]
+fn both_sides_part_when_a_date_passes_while_they_are_connected() {
+    let pki = Pki::new();
+    let lasting = pki.issue("capture", Flaw::None);
+    let short = Server::start(&pki, &pki.issue("capture", Flaw::SoonOver), "early.crl");
+    let good = Server::start(&pki, &lasting, "early.crl");
+    let strict = Server::start(&pki, &lasting, "soon.crl");
+    let ears = [
+        (&short, "early.crl", "its certificate expired on 20"),
+        (&good, "soon.crl", "the revocation list was to be replaced by 20"),
+        (&strict, "early.crl", "SM-2002"),
+    ]
+    .map(|(server, lists, sentence)| {
+        let ear = Ear::believing(&pki, server, lists, "7");
+        server.wait_for_records(&["session_started"], 1);
+        (ear, sentence)
+    });
+    for (ear, sentence) in ears {
+        let said = ear.end();
+        assert!(said.contains(sentence), "{sentence}: {said}");
+        let summary = said
+            .lines()
+            .find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let heard = summary.and_then(|summary| summary["audible_s"].as_f64());
+        assert!(heard.is_none_or(|seconds| seconds < 6.5), "{sentence}: {said}");
+    }
+    strict.wait_for_records(
+        &["session_stopped", "SM-2002 The revocation list was to be replaced by"],
         1,
     );
 }

@@ -13,4 +13,5 @@ mod common;
 mod handshake;
 mod independent;
 mod joining;
+mod peers;
 mod pki;

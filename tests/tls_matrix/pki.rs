@@ -63,6 +63,8 @@ pub struct Pki {
     stranger: (Authority, Certificate),
 }
 
+/// For how long what is soon over is good.
+const SOON: Duration = Duration::seconds(5);
 const REVOKED_LEAF: u64 = 4711;
 
 impl Pki {
@@ -89,6 +91,8 @@ impl Pki {
         let early = [&root.0, &pki.house.0, &pki.banned.0].map(|issuer| list(issuer, &[], until));
         pki.write("early.crl", &early.concat());
         let stale = list(&pki.house.0, &[], ago);
+        let soon = list(&pki.house.0, &[], OffsetDateTime::now_utc() + SOON);
+        pki.write("soon.crl", &format!("{of_root}{soon}{of_banned}"));
         pki.write("stale.crl", &format!("{of_root}{stale}{of_banned}"));
         pki
     }
@@ -148,7 +152,7 @@ fn leaf(role: &str, flaw: Flaw) -> CertificateParams {
     let (begin, end) = match flaw {
         Flaw::Expired => (Duration::days(-20), Duration::days(-10)),
         Flaw::NotYetValid => (Duration::days(10), Duration::days(60)),
-        Flaw::SoonOver => (Duration::days(-1), Duration::seconds(5)),
+        Flaw::SoonOver => (Duration::days(-1), SOON),
         _ => (Duration::days(-1), Duration::days(60)),
     };
     params.not_before = now + begin;

@@ -80,18 +80,23 @@ mod tests {
     #[test]
     fn each_packet_is_heard_once_whichever_way_comes_first() {
         // Over the wrap; one way is ten packets behind and loses every third, the other every fifth.
-        let packet = |at: u32| header(7, 65_000_u16.wrapping_add(at as u16), at * 160);
+        let packet = |at: u16| header(7, 65_000_u16.wrapping_add(at), u32::from(at) * 160);
         let mut seen = SeenPackets::default();
         let mut heard = vec![0; 2_000];
-        for at in 0..2_000_u32 {
+        for at in 0..2_000_u16 {
             for (late, lost) in [(0, 5), (10, 3)] {
-                if let Some(at) = at.checked_sub(late).filter(|at| at % lost != 0) {
-                    heard[at as usize] += usize::from(seen.is_first(&packet(at)));
+                if let Some(at) = at.checked_sub(late).filter(|at| !at.is_multiple_of(lost)) {
+                    heard[usize::from(at)] += usize::from(seen.is_first(&packet(at)));
                 }
             }
         }
-        let expected = |at: usize| usize::from(at % 15 != 0 && (at % 5 != 0 || at < 1_990));
-        assert!(heard.iter().enumerate().all(|(at, &count)| count == expected(at)));
+        let lost = |at: usize| at.is_multiple_of(15) || (at.is_multiple_of(5) && at >= 1_990);
+        assert!(
+            heard
+                .iter()
+                .enumerate()
+                .all(|(at, &count)| count == usize::from(!lost(at)))
+        );
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! What of a request is granted: nothing that the operator didn't name.
 
+use super::policy::IssuingPolicy;
 use crate::csr::SigningRequest;
 use crate::error::CertsError;
 use crate::request::SubjectHost;
 use crate::role::{Role, SubjectName};
 
 /// What the operator grants.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SignOptions {
-    /// How long the certificate is good; never longer than the authority itself.
-    pub days: u32,
+    /// How long the certificate is good: [`DEFAULT_DAYS`](Self::DEFAULT_DAYS) or as long as policy allows, where nothing
+    /// is said; never longer than the authority itself.
+    pub days: Option<u32>,
     /// The role to grant: needed where the request names none, refused where it names another.
     pub role: Option<Role>,
     /// The name to grant, likewise.
@@ -23,27 +25,22 @@ impl SignOptions {
     pub const DEFAULT_DAYS: u32 = 825;
 }
 
-impl Default for SignOptions {
-    fn default() -> Self {
-        Self {
-            days: Self::DEFAULT_DAYS,
-            role: None,
-            name: None,
-            hosts: None,
-        }
-    }
-}
-
 /// What a certificate will say.
 pub(super) struct Grant {
     pub(super) role: Role,
     pub(super) name: SubjectName,
     pub(super) hosts: Vec<SubjectHost>,
+    pub(super) days: u32,
 }
 
 impl Grant {
-    /// What is asked for, as far as the operator grants it.
-    pub(super) fn of(request: &SigningRequest, from: &str, options: &SignOptions) -> Result<Self, CertsError> {
+    /// What is asked for, as far as the operator grants it and the authority's policy allows it.
+    pub(super) fn of(
+        request: &SigningRequest,
+        from: &str,
+        options: &SignOptions,
+        policy: Option<&IssuingPolicy>,
+    ) -> Result<Self, CertsError> {
         let refused = |problem: String| CertsError::Grant {
             from: from.to_owned(),
             problem,
@@ -57,6 +54,9 @@ impl Grant {
                 });
             }
             (Some(role), _) | (None, Some(role)) => role,
+            (None, None) if request.authority => {
+                return Err(CertsError::RequestOfAuthority { from: from.to_owned() });
+            }
             (None, None) => return Err(CertsError::RequestWithoutRole { from: from.to_owned() }),
         };
         let name = match (&request.name, &options.name) {
@@ -72,6 +72,19 @@ impl Grant {
             return Err(refused(format!("the host {host}, which was not to be granted")));
         }
         let hosts = request.hosts.clone();
-        Ok(Self { role, name, hosts })
+        let days = match policy {
+            None => options.days.unwrap_or(SignOptions::DEFAULT_DAYS),
+            Some(policy) => {
+                policy.check_holder(from, role, &name, &hosts)?;
+                policy.check_key(from, &request.public_key)?;
+                policy.days(from, options.days)?
+            }
+        };
+        Ok(Self {
+            role,
+            name,
+            hosts,
+            days,
+        })
     }
 }

@@ -1,4 +1,6 @@
-//! The authority's key: made, encrypted under its password, and matched with the authority's certificate.
+//! The authority's key: made, encrypted under its password, opened, and matched with the authority's certificate.
+
+use std::path::Path;
 
 use pkcs8::pkcs5::{pbes2, scrypt};
 use pkcs8::{LineEnding, PrivateKeyInfo};
@@ -7,9 +9,11 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
-use super::{KeyAlgorithm, Limits};
+use super::{KeyAlgorithm, Limits, content};
 use crate::Password;
 use crate::error::CertsError;
+use crate::files;
+use crate::pem::Sections;
 
 pub(super) fn generate(algorithm: KeyAlgorithm) -> Result<KeyPair, CertsError> {
     let algorithm = match algorithm {
@@ -49,6 +53,15 @@ pub(super) fn encrypt(key: &KeyPair, password: &Password) -> Result<Zeroizing<St
     document
         .to_pem("ENCRYPTED PRIVATE KEY", LineEnding::LF)
         .map_err(|error| failed(error.to_string()))
+}
+
+/// Opens the key that [`encrypt`] wrote.
+pub(super) fn open(path: &Path, password: &Password) -> Result<KeyPair, CertsError> {
+    files::check_secret(path)?;
+    let no_key = || content(path, "the authority's private key", "found none".to_owned());
+    let section = Sections::read(path)?.keys.pop().ok_or_else(no_key)?;
+    KeyPair::try_from(&section.open(path, Some(password))?)
+        .map_err(|error| content(path, "a private key that can sign", error.to_string()))
 }
 
 /// What the certificate allows, which must be this key's.

@@ -1,10 +1,13 @@
-//! The certificate authority in a directory: `ca.pem`, `ca.key` (encrypted), `crl.pem`, `issued/`.
+//! The certificate authority in a directory: `ca.pem`, `ca.key` (encrypted), `crl.pem`, `issued/`, `policy.toml`.
 //!
 //! What a certificate may be used for is decided here, not by the request: no CA rights, key usages by role, our own
 //! serial number and validity (RFC 5280 sections 4.1 and 4.2).
 
+mod below;
 mod grant;
 mod key;
+mod lists_above;
+mod policy;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,13 +16,17 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, 
 use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
 
+pub use self::below::IntermediateOptions;
 use self::grant::Grant;
 pub use self::grant::SignOptions;
+pub use self::lists_above::ListAbove;
+use self::lists_above::ListsAbove;
+pub use self::policy::{BadHostPattern, HostPattern, IssuingPolicy, KeyKind, NamePattern};
 use crate::Password;
 use crate::csr::SigningRequest;
 use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
-use crate::identity::{Identity, Serial, is_self_issued, issuer_and_serial, peer_identity};
+use crate::identity::{Fingerprint, Identity, Serial, is_self_issued, issuer_and_serial, peer_identity};
 use crate::inspect::{CertificateSummary, inspect};
 use crate::pem::{Sections, encode};
 use crate::request::{RequestOptions, alternative_names, create_request, distinguished_name};
@@ -80,9 +87,6 @@ struct Limits {
     path_length: Option<u32>,
 }
 
-/// Revocation lists of the authorities above.
-const LISTS_ABOVE: &str = "crl-above.pem";
-
 /// Authorities that may stand between a new root and a holder.
 const ROOT_PATH_LENGTH: u8 = 1;
 
@@ -96,42 +100,6 @@ impl CertificateAuthority {
         let params = authority_params(options, OffsetDateTime::now_utc(), ROOT_PATH_LENGTH)?;
         let root = params.self_signed(&key).map_err(|error| crypto(&error))?;
         Self::found(directory, vec![root.der().clone()], key, password)
-    }
-
-    /// Makes an authority below this one in `directory`: its root may stay in a safe from then on, and it can be
-    /// revoked.
-    ///
-    /// # Errors
-    /// As [`create`](Self::create), and where this authority's certificate allows none below it.
-    pub fn create_below(
-        &self,
-        directory: &Path,
-        options: &AuthorityOptions,
-        password: &Password,
-    ) -> Result<Self, CertsError> {
-        let below = match self.limits.path_length {
-            None => ROOT_PATH_LENGTH - 1,
-            Some(0) => return Err(CertsError::PathLength(self.directory.clone())),
-            Some(length) => u8::try_from(length - 1).unwrap_or(u8::MAX),
-        };
-        let key = key::generate(options.algorithm)?;
-        let mut params = authority_params(options, OffsetDateTime::now_utc(), below)?;
-        params.not_after = params.not_after.min(self.limits.not_after);
-        params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(|error| crypto(&error))?;
-        let mut chain = vec![certificate.der().clone()];
-        chain.extend(self.certificates.iter().cloned());
-        let below = Self::found(directory, chain, key, password)?;
-        let above = self.revocation_lists()?;
-        files::write(
-            &directory.join(LISTS_ABOVE),
-            above.as_bytes(),
-            Readers::All,
-            Existing::Replaced,
-        )?;
-        let _turn = files::lock(&self.directory)?;
-        self.file_copy(certificate.der())?;
-        Ok(below)
     }
 
     /// Writes a new authority down.
@@ -164,15 +132,12 @@ impl CertificateAuthority {
     /// it, if any, follow.
     ///
     /// # Errors
-    /// Where a file is missing or damaged, or the password is wrong.
+    /// Where a file is missing or damaged, its policy among them, or the password is wrong.
     pub fn open(directory: &Path, password: &Password) -> Result<Self, CertsError> {
         let (certificate_path, key_path) = (directory.join("ca.pem"), directory.join("ca.key"));
         let certificates = Sections::read(&certificate_path)?.certificates;
-        files::check_secret(&key_path)?;
-        let no_key = || content(&key_path, "the authority's private key", "found none".to_owned());
-        let section = Sections::read(&key_path)?.keys.pop().ok_or_else(no_key)?;
-        let key = KeyPair::try_from(&section.open(&key_path, Some(password))?)
-            .map_err(|error| content(&key_path, "a private key that can sign", error.to_string()))?;
+        IssuingPolicy::load(directory)?;
+        let key = key::open(&key_path, password)?;
         Self::assemble(directory, certificates, key)
     }
 
@@ -217,8 +182,15 @@ impl CertificateAuthority {
         from: &str,
         options: &SignOptions,
     ) -> Result<(Issued, String), CertsError> {
-        let Grant { role, name, hosts } = Grant::of(request, from, options)?;
-        let mut params = self.leaf_params(role, options.days, OffsetDateTime::now_utc())?;
+        // Read each time: what changes in it holds for an enrolment service that runs.
+        let policy = IssuingPolicy::load(&self.directory)?;
+        let Grant {
+            role,
+            name,
+            hosts,
+            days,
+        } = Grant::of(request, from, options, policy.as_ref())?;
+        let mut params = self.leaf_params(role, days, OffsetDateTime::now_utc())?;
         params.distinguished_name = distinguished_name(&name);
         params.subject_alt_names = alternative_names(role, &name, &hosts)?;
         let _turn = files::lock(&self.directory)?;
@@ -238,9 +210,20 @@ impl CertificateAuthority {
 
     /// Whom to trust, in PEM: the root; where it isn't there, the topmost authority that is.
     pub(crate) fn root_pem(&self) -> Result<String, CertsError> {
+        self.root()
+            .map_or_else(|| Ok(String::new()), |root| encode("CERTIFICATE", root))
+    }
+
+    /// SHA-256 of the root: what people compare before they trust it.
+    pub fn root_fingerprint(&self) -> String {
+        self.root()
+            .map(|root| Fingerprint::of(root).to_string())
+            .unwrap_or_default()
+    }
+
+    fn root(&self) -> Option<&CertificateDer<'static>> {
         let root = self.certificates.iter().find(|certificate| is_self_issued(certificate));
-        let root = root.or_else(|| self.certificates.last());
-        root.map_or_else(|| Ok(String::new()), |root| encode("CERTIFICATE", root))
+        root.or_else(|| self.certificates.last())
     }
 
     /// Where it lives.
@@ -341,10 +324,7 @@ impl CertificateAuthority {
     /// above it as they were put beside it in `crl-above.pem`.
     pub(crate) fn revocation_lists(&self) -> Result<String, CertsError> {
         let mut lists = Sections::read(&self.revocation_list_path())?.revocation_lists;
-        let above = self.directory.join(LISTS_ABOVE);
-        if above.exists() {
-            lists.extend(Sections::read(&above)?.revocation_lists);
-        }
+        lists.extend(ListsAbove::at(&self.directory).load()?.into_iter().map(|list| list.der));
         lists.iter().map(|list| encode("X509 CRL", list)).collect()
     }
 

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 use super::token::{ID, SECRET, Token};
+use crate::authority::IssuingPolicy;
 use crate::error::CertsError;
 use crate::files::{self, Existing, Readers};
 use crate::identity::Fingerprint;
@@ -17,6 +19,8 @@ use crate::pem::{Sections, encode};
 use crate::request::{SubjectHost, distinguished_name};
 use crate::role::{Role, SubjectName};
 
+/// What asks, in the words of a refusal.
+const FROM: &str = "the token";
 /// Failed tries until a token is void (requirements section 3).
 const MOST_FAILURES: u32 = 3;
 /// Tokens that are over are kept so long, so that it can be seen what became of them.
@@ -31,8 +35,19 @@ pub struct Invitation {
     pub name: SubjectName,
     /// The hosts he is dialled by.
     pub hosts: Vec<SubjectHost>,
-    /// Days for which his certificate is good.
-    pub days: u32,
+    /// Days for which his certificate is good; the usual time, where nothing is said.
+    pub days: Option<u32>,
+}
+
+impl Invitation {
+    /// Refuses at once what the authority's policy wouldn't have signed later.
+    fn within(mut self, policy: Option<&IssuingPolicy>) -> Result<Self, CertsError> {
+        if let Some(policy) = policy {
+            policy.check_holder(FROM, self.role, &self.name, &self.hosts)?;
+            self.days = Some(policy.days(FROM, self.days)?);
+        }
+        Ok(self)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -69,15 +84,10 @@ pub(super) enum Refusal {
 /// Makes a token for somebody, good for so long.
 ///
 /// # Errors
-/// Where the authority's directory can't be read or written.
+/// Where the authority's directory can't be read or written, or its policy allows no such certificate.
 pub fn invite(directory: &Path, invitation: Invitation, valid: std::time::Duration) -> Result<Token, CertsError> {
-    if !directory.join("ca.pem").is_file() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(CertsError::Read {
-            path: directory.join("ca.pem"),
-            source: missing,
-        });
-    }
+    files::require_authority(directory)?;
+    let invitation = invitation.within(IssuingPolicy::load(directory)?.as_ref())?;
     let pin = ServiceIdentity::open_or_make(directory)?.fingerprint();
     let random = |bytes: &mut [u8]| {
         getrandom::fill(bytes).map_err(|error| CertsError::crypto("drawing random numbers")(error.to_string()))
@@ -125,7 +135,7 @@ impl Ledger {
             if entry.failures >= MOST_FAILURES {
                 return Err(Refusal::Void);
             }
-            if !is_same(&entry.hash, &Token::hash(secret)) {
+            if !bool::from(entry.hash.ct_eq(&Token::hash(secret))) {
                 entry.failures += 1;
                 return Err(Refusal::Unknown);
             }
@@ -197,11 +207,6 @@ impl Ledger {
 fn entry_of<'a>(entries: &'a mut [Entry], id: &[u8]) -> Result<&'a mut Entry, Refusal> {
     let entry = entries.iter_mut().find(|entry| entry.id == id);
     entry.ok_or(Refusal::Unknown)
-}
-
-/// Takes the same time wherever the difference is.
-fn is_same(known: &[u8; 32], shown: &[u8; 32]) -> bool {
-    known.iter().zip(shown).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 /// Certificate and key of the enrolment service, `enrolment.pem` and `enrolment.key`. Nobody vouches for it but the

@@ -13,7 +13,8 @@ use silentmon_proto::ids::{RtpTimestamp, SequenceNumber};
 use thiserror::Error;
 
 use crate::codec::{self, Decoder};
-use crate::player::{FULL_SCALE, SAMPLE_RATE, to_i16};
+use crate::g711::FULL_SCALE;
+use crate::player::{SAMPLE_RATE, to_i16};
 use crate::resample::Resampler;
 use crate::sequence::TimestampUnwrapper;
 use crate::units::{count, span};

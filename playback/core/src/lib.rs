@@ -6,7 +6,6 @@
 pub mod codec;
 pub mod conceal;
 pub mod exact;
-pub mod g711;
 pub mod mix;
 pub mod player;
 pub mod quality;
@@ -17,6 +16,8 @@ pub mod resample;
 pub mod sequence;
 pub mod settings;
 pub mod stretch;
+
+pub use silentmon_proto::g711;
 
 mod delay;
 mod leg;

@@ -10,6 +10,7 @@ use silentmon_proto::relay::{AudioHeader, AudioKind};
 use silentmon_proto::rtp;
 use silentmon_proto::time::Instant;
 
+use crate::g711::FULL_SCALE;
 use crate::leg::Leg;
 use crate::mix::{Levels, MixSettings, Mixer};
 use crate::report::LegReport;
@@ -20,9 +21,6 @@ use crate::units::duration;
 
 /// Frames per second handed out where nothing else is set.
 pub const SAMPLE_RATE: u32 = 8000;
-
-/// A sample of 16 bit that is one beyond full scale.
-pub const FULL_SCALE: f32 = 32768.0;
 
 /// The legs may differ by this much in their delay, in seconds: nobody's turn comes before another's for that.
 const ALIGNED: f64 = 0.010;

@@ -32,7 +32,7 @@ pub enum RelayMessage {
         reason: Reason,
     },
     /// How the session stands at the source.
-    Status(SessionStatus),
+    Status(Box<SessionStatus>),
     /// The home wants to hear it no more.
     Unsubscribe {
         /// The session.
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn messages_about_sessions_keep_their_shape_on_the_wire() {
         let about = r#""session":7,"agent":"4711","principal":{"name":"anna","role":"supervisor","from":"10.1.9.1","means":"certificate"},"output":{"kind":"play"},"started":1,"confirmed":2,"attached":3}"#;
-        let wanted = PeerMessage::Relay(RelayMessage::Subscribe(session()));
+        let wanted = PeerMessage::Relay(Box::new(RelayMessage::Subscribe(session())));
         let text = serde_json::to_string(&wanted).expect("serialises");
         assert_eq!(text, format!(r#"{{"type":"relay","relay":"subscribe",{about}"#));
         assert_eq!(serde_json::from_str::<PeerMessage>(&text).expect("parses"), wanted);

@@ -111,7 +111,7 @@ codes! {
     /// Members with different service ports.
     ServicePortMismatch = 3104, "cluster", "All members of a cluster must use one service port.", "Correct service.listen.";
     /// A server that can't be a member.
-    ForeignMember = 3105, "cluster", "A server can't be a member of this cluster.", "Correct cluster.cluster, its name and certificate, or upgrade the older member.";
+    ForeignMember = 3105, "cluster", "A server can't be a member of this cluster.", "Correct cluster.cluster or cluster.peers, its name and certificate, or upgrade the older member.";
     /// No sound card.
     NoSoundCard = 4001, "sound", "No sound card can be opened.", "Choose another output device.";
     /// Output is muted.

@@ -1,67 +1,26 @@
-//! What is done where the authority lives: making it, signing, revoking, listing.
+//! What is done where the authority lives: signing, revoking, listing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
-use silentmon_certs::{
-    AuthorityOptions, CertificateAuthority, KeyAlgorithm, Password, SignOptions, SubjectHost, SubjectName,
-};
+use silentmon_certs::{CertificateAuthority, IntermediateOptions, SignOptions, SubjectHost, SubjectName};
 use time::OffsetDateTime;
 
 use super::show::{describe, describe_holder, state};
-use super::{PasswordArgs, Role, default_name, failure, open_authority};
+use super::{PasswordArgs, Role, failure, warn_of};
 use crate::output;
-
-#[derive(Debug, Args)]
-pub(super) struct InitCaArgs {
-    /// Directory of the authority.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Its name [default: "silentmon CA" and four random digits].
-    #[arg(long, value_name = "TEXT")]
-    name: Option<SubjectName>,
-    /// How long it is good.
-    #[arg(long, value_name = "N", default_value_t = AuthorityOptions::DEFAULT_DAYS, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    days: u32,
-    /// What it signs with.
-    #[arg(long, value_enum, default_value_t = Algorithm::EcdsaP256)]
-    algorithm: Algorithm,
-    /// Directory of the authority above it, which signs it; without it the new one is a root.
-    #[arg(long, value_name = "DIR")]
-    intermediate_of: Option<PathBuf>,
-    /// File whose first line is the password of the authority above. Without it the terminal is asked.
-    #[arg(long, value_name = "FILE", requires = "intermediate_of")]
-    issuer_password_file: Option<PathBuf>,
-    #[command(flatten)]
-    password: PasswordArgs,
-}
-
-/// What an authority signs with.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Algorithm {
-    /// ECDSA over P-256.
-    #[value(name = "ecdsa-p256")]
-    EcdsaP256,
-    /// Ed25519.
-    Ed25519,
-}
-
-impl From<Algorithm> for KeyAlgorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::EcdsaP256 => Self::EcdsaP256,
-            Algorithm::Ed25519 => Self::Ed25519,
-        }
-    }
-}
 
 #[derive(Debug, Args)]
 pub(super) struct CrlArgs {
     /// Directory of the authority.
     #[arg(long, value_name = "DIR")]
     ca: PathBuf,
+    /// Current lists of the authorities above it, a file or the folder of the one above: they are checked and kept beside
+    /// it, and its own list stays as it is.
+    #[arg(long, value_name = "FILE_OR_DIR", conflicts_with = "password_file")]
+    above: Option<PathBuf>,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -74,9 +33,10 @@ pub(super) struct SignArgs {
     /// The request.
     #[arg(long, value_name = "FILE")]
     csr: PathBuf,
-    /// How long the certificate is good, at most as long as the authority.
-    #[arg(long, value_name = "N", default_value_t = SignOptions::DEFAULT_DAYS, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    days: u32,
+    /// How long the certificate is good, at most as long as the authority [default: 825, or what policy allows; 3650 with
+    /// --intermediate].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: Option<u32>,
     /// The role to grant: refuses a request for another one; needed for requests of other tools.
     #[arg(long)]
     role: Option<Role>,
@@ -86,7 +46,13 @@ pub(super) struct SignArgs {
     /// A host that may be granted, several times where there are several: refuses a request for another one.
     #[arg(long = "host", value_name = "HOST_OR_IP", value_delimiter = ',')]
     hosts: Option<Vec<SubjectHost>>,
-    /// The certificate.
+    /// Makes an authority below this one of whoever asks for that (`certs init-ca --request`): nothing else does.
+    #[arg(long, conflicts_with_all = ["role", "hosts"])]
+    intermediate: bool,
+    /// How many authorities may stand between the one below and a holder [default: one fewer than below this one].
+    #[arg(long, value_name = "N", requires = "intermediate")]
+    path_length: Option<u8>,
+    /// The certificate with its chain; that of an authority with the revocation lists of those above it, too.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -115,38 +81,11 @@ pub(super) struct ListArgs {
     json: bool,
 }
 
-pub(super) fn init_ca(args: InitCaArgs) -> anyhow::Result<ExitCode> {
-    let password = Password::chosen(args.password.new_password()?).map_err(|error| failure(&error))?;
-    let name = match args.name {
-        Some(name) => name,
-        None => default_name()?,
-    };
-    let options = AuthorityOptions {
-        name,
-        days: args.days,
-        algorithm: args.algorithm.into(),
-    };
-    let made = match &args.intermediate_of {
-        None => CertificateAuthority::create(&args.out, &options, &password),
-        Some(directory) => open_authority(directory, args.issuer_password_file.as_deref())?
-            .create_below(&args.out, &options, &password),
-    };
-    made.map_err(|error| failure(&error))?;
-    output::line(&format!("authority \"{}\" in {}", options.name, args.out.display()));
-    match args.intermediate_of {
-        None => output::line("  ca.pem   its certificate: give it to every server and every supervisor"),
-        Some(above) => output::line(&format!(
-            "  ca.pem   its certificate and those above it; what every server and every supervisor gets is the root's, {}",
-            above.join("ca.pem").display()
-        )),
-    }
-    output::line("  ca.key   its key, encrypted: keep it here and keep a copy in a safe");
-    output::line("  crl.pem  its revocation list, empty: give it to every server and every supervisor");
-    Ok(ExitCode::SUCCESS)
-}
-
 pub(super) fn sign(args: SignArgs) -> anyhow::Result<ExitCode> {
     let authority = args.password.open(&args.ca)?;
+    if args.intermediate {
+        return sign_intermediate(&authority, args);
+    }
     let options = SignOptions {
         days: args.days,
         role: args.role,
@@ -163,6 +102,21 @@ pub(super) fn sign(args: SignArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn sign_intermediate(authority: &CertificateAuthority, args: SignArgs) -> anyhow::Result<ExitCode> {
+    let options = IntermediateOptions {
+        days: args.days,
+        name: args.name,
+        path_length: args.path_length,
+    };
+    let made = authority
+        .sign_intermediate(&args.csr, &options, &args.out)
+        .map_err(|error| failure(&error))?;
+    let now = OffsetDateTime::now_utc();
+    output::line(&format!("{}  {}", args.out.display(), describe_holder(&made, now)));
+    output::line("take it back to that machine: silentmon certs init-ca --out DIR --answer FILE");
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) fn revoke(args: &RevokeArgs) -> anyhow::Result<ExitCode> {
     let authority = args.password.open(&args.ca)?;
     let entry = authority.revoke(&args.certificate).map_err(|error| failure(&error))?;
@@ -176,6 +130,9 @@ pub(super) fn revoke(args: &RevokeArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn renew_list(args: &CrlArgs) -> anyhow::Result<ExitCode> {
+    if let Some(source) = &args.above {
+        return refresh_above(&args.ca, source);
+    }
     let authority = args.password.open(&args.ca)?;
     authority.renew_revocation_list().map_err(|error| failure(&error))?;
     let list = args.ca.join("crl.pem");
@@ -183,8 +140,19 @@ pub(super) fn renew_list(args: &CrlArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn refresh_above(directory: &Path, source: &Path) -> anyhow::Result<ExitCode> {
+    let taken = CertificateAuthority::refresh_lists_above(directory, source).map_err(|error| failure(&error))?;
+    for list in taken {
+        let until = list.until.map(|end| format!(", to be replaced by {}", end.date()));
+        output::line(&format!("the list of {}{}", list.issuer, until.unwrap_or_default()));
+    }
+    warn_of(directory);
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let rows = CertificateAuthority::list(&args.ca).map_err(|error| failure(&error))?;
+    warn_of(&args.ca);
     let now = OffsetDateTime::now_utc();
     if args.json {
         let rows: Vec<_> = rows

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use silentmon_certs::{
-    EnrolmentServer, Invitation, Occurrence, SignOptions, SubjectHost, SubjectName, Token, enrol as enrol_here, invite,
+    EnrolmentServer, Invitation, Occurrence, SubjectHost, SubjectName, Token, enrol as enrol_here, invite,
 };
 
 use super::show::describe;
@@ -35,9 +35,9 @@ pub(super) struct TokenArgs {
     /// How long the token is good: a number and s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     valid: Duration,
-    /// How long the certificate will be good, at most as long as the authority.
-    #[arg(long, value_name = "N", default_value_t = SignOptions::DEFAULT_DAYS, value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    days: u32,
+    /// How long the certificate will be good, at most as long as the authority [default: 825, or what policy allows].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: Option<u32>,
 }
 
 #[derive(Debug, Args)]

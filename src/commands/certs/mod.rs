@@ -2,7 +2,9 @@
 
 mod authority;
 mod enrolment;
+mod founding;
 mod holder;
+mod policy;
 mod show;
 #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 mod throw_away;
@@ -13,16 +15,20 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use silentmon_certs::{CertificateAuthority, CertsError, Password, SubjectName};
+use time::OffsetDateTime;
 
 pub use silentmon_certs::Role;
 
-use self::authority::{CrlArgs, InitCaArgs, ListArgs, RevokeArgs, SignArgs};
+use self::authority::{CrlArgs, ListArgs, RevokeArgs, SignArgs};
 use self::enrolment::{EnrolArgs, ServeArgs, TokenArgs};
+use self::founding::InitCaArgs;
 use self::holder::{ImportArgs, RenewArgs, RequestArgs};
+use self::policy::PolicyArgs;
 use self::show::InspectArgs;
 #[cfg(all(feature = "capture", feature = "playback", feature = "simulate"))]
 pub use self::throw_away::ThrowAwayCa;
 use crate::exit::{ExitKind, Failure};
+use crate::output;
 
 /// Arguments of `certs`.
 #[derive(Debug, Args)]
@@ -43,8 +49,10 @@ enum Action {
     Sign(SignArgs),
     /// Takes a certificate back: writes the authority's crl.pem.
     Revoke(RevokeArgs),
-    /// Signs the authority's crl.pem again, before it ends.
+    /// Signs the authority's crl.pem again, before it ends, or takes current lists of the authorities above it.
     Crl(CrlArgs),
+    /// Shows what the authority may sign, or puts rules for that into force.
+    Policy(PolicyArgs),
     /// Puts keys and certificates of other tools into this program's layout, and says what is missing.
     Import(ImportArgs),
     /// Makes a one-time token for one server or supervisor, where the authority lives.
@@ -73,12 +81,13 @@ struct PasswordArgs {
 /// `Unavailable` where a file can't be read or written, `Usage` for a password that is too short.
 pub fn run(args: CertsArgs) -> anyhow::Result<ExitCode> {
     match args.action {
-        Action::InitCa(args) => authority::init_ca(args),
+        Action::InitCa(args) => founding::init_ca(args),
         Action::Request(args) => holder::request(args),
         Action::Renew(args) => holder::renew(&args),
         Action::Sign(args) => authority::sign(args),
         Action::Revoke(args) => authority::revoke(&args),
         Action::Crl(args) => authority::renew_list(&args),
+        Action::Policy(args) => policy::policy(&args),
         Action::Import(args) => holder::import(&args),
         Action::Token(args) => enrolment::token(args),
         Action::Serve(args) => enrolment::serve(&args),
@@ -100,7 +109,17 @@ fn random() -> anyhow::Result<u64> {
 
 impl PasswordArgs {
     fn open(&self, directory: &Path) -> anyhow::Result<CertificateAuthority> {
-        open_authority(directory, self.password_file.as_deref())
+        let authority = open_authority(directory, self)?;
+        warn_of(directory);
+        Ok(authority)
+    }
+
+    /// The password of a key that is there already.
+    fn existing(&self, directory: &Path) -> anyhow::Result<String> {
+        match &self.password_file {
+            Some(file) => first_line(file),
+            None => ask(&format!("Password of the authority in {}: ", directory.display())),
+        }
     }
 
     fn new_password(&self) -> anyhow::Result<String> {
@@ -117,12 +136,18 @@ impl PasswordArgs {
 }
 
 /// Opens an authority; the terminal is asked for its password where no file holds it.
-fn open_authority(directory: &Path, password_file: Option<&Path>) -> anyhow::Result<CertificateAuthority> {
-    let text = match password_file {
-        Some(file) => first_line(file)?,
-        None => ask(&format!("Password of the authority in {}: ", directory.display()))?,
-    };
-    CertificateAuthority::open(directory, &Password::existing(text)).map_err(|error| failure(&error))
+fn open_authority(directory: &Path, password: &PasswordArgs) -> anyhow::Result<CertificateAuthority> {
+    let password = Password::existing(password.existing(directory)?);
+    CertificateAuthority::open(directory, &password).map_err(|error| failure(&error))
+}
+
+/// Says what of an authority ends soon, is missing, or was taken back. That it can't be found out is said elsewhere, by
+/// what was to be done with it.
+fn warn_of(directory: &Path) {
+    let warnings = CertificateAuthority::warnings(directory, OffsetDateTime::now_utc());
+    for warning in warnings.unwrap_or_default() {
+        output::complain(&format!("note: {warning}"));
+    }
 }
 
 fn ask(prompt: &str) -> anyhow::Result<String> {
@@ -160,15 +185,20 @@ fn failure(error: &CertsError) -> anyhow::Error {
         {
             ExitKind::NotPermitted
         }
-        CertsError::WrongPassword { .. } | CertsError::Enrolment { .. } => ExitKind::NotPermitted,
+        CertsError::WrongPassword { .. } | CertsError::Enrolment { .. } | CertsError::Forbidden { .. } => {
+            ExitKind::NotPermitted
+        }
         CertsError::Read { .. }
         | CertsError::Write { .. }
         | CertsError::Exists { .. }
         | CertsError::Network { .. }
         | CertsError::Crypto { .. } => ExitKind::Unavailable,
-        CertsError::PasswordLength { .. } | CertsError::Days(_) | CertsError::RequestWithoutRole { .. } => {
-            ExitKind::Usage
-        }
+        CertsError::PasswordLength { .. }
+        | CertsError::Days(_)
+        | CertsError::RequestWithoutRole { .. }
+        | CertsError::RequestOfAuthority { .. }
+        | CertsError::PathLengthTooLong { .. }
+        | CertsError::NameAbove(_) => ExitKind::Usage,
         _ => ExitKind::BadData,
     };
     Failure::error(kind, error.to_string())

@@ -7,7 +7,7 @@ use clap::Args;
 use silentmon_certs::{CertificateSummary, Identity, Nearness, RequestSummary, Serial, SubjectName, inspect};
 use time::OffsetDateTime;
 
-use super::{Role, failure};
+use super::failure;
 use crate::exit::ExitKind;
 use crate::output;
 
@@ -140,7 +140,11 @@ fn show_certificate(certificate: &CertificateSummary, now: OffsetDateTime) {
 }
 
 fn show_request(request: &RequestSummary) {
-    let role = request.role.map_or("no role", Role::name);
+    let role = match (request.role, request.authority) {
+        (Some(role), _) => role.name(),
+        (None, true) => "authority",
+        (None, false) => "no role",
+    };
     let name = request.name.as_ref().map_or("without a name", SubjectName::as_str);
     output::line(&format!("request: {role} {name}"));
     if !request.hosts.is_empty() {

@@ -53,7 +53,7 @@ impl ThrowAwayCa {
             hosts: hosts.map_err(|error| failure(&error))?,
         };
         let options = SignOptions {
-            days: THROW_AWAY_DAYS,
+            days: Some(THROW_AWAY_DAYS),
             ..SignOptions::default()
         };
         self.authority

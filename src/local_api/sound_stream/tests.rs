@@ -45,7 +45,7 @@ async fn served(sound: &BrowserSound) -> SocketAddr {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
-    let routes = crate::local_api::routes("secret".to_owned(), api);
+    let routes = crate::local_api::routes("secret".into(), api);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     address
 }

@@ -3,10 +3,11 @@
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
 //! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `sessions`
-//! knows who listens where, `relay` carries what members say about hearing an agent at another one.
+//! knows who listens where, `desks` where agents are told of it, `relay` carries what members say about hearing an agent at another one.
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 
+mod desks;
 mod directory;
 mod duty;
 mod leaves;
@@ -28,6 +29,7 @@ use silentmon_proto::peer::{
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
+use self::desks::Desks;
 pub use self::directory::Directory;
 use self::duty::Duty;
 use self::leaves::Leaves;
@@ -135,6 +137,10 @@ pub enum ClusterEvent {
     SeenElsewhere(AgentId),
     /// A supervisor listens at another member; times are by our clock.
     SessionElsewhere(ServerName, HomeSession),
+    /// Somebody listens to an agent at another member, or no longer.
+    ListenedElsewhere(AgentId),
+    /// A program at an agent's desk takes notices from another member, or no longer.
+    DeskElsewhere(AgentId),
     /// A member says something about a session that one hears from the other; times are by our clock.
     Relay(ServerName, RelayMessage),
     /// This member holds the CTI sessions from now on, or no longer does.
@@ -180,6 +186,7 @@ pub struct Cluster {
     seen: Seen,
     leaves: Leaves,
     sessions: Sessions,
+    desks: Desks,
     transmits: VecDeque<PeerTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -198,6 +205,7 @@ impl Cluster {
             seen: Seen::default(),
             leaves: Leaves::default(),
             sessions: Sessions::default(),
+            desks: Desks::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -258,7 +266,7 @@ impl Cluster {
                 self.decide_duty(now);
             }
             PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
-            PeerMessage::Relay(message) => self.take_relay(peer, message),
+            PeerMessage::Relay(message) => self.take_relay(peer, *message),
             PeerMessage::HandOver { to, term } => {
                 if to == self.settings.server && self.duty.claim(term) {
                     self.take_duty(now);
@@ -305,7 +313,9 @@ impl Cluster {
 
 impl Directory for Cluster {
     fn handle_timeout(&mut self, now: Instant) {
-        self.sessions.handle_timeout(now);
+        let over = self.sessions.handle_timeout(now);
+        self.events
+            .extend(over.into_iter().map(ClusterEvent::ListenedElsewhere));
         let retries = self.settings.retries;
         let due: Vec<PeerLink> = self
             .links
@@ -366,7 +376,7 @@ impl Directory for Cluster {
     }
 
     fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
-        let own = self.seen.own().chain(self.sessions.facts());
+        let own = self.seen.own().chain(self.sessions.facts()).chain(self.desks.facts());
         let facts: Vec<Fact> = known.into_iter().chain(own).collect();
         let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
         let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
@@ -511,6 +521,7 @@ impl Cluster {
         let facts = parts.cti;
         self.replace_seen_by(peer, &parts.sees);
         self.sessions.forget(peer);
+        self.forget_desks(peer);
         for fact in parts.others {
             self.take_fact(peer.clone(), fact);
         }
@@ -545,9 +556,12 @@ impl Cluster {
                     self.events.push_back(ClusterEvent::SeenElsewhere(agent));
                 }
             }
-            Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(peer, fact)),
+            Fact::Cti { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
+                self.events.push_back(ClusterEvent::Told(peer, fact));
+            }
             Fact::Session(session) => self.note_session(peer, session),
-            Fact::SessionOver { session } => self.sessions.note_over(&peer, session),
+            Fact::SessionOver { session } => self.note_session_over(&peer, session),
+            Fact::Desk { agent, open } => self.note_desk(peer, agent, open),
             Fact::Unknown => {}
         }
     }
@@ -586,6 +600,7 @@ impl Cluster {
         self.duty.handle_left(peer);
         self.replace_seen_by(peer, &BTreeMap::new());
         self.sessions.orphan(peer, now);
+        self.forget_desks(peer);
         self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
         self.decide_duty(now);
     }

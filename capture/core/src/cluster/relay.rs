@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use silentmon_proto::ids::{ServerName, SessionId};
+use silentmon_proto::ids::{AgentId, ServerName, SessionId};
 use silentmon_proto::peer::{Fact, HomeSession, PeerMessage, RelayMessage};
 use silentmon_proto::time::Instant;
 
@@ -12,7 +12,7 @@ impl Cluster {
     /// Says something about a session to a member; to nobody where it isn't there.
     pub fn say(&mut self, to: &ServerName, message: RelayMessage) {
         if let Some(link) = self.link_to(to) {
-            self.send(link, PeerMessage::Relay(message));
+            self.send(link, PeerMessage::Relay(Box::new(message)));
         }
     }
 
@@ -39,6 +39,19 @@ impl Cluster {
         if self.sessions.tell_over(session) {
             self.tell(&Fact::SessionOver { session });
         }
+    }
+
+    /// A program at an agent's desk takes notices from here, or no longer.
+    pub fn handle_desk(&mut self, agent: &AgentId, open: bool) {
+        if self.desks.tell(agent, open) {
+            let agent = agent.clone();
+            self.tell(&Fact::Desk { agent, open });
+        }
+    }
+
+    /// Whether a program at an agent's desk takes notices from another member.
+    pub fn has_desk_elsewhere(&self, agent: &AgentId) -> bool {
+        self.desks.is_elsewhere(agent)
     }
 
     /// Where else a session is held or was, and what is known of it; times are by our clock. A member that is gone is
@@ -77,6 +90,21 @@ impl Cluster {
         if self.sessions.note(home.clone(), session.clone()) {
             self.events.push_back(ClusterEvent::SessionElsewhere(home, session));
         }
+    }
+
+    pub(super) fn note_session_over(&mut self, home: &ServerName, session: SessionId) {
+        let agent = self.sessions.note_over(home, session);
+        self.events.extend(agent.map(ClusterEvent::ListenedElsewhere));
+    }
+
+    pub(super) fn note_desk(&mut self, at: ServerName, agent: AgentId, open: bool) {
+        self.desks.note(at, agent.clone(), open);
+        self.events.push_back(ClusterEvent::DeskElsewhere(agent));
+    }
+
+    pub(super) fn forget_desks(&mut self, at: &ServerName) {
+        let gone = self.desks.forget(at);
+        self.events.extend(gone.into_iter().map(ClusterEvent::DeskElsewhere));
     }
 
     fn with_our_times(&self, of: &ServerName, session: HomeSession) -> HomeSession {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use silentmon_proto::ids::{ServerName, SessionId};
+use silentmon_proto::ids::{AgentId, ServerName, SessionId};
 use silentmon_proto::peer::{Fact, HomeSession};
 use silentmon_proto::time::Instant;
 
@@ -56,10 +56,10 @@ impl Sessions {
         room
     }
 
-    pub fn note_over(&mut self, home: &ServerName, session: SessionId) {
-        if self.others.get(&session).is_some_and(|known| known.home == *home) {
-            self.others.remove(&session);
-        }
+    /// Names the agent whom one listens to no longer there.
+    pub fn note_over(&mut self, home: &ServerName, session: SessionId) -> Option<AgentId> {
+        self.others.get(&session).filter(|known| known.home == *home)?;
+        self.others.remove(&session).map(|known| known.session.agent)
     }
 
     /// Another member tells everything anew.
@@ -74,9 +74,15 @@ impl Sessions {
         }
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
-        self.others
-            .retain(|_, known| known.orphaned_until.is_none_or(|until| now < until));
+    /// Names the agents of sessions that nobody took up.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<AgentId> {
+        let mut ended = Vec::new();
+        self.others.retain(|_, known| {
+            let over = known.orphaned_until.is_some_and(|until| until <= now);
+            ended.extend(over.then(|| known.session.agent.clone()));
+            !over
+        });
+        ended
     }
 
     pub fn elsewhere(&self) -> impl Iterator<Item = (&ServerName, &HomeSession)> {

@@ -223,9 +223,13 @@ impl Engine {
     }
 
     fn unconfirmed(&self, id: SessionId, now: Instant) -> Option<Refusal> {
+        self.unconfirmed_since(self.sessions.get(&id)?.confirmed, now)
+    }
+
+    /// Why a session is over whose supervisor last said at this time that he listens, if so.
+    pub(super) fn unconfirmed_since(&self, confirmed: Instant, now: Instant) -> Option<Refusal> {
         let limit = self.settings.policy.limits.session?;
-        let session = self.sessions.get(&id)?;
-        (now - session.confirmed >= limit.longest).then(|| {
+        (now - confirmed >= limit.longest).then(|| {
             let minutes = limit.longest.as_secs().div_ceil(60);
             Rule::SessionLimit.refuses(format!(
                 "The session ended after {minutes} min: nobody said that he still listens."

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
+use silentmon_proto::pause::{PauseKind, PauseOf, PauseSource, ToldPause};
 use silentmon_proto::peer::{Fact, PeerMessage};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage};
 use silentmon_proto::time::Instant;
 
+use super::figures::ClusterFigures;
 use super::{ConnectionId, Engine, EngineEvent};
 use crate::cluster::{Cluster, ClusterEvent, Dialled, Directory, HoldsCti, PeerLink, PeerTransmit};
 use crate::diagnosis::MembersCase;
+use crate::policy::Pause;
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
 const CTI_GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
@@ -46,10 +49,14 @@ impl Membership {
         self.cluster.as_mut()
     }
 
-    fn note_refused(&mut self, server: &ServerName, reason: &Reason) {
-        if self.refused.len() < MOST_REFUSED || self.refused.contains_key(server) {
-            self.refused.insert(server.clone(), reason.clone());
+    /// Answers whether that is something new.
+    fn note_refused(&mut self, server: &ServerName, reason: &Reason) -> bool {
+        let known = self.refused.get(server);
+        if known == Some(reason) || (known.is_none() && self.refused.len() >= MOST_REFUSED) {
+            return false;
         }
+        self.refused.insert(server.clone(), reason.clone());
+        true
     }
 }
 
@@ -76,11 +83,10 @@ impl Engine {
 
     /// A server that was dialled, or dialled, can't be a member.
     pub fn handle_peer_refused(&mut self, peer: &ServerName, reason: Reason) {
-        self.membership.note_refused(peer, &reason);
-        self.events.push_back(EngineEvent::MemberRefused {
-            server: peer.clone(),
-            reason,
-        });
+        if self.membership.note_refused(peer, &reason) {
+            let server = peer.clone();
+            self.events.push_back(EngineEvent::MemberRefused { server, reason });
+        }
     }
 
     /// The next thing to be sent to another member.
@@ -140,6 +146,23 @@ impl Engine {
                 None => self.membership.refused.get(server).cloned(),
             },
         }
+    }
+
+    /// How the other members stand, for metrics.
+    pub(super) fn cluster_figures(&self) -> Option<ClusterFigures> {
+        let status = self.cluster_status()?;
+        let members = status.members.iter();
+        #[expect(clippy::cast_precision_loss, reason = "seconds")]
+        let clock = |member: &MemberStatus| Some((member.server.clone(), member.ahead_us? as f64 / 1e6));
+        Some(ClusterFigures {
+            clocks: members.clone().filter_map(clock).collect(),
+            members: members
+                .map(|member| (member.server.clone(), member.since.is_some()))
+                .collect(),
+            holds_cti: status.holder.as_ref() == Some(&status.server),
+            relayed_sessions: self.relayed_sessions(),
+            turned_away: self.turned_away_datagrams(),
+        })
     }
 
     /// How the other members stand, for the diagnosis.
@@ -228,6 +251,11 @@ impl Engine {
                 self.follow_retold(agents, now);
             }
             ClusterEvent::SessionElsewhere(home, session) => self.handle_session_elsewhere(&home, &session, now),
+            ClusterEvent::ListenedElsewhere(agent) => self.events.push_back(EngineEvent::ListeningChanged { agent }),
+            ClusterEvent::DeskElsewhere(agent) => {
+                self.disclose(&agent, now);
+                self.follow_all([agent].into(), now);
+            }
             ClusterEvent::Relay(from, message) => self.handle_relay_message(&from, message, now),
             ClusterEvent::ProbeWanted(link, peer) => self.events.push_back(EngineEvent::ProbeWanted { link, peer }),
             ClusterEvent::SeenElsewhere(agent) => {
@@ -244,10 +272,12 @@ impl Engine {
         }
     }
 
-    /// Everything that a member needs to know of agents, calls and links.
+    /// Everything that a member needs to know of agents, calls and links, and which calls may not be heard.
     fn known_facts(&self) -> Vec<Fact> {
+        let asked_for = self.pauses.iter().filter(|pause| pause.source != PauseSource::Variable);
+        let mut facts: Vec<Fact> = asked_for.map(|pause| Fact::Pause(told_pause(pause))).collect();
         if !self.cluster().is_some_and(Directory::tells_cti) {
-            return Vec::new();
+            return facts;
         }
         let links = self.links.states().iter().map(|(link, state)| {
             CtiEvent::from(LinkUpdate {
@@ -256,7 +286,8 @@ impl Engine {
             })
         });
         let known = self.directory.retell().into_iter();
-        links.chain(known).map(|event| self.fact(event)).collect()
+        facts.extend(links.chain(known).map(|event| self.fact(event)));
+        facts
     }
 
     fn fact(&self, event: CtiEvent) -> Fact {
@@ -276,8 +307,50 @@ impl Engine {
                         .extend(agents.into_iter().map(|agent| (agent, link.clone())));
                 }
             }
+            Fact::Pause(told) => self.take_pause(told, now),
+            Fact::PauseOver { kind, of, by } => {
+                self.resume(kind, &of, &by, now);
+            }
             // The cluster keeps who sees whom, and who listens where.
-            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => {}
+            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Desk { .. } | Fact::Unknown => {}
+        }
+    }
+
+    /// A pause that was asked for at another member holds here, too: until it would end there, and no longer than policy
+    /// allows here.
+    fn take_pause(&mut self, told: ToldPause, now: Instant) {
+        let until = told.until.min(now + self.longest(told.kind));
+        let calls = self.calls_of(&told.of);
+        let pause = Pause {
+            kind: told.kind,
+            of: told.of,
+            source: told.source,
+            by: told.by,
+            since: told.since.min(now),
+            until,
+            calls,
+        };
+        if until > now {
+            // Where there are too many, as many are silent as can be.
+            let _ = self.begin_pause(pause, now);
+        }
+    }
+
+    /// Tells the other members that nothing of somebody's calls may be heard.
+    pub(super) fn tell_pause(&mut self, pause: &Pause) {
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.tell(&Fact::Pause(told_pause(pause)));
+        }
+    }
+
+    /// Tells them that it may be again.
+    pub(super) fn tell_pause_over(&mut self, kind: PauseKind, of: &PauseOf, by: &str) {
+        if let Some(cluster) = &mut self.membership.cluster {
+            cluster.tell(&Fact::PauseOver {
+                kind,
+                of: of.clone(),
+                by: by.to_owned(),
+            });
         }
     }
 
@@ -392,5 +465,16 @@ impl Engine {
         if let Some(cluster) = &mut self.membership.cluster {
             cluster.stop();
         }
+    }
+}
+
+fn told_pause(pause: &Pause) -> ToldPause {
+    ToldPause {
+        kind: pause.kind,
+        of: pause.of.clone(),
+        source: pause.source,
+        by: pause.by.clone(),
+        since: pause.since,
+        until: pause.until,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use silentmon_proto::ids::{Leg, LinkName};
+use silentmon_proto::ids::{Leg, LinkName, ServerName};
 use silentmon_proto::quality::{Histogram, MOS_BOUNDS};
 use silentmon_proto::reason::Code;
 use silentmon_proto::relay::LegStatus;
@@ -37,8 +37,25 @@ pub struct EngineFigures {
     pub streams: usize,
     /// CTI links, and why they bring no events.
     pub links: Vec<(LinkName, Option<Code>)>,
+    /// How the other members of the cluster stand.
+    pub cluster: Option<ClusterFigures>,
     /// Both legs over all sessions: agent, customer.
     pub legs: [LegFigures; 2],
+}
+
+/// How the other members of a cluster stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterFigures {
+    /// Each, and whether it is there.
+    pub members: Vec<(ServerName, bool)>,
+    /// How far their clocks are from ours, in seconds, where that is known.
+    pub clocks: Vec<(ServerName, f64)>,
+    /// Whether this member holds the CTI sessions.
+    pub holds_cti: bool,
+    /// Sessions that other members hear for their supervisors.
+    pub relayed_sessions: usize,
+    /// Datagrams of other members that were of no use: of no session here, or too late.
+    pub turned_away: u64,
 }
 
 /// One leg over all sessions, those that are over included.
@@ -128,6 +145,7 @@ impl Engine {
                 .iter()
                 .map(|(name, link)| (name.clone(), link.down.as_ref().map(|reason| reason.code)))
                 .collect(),
+            cluster: self.cluster_figures(),
             legs,
         }
     }

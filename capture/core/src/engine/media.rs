@@ -6,9 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use foldhash::HashMap;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
-use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, RtpTimestamp, SessionId};
+use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, SessionId};
 use silentmon_proto::relay::AudioKind;
-use silentmon_proto::telephone_event::TelephoneEvent;
 use silentmon_proto::time::Instant;
 
 use super::relay::Way;
@@ -21,6 +20,8 @@ use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpAr
 /// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
 /// section 11).
 const CUSTOMER_PORT_OFFSET: u16 = 2;
+/// Telephone events that are digits (RFC 4733 section 3.2).
+const DTMF: std::ops::RangeInclusive<u8> = 0..=15;
 
 /// Which sessions hear a phone, by its IP address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Routes {
     }
 
     /// The sessions that hear a packet, and as which leg of their agent's.
-    fn listeners(&self, source: SocketAddr, destination: SocketAddr) -> Listeners<'_> {
+    pub(super) fn listeners(&self, source: SocketAddr, destination: SocketAddr) -> Listeners<'_> {
         let at = |address: SocketAddr| self.by_ip.get(&address.ip()).map_or(&[][..], Vec::as_slice);
         Listeners {
             source,
@@ -95,7 +96,7 @@ impl Routes {
 }
 
 /// See [`Routes::listeners`].
-struct Listeners<'a> {
+pub(super) struct Listeners<'a> {
     source: SocketAddr,
     destination: SocketAddr,
     from: &'a [Route],
@@ -122,7 +123,7 @@ impl Listeners<'_> {
     }
 
     /// Each session once, though several of its paths may lead there.
-    fn of(&self, leg: Leg) -> impl Iterator<Item = SessionId> {
+    pub(super) fn of(&self, leg: Leg) -> impl Iterator<Item = SessionId> {
         let (routes, source, destination) = (self.routes(leg), self.source, self.destination);
         let hears = move |route: &Route| route.hears(leg, source, destination);
         let first = move |(at, route): &(usize, &Route)| {
@@ -151,8 +152,12 @@ impl Engine {
             arrival.codec = Codec::TelephoneEvent;
         }
         if let PayloadKind::TelephoneEvent(event) = arrival.kind {
-            self.count_digit(datagram, event, arrival.packet.timestamp);
+            let timestamp = arrival.packet.timestamp.0;
+            if DTMF.contains(&event.event) {
+                self.count_digit(datagram, |keyed, at, burst| keyed.handle_event(timestamp, at, burst));
+            }
         }
+        self.hear_digits(datagram, &arrival);
         let silenced = self.is_silenced(datagram);
         let listeners = self.routes.listeners(datagram.source, datagram.destination);
         for leg in Leg::BOTH {
@@ -180,30 +185,6 @@ impl Engine {
                 .owners_at(datagram.source)
                 .chain(self.owners_at(datagram.destination))
                 .any(|owner| self.silenced.contains(owner))
-    }
-
-    /// A digit in the customer's voice may be one of many that begin a payment pause; this packet is in it already.
-    fn count_digit(&mut self, datagram: &Datagram<'_>, event: TelephoneEvent, timestamp: RtpTimestamp) {
-        const DTMF: std::ops::RangeInclusive<u8> = 0..=15;
-        let Some(burst) = self.settings.policy.payment_pauses.digits else {
-            return;
-        };
-        if !DTMF.contains(&event.event) {
-            return;
-        }
-        let agents: BTreeSet<AgentId> = self
-            .routes
-            .listeners(datagram.source, datagram.destination)
-            .of(Leg::Customer)
-            .filter_map(|id| self.sessions.get(&id))
-            .map(|session| session.agent.clone())
-            .collect();
-        for agent in agents {
-            let keyed = self.digits.entry(agent.clone()).or_default();
-            if keyed.handle(timestamp.0, datagram.captured, burst) {
-                self.pause_for_digits(&agent, datagram.captured);
-            }
-        }
     }
 
     /// Agents whose phones have media at a socket.

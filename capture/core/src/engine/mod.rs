@@ -11,6 +11,7 @@ mod cluster;
 mod control;
 mod diagnosis;
 mod figures;
+mod former_pauses;
 mod links;
 mod media;
 mod pauses;
@@ -19,6 +20,7 @@ mod repairs;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tones;
 mod withdrawal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -48,7 +50,8 @@ pub use self::authority::ForeignRequests;
 use self::cluster::Membership;
 pub use self::diagnosis::ReasonCounts;
 use self::figures::Past;
-pub use self::figures::{EngineFigures, LegFigures};
+pub use self::figures::{ClusterFigures, EngineFigures, LegFigures};
+pub use self::former_pauses::FormerPause;
 use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
@@ -111,6 +114,8 @@ pub struct Engine {
     silenced: BTreeSet<AgentId>,
     /// What customers of monitored agents keyed lately.
     digits: HashMap<AgentId, KeyedDigits>,
+    /// Their streams, listened to for digits in the sound.
+    tones: tones::Tones,
     /// Programs at agents' desks that take notices.
     desks: HashMap<AgentId, usize>,
     span: SpanWatch,
@@ -237,6 +242,8 @@ pub enum EngineEvent {
     },
     /// A pause began.
     PauseStarted(PauseRecord),
+    /// A pause that runs lasts longer, because it was asked for again.
+    PauseProlonged(PauseRecord),
     /// A pause ended.
     PauseEnded {
         /// The pause.
@@ -338,6 +345,7 @@ impl EngineEvent {
             | Self::SessionMuted { .. }
             | Self::SessionUnmuted { .. }
             | Self::PauseStarted(_)
+            | Self::PauseProlonged(_)
             | Self::PauseEnded { .. }
             | Self::Disclosed(_)
             | Self::SessionConfirmed(_)
@@ -409,6 +417,7 @@ impl Engine {
             pauses: Pauses::default(),
             silenced: BTreeSet::new(),
             digits: HashMap::default(),
+            tones: tones::Tones::default(),
             desks: HashMap::default(),
             span: SpanWatch::default(),
             journal_failure: None,

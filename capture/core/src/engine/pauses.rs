@@ -70,6 +70,7 @@ impl Engine {
             until: now + lasting,
         };
         let begun = self.begin_pause(pause.clone(), now)?;
+        self.tell_pause(&pause);
         Ok(PauseGranted {
             agents: self.agents_hit(&pause),
             lasting,
@@ -79,6 +80,12 @@ impl Engine {
 
     /// Ends every pause of a kind that hits somebody, whatever began it. Answers how many.
     pub fn handle_resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) -> usize {
+        self.tell_pause_over(kind, of, by);
+        self.resume(kind, of, by, now)
+    }
+
+    /// The same, wherever that was asked for.
+    pub(super) fn resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) -> usize {
         let calls = self.calls_of(of);
         let agents: BTreeSet<AgentId> = match of {
             PauseOf::Agent(agent) => [agent.clone()].into(),
@@ -118,6 +125,7 @@ impl Engine {
             since: now,
             until: now + self.longest(PauseKind::Payment),
         };
+        self.tell_pause(&pause);
         // Only pauses that were asked for can be too many.
         let _ = self.begin_pause(pause, now);
     }
@@ -158,6 +166,7 @@ impl Engine {
         self.pauses.keep_spent(|call| directory.is_in_progress(call));
         let sessions_on = &self.sessions_on;
         self.digits.retain(|agent, _| sessions_on.contains_key(agent));
+        self.tones.expire(now);
     }
 
     /// Ends all of them, because the server stops.
@@ -210,7 +219,7 @@ impl Engine {
             }
             PauseOf::Agent(agent) => agent == id,
             PauseOf::Extension(device) => devices.contains(device),
-            PauseOf::Call(_) => false,
+            PauseOf::Call(call) => calls.contains(&&self.directory.goes_on_as(call)),
         };
         self.pauses
             .iter()
@@ -258,7 +267,7 @@ impl Engine {
             .push_back(EngineEvent::SessionUnmuted { session, rule, lasted });
     }
 
-    const fn longest(&self, kind: PauseKind) -> Duration {
+    pub(super) const fn longest(&self, kind: PauseKind) -> Duration {
         match kind {
             PauseKind::Payment => self.settings.policy.payment_pauses.longest,
             PauseKind::Private => self.settings.policy.private_calls.longest,
@@ -266,15 +275,20 @@ impl Engine {
     }
 
     /// A pause holds from the next packet on.
-    fn begin_pause(&mut self, pause: Pause, now: Instant) -> Result<Begun, TooManyPauses> {
+    pub(super) fn begin_pause(&mut self, pause: Pause, now: Instant) -> Result<Begun, TooManyPauses> {
         let begun = self.pauses.begin(pause.clone())?;
-        if begun == Begun::New {
-            let agents = self.agents_hit(&pause);
-            self.events.push_back(EngineEvent::PauseStarted(PauseRecord {
-                pause,
-                agents: agents.clone(),
-            }));
-            self.follow_all(agents.into_iter().collect(), now);
+        let agents = self.agents_hit(&pause);
+        let record = PauseRecord {
+            pause,
+            agents: agents.clone(),
+        };
+        match begun {
+            Begun::New => {
+                self.events.push_back(EngineEvent::PauseStarted(record));
+                self.follow_all(agents.into_iter().collect(), now);
+            }
+            Begun::Prolonged => self.events.push_back(EngineEvent::PauseProlonged(record)),
+            Begun::Renewed => {}
         }
         Ok(begun)
     }
@@ -292,7 +306,7 @@ impl Engine {
     }
 
     /// The calls that are in progress of whoever a pause is of.
-    fn calls_of(&self, of: &PauseOf) -> Vec<CallId> {
+    pub(super) fn calls_of(&self, of: &PauseOf) -> Vec<CallId> {
         let of_agents = |agents: &[AgentId]| {
             let agents = agents.iter().filter_map(|id| self.directory.agent(id));
             agents.flat_map(Agent::calls).map(|call| call.id.clone()).collect()
@@ -317,21 +331,19 @@ impl Engine {
         match &pause.of {
             PauseOf::Agent(agent) => self.directory.agent(agent).map(|_| agent.clone()).into_iter().collect(),
             PauseOf::Extension(device) => self.agents_at(device).to_vec(),
-            PauseOf::Call(_) => Vec::new(),
+            PauseOf::Call(call) => self.directory.agents_on(call),
         }
     }
 
-    /// A pause that was asked for before its call was told of is one of that call from now on.
+    /// A pause that was asked for before its call was told of is one of that call from now on. One that a variable began
+    /// before a restart waits until that is told again: that it isn't told doesn't mean that it changed.
     fn adopt_calls(&mut self) {
-        let waiting = self.pauses.iter().filter(|pause| pause.calls.is_empty());
+        let waits = |pause: &Pause| pause.calls.is_empty() && pause.source != PauseSource::Variable;
+        let waiting = self.pauses.iter().filter(|pause| waits(pause));
         let waiting: Vec<PauseOf> = waiting.map(|pause| pause.of.clone()).collect();
         for of in waiting {
             let calls = self.calls_of(&of);
-            for pause in self
-                .pauses
-                .iter_mut()
-                .filter(|pause| pause.of == of && pause.calls.is_empty())
-            {
+            for pause in self.pauses.iter_mut().filter(|pause| pause.of == of && waits(pause)) {
                 pause.calls.clone_from(&calls);
             }
         }
@@ -406,15 +418,26 @@ impl Engine {
                 }
             }
         }
+        let open = self.desks.contains_key(agent);
+        if let Some(cluster) = self.membership.cluster_mut() {
+            cluster.handle_desk(agent, open);
+        }
         self.disclose(agent, now);
         self.follow_all([agent.clone()].into(), now);
     }
 
-    /// Whether somebody listens to an agent.
+    /// Whether a program at an agent's desk takes notices, from this server or another member of its cluster.
+    fn has_desk(&self, agent: &AgentId) -> bool {
+        let elsewhere = || self.cluster().is_some_and(|cluster| cluster.has_desk_elsewhere(agent));
+        self.desks.contains_key(agent) || elsewhere()
+    }
+
+    /// Whether somebody listens to an agent, here or at another member of the cluster.
     pub fn is_listened_to(&self, agent: &AgentId) -> bool {
         let sessions = self.sessions_on.get(agent).into_iter().flatten();
         let mut sessions = sessions.filter_map(|id| self.sessions.get(id));
         sessions.any(|session| session.admission == Admission::Admitted)
+            || self.sessions_elsewhere().any(|session| session.agent == *agent)
     }
 
     /// Whether agents are told, and when.
@@ -429,7 +452,7 @@ impl Engine {
         if self.disclosure() == Disclosure::Never {
             return;
         }
-        let told = self.desks.contains_key(agent);
+        let told = self.has_desk(agent);
         for id in self.sessions_on(agent) {
             let admitted = |session: &&mut MonitorSession| session.admission == Admission::Admitted;
             let Some(session) = self.sessions.get_mut(&id).filter(admitted) else {
@@ -450,9 +473,7 @@ impl Engine {
     /// Whether an agent would have to be told, and can't be.
     pub(super) fn is_undisclosed(&self, agent: &AgentId) -> bool {
         let rules = &self.settings.policy;
-        rules.undisclosed == Undisclosed::Muted
-            && rules.disclosure != Disclosure::Never
-            && !self.desks.contains_key(agent)
+        rules.undisclosed == Undisclosed::Muted && rules.disclosure != Disclosure::Never && !self.has_desk(agent)
     }
 }
 

@@ -82,8 +82,8 @@ impl Policy {
     pub fn role_of(&self, principal: &Principal) -> Role {
         let named = |names: &Vec<SupervisorName>| names.contains(&principal.name);
         match principal.role {
-            // A password user's role is the operator's word already.
-            role if principal.means == Means::Password => role,
+            // The role of who signs in, by password or by an identity provider, is the operator's word already.
+            role if principal.means != Means::Certificate => role,
             Role::Supervisor if named(&self.roles.quality) => Role::Quality,
             Role::Supervisor if named(&self.roles.administrator) => Role::Administrator,
             role => role,

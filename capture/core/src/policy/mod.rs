@@ -23,6 +23,7 @@ pub use self::limits::{Limits, SessionLimit};
 pub use self::lockout::{LockOut, Locked, REMEMBERED_FOR, SignInOutcome, Source};
 pub use self::mute::{Mute, PrivateCalls, Undisclosed, UnknownNumbers, VariableRule};
 pub use self::numbers::{BadPattern, NumberList, NumberPattern, NumberRule, PhoneNumber};
+pub(crate) use self::pause::WORTH_WRITING;
 pub use self::pause::{
     Begun, DigitBurst, KeyedDigits, Pause, PauseEnd, PauseKind, PauseOf, PauseSource, Pauses, PaymentPauses,
     TooManyPauses,

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use silentmon_proto::ids::{AgentId, CallId, Extension};
+use silentmon_proto::ids::CallId;
+pub use silentmon_proto::pause::{PauseKind, PauseOf, PauseSource};
 use silentmon_proto::time::Instant;
 use thiserror::Error;
 
@@ -17,6 +17,8 @@ use super::mute::VariableRule;
 
 /// Most pauses at a time that were asked for. Those that a call brings with it are bounded by the calls.
 const MOST_REQUESTED: usize = 4096;
+/// How much later a pause must end to be written down again: whoever asks every second wouldn't fill the journal.
+pub(crate) const WORTH_WRITING: Duration = Duration::from_secs(10);
 /// Most calls whose pause reached its limit that are remembered.
 const MOST_SPENT: usize = 4096;
 
@@ -48,61 +50,6 @@ pub struct DigitBurst {
     pub digits: NonZeroUsize,
     /// Within how long.
     pub within: Duration,
-}
-
-/// What a pause is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PauseKind {
-    /// The customer tells how he pays.
-    Payment,
-    /// The call is none of the house's business.
-    Private,
-}
-
-impl PauseKind {
-    /// The kind in words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Payment => "payment pause",
-            Self::Private => "marked private",
-        }
-    }
-}
-
-/// Whose pause it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PauseOf {
-    /// An agent's.
-    Agent(AgentId),
-    /// That of whoever sits at a device.
-    Extension(Extension),
-    /// That of everybody on a call.
-    Call(CallId),
-}
-
-/// What began a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PauseSource {
-    /// Somebody asked for it.
-    Request,
-    /// A call variable.
-    Variable,
-    /// Digits that the customer keyed.
-    Digits,
-}
-
-impl PauseSource {
-    /// What began it, in words; `by` is who asked, or the name of the variable.
-    pub fn words(self, by: &str) -> String {
-        match self {
-            Self::Request => format!("asked for by {by}"),
-            Self::Variable => format!("call variable {by}"),
-            Self::Digits => "digits keyed by the customer".to_owned(),
-        }
-    }
 }
 
 /// Why a pause ended.
@@ -181,7 +128,9 @@ pub struct TooManyPauses;
 pub enum Begun {
     /// It did.
     New,
-    /// It ran already; it may last longer now.
+    /// It ran already, and lasts so much longer now that it is worth being written down.
+    Prolonged,
+    /// It ran already; it may last a little longer now.
     Renewed,
 }
 
@@ -189,6 +138,8 @@ pub enum Begun {
 #[derive(Debug, Clone, Default)]
 pub struct Pauses {
     running: BTreeMap<Key, Pause>,
+    /// Until when each was last written down to run.
+    written: BTreeMap<Key, Instant>,
     /// Calls whose variable still says what began a pause that has ended.
     spent: BTreeSet<CallId>,
 }
@@ -217,12 +168,21 @@ impl Pauses {
         let key = pause.key();
         if let Some(running) = self.running.get_mut(&key) {
             running.until = running.until.max(pause.until);
-            return Ok(Begun::Renewed);
+            if running.calls.is_empty() {
+                running.calls = pause.calls;
+            }
+            let written = self.written.entry(key).or_insert(running.since);
+            if running.until < *written + WORTH_WRITING {
+                return Ok(Begun::Renewed);
+            }
+            *written = running.until;
+            return Ok(Begun::Prolonged);
         }
         let requested = |key: &Key| key.2 == PauseSource::Request;
         if requested(&key) && self.running.keys().filter(|key| requested(key)).count() >= MOST_REQUESTED {
             return Err(TooManyPauses);
         }
+        self.written.insert(key.clone(), pause.until);
         self.running.insert(key, pause);
         Ok(Begun::New)
     }
@@ -235,6 +195,9 @@ impl Pauses {
             .filter(|(_, pause)| fits(pause))
             .map(|(key, _)| key.clone());
         let keys: Vec<Key> = keys.collect();
+        for key in &keys {
+            self.written.remove(key);
+        }
         keys.iter().filter_map(|key| self.running.remove(key)).collect()
     }
 
@@ -261,22 +224,49 @@ impl Pauses {
     }
 }
 
-/// Digits that a customer keyed lately, each counted once though it comes in many packets.
+/// Digits that a customer keyed lately, each counted once though it comes in many packets, or as tone and as event.
 #[derive(Debug, Clone, Default)]
 pub struct KeyedDigits {
     keyed: VecDeque<Instant>,
-    /// RTP timestamp of the last one.
-    last: Option<u32>,
+    /// RTP timestamp of the last event.
+    last_event: Option<u32>,
+    /// How and when the last digit came.
+    last: Option<(Carried, Instant)>,
 }
 
+/// How a digit comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    Event,
+    Tone,
+}
+
+/// A gateway that turns tones into events lets the begin of each tone through; Q.24 has no digits that follow each other
+/// faster than in 80 ms.
+const TWIN: Duration = Duration::from_millis(60);
+
 impl KeyedDigits {
-    /// Takes a DTMF digit's packet. Answers whether it completes a burst.
-    pub fn handle(&mut self, timestamp: u32, at: Instant, burst: DigitBurst) -> bool {
+    /// Takes a packet of an RFC 4733 event that is a digit. Answers whether it completes a burst.
+    pub fn handle_event(&mut self, timestamp: u32, at: Instant, burst: DigitBurst) -> bool {
         // All packets of one event carry the timestamp of its begin (RFC 4733 section 2.5.1.2).
-        if self.last == Some(timestamp) {
+        if self.last_event == Some(timestamp) {
             return false;
         }
-        self.last = Some(timestamp);
+        self.last_event = Some(timestamp);
+        self.count(Carried::Event, at, burst)
+    }
+
+    /// Takes a digit that begins in the sound. Answers whether it completes a burst.
+    pub fn handle_tone(&mut self, at: Instant, burst: DigitBurst) -> bool {
+        self.count(Carried::Tone, at, burst)
+    }
+
+    fn count(&mut self, carried: Carried, at: Instant, burst: DigitBurst) -> bool {
+        let is_twin = |(other, then): (Carried, Instant)| other != carried && at.saturating_since(then) < TWIN;
+        if self.last.is_some_and(is_twin) {
+            return false;
+        }
+        self.last = Some((carried, at));
         self.keyed.push_back(at);
         while self.keyed.len() > burst.digits.get() {
             self.keyed.pop_front();
@@ -308,6 +298,10 @@ mod tests {
         assert_eq!(pauses.begin(pause("4711", 20)), Ok(Begun::New));
         assert_eq!(pauses.begin(pause("4711", 10)), Ok(Begun::Renewed));
         assert_eq!(pauses.next_end(), Some(Instant::from_parts(20, 0)));
+        for (until, begun) in [(29, Begun::Renewed), (30, Begun::Prolonged), (31, Begun::Renewed)] {
+            assert_eq!(pauses.begin(pause("4711", until)), Ok(begun));
+            assert_eq!(pauses.next_end(), Some(Instant::from_parts(until, 0)));
+        }
         assert_eq!(pauses.end(|_| true).len(), 1);
         assert!(pauses.is_empty());
     }
@@ -328,6 +322,21 @@ mod tests {
     }
 
     #[test]
+    fn what_began_a_pause_reads_back_from_its_words() {
+        for (source, by) in [
+            (PauseSource::Request, "till 3"),
+            (PauseSource::Variable, "CallVariable7"),
+            (PauseSource::Digits, ""),
+        ] {
+            assert_eq!(
+                PauseSource::from_words(&source.words(by)),
+                Some((source, by.to_owned()))
+            );
+        }
+        assert_eq!(PauseSource::from_words("a whim"), None);
+    }
+
+    #[test]
     fn a_burst_is_so_many_digits_within_so_long_however_many_packets_each_takes() {
         let burst = DigitBurst {
             digits: const { NonZeroUsize::new(3).expect("3 is not 0") },
@@ -335,8 +344,8 @@ mod tests {
         };
         let mut keyed = KeyedDigits::default();
         let mut key = |timestamp: u32, at: u64| {
-            let first = keyed.handle(timestamp, Instant::from_parts(at, 0), burst);
-            let again = keyed.handle(timestamp, Instant::from_parts(at, 60_000_000), burst);
+            let first = keyed.handle_event(timestamp, Instant::from_parts(at, 0), burst);
+            let again = keyed.handle_event(timestamp, Instant::from_parts(at, 60_000_000), burst);
             assert!(!again, "a digit's other packets are no digits");
             first
         };
@@ -344,5 +353,21 @@ mod tests {
         assert!(!key(200, 13));
         assert!(!key(300, 15), "three within five seconds");
         assert!(key(400, 17), "three within four");
+    }
+
+    #[test]
+    fn a_digit_that_comes_as_tone_and_as_event_is_one() {
+        let burst = DigitBurst {
+            digits: const { NonZeroUsize::new(4).expect("4 is not 0") },
+            within: Duration::from_secs(4),
+        };
+        let at = |milliseconds: u32| Instant::from_parts(10, milliseconds * 1_000_000);
+        let mut keyed = KeyedDigits::default();
+        assert!(!keyed.handle_tone(at(0), burst));
+        assert!(!keyed.handle_event(100, at(40), burst), "its event");
+        assert!(!keyed.handle_event(200, at(150), burst));
+        assert!(!keyed.handle_tone(at(170), burst), "its tone");
+        assert!(!keyed.handle_tone(at(300), burst));
+        assert!(keyed.handle_tone(at(400), burst), "the fourth");
     }
 }

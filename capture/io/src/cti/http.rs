@@ -12,7 +12,7 @@ use silentmon_capture_core::link::{
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use super::http_client::{Authorisation, HttpEndpoint, Plaintext, PlaintextRefused};
+pub use super::http_client::{Authorisation, HttpEndpoint, Plaintext, PlaintextRefused, fetch};
 use super::http_client::{HttpClient, Outgoing, next_bytes};
 use super::shell::{Shell, run};
 use crate::clock::Clock;

@@ -247,6 +247,22 @@ impl HttpClient {
     }
 }
 
+/// Gets one document, over a connection of its own; status and body.
+///
+/// # Errors
+/// Where no connection can be had, it breaks, or the answer is too large.
+pub async fn fetch(endpoint: HttpEndpoint, path: &str) -> Result<(u16, Vec<u8>), Closed> {
+    let client = HttpClient::new(endpoint);
+    let outgoing = Outgoing {
+        method: "GET",
+        path,
+        body: "",
+        soap_action: None,
+    };
+    let answer = client.send(outgoing).await?;
+    client.whole_body(answer).await
+}
+
 /// Status line and headers, with the body still to come.
 pub(super) struct Answer {
     sender: Sender,

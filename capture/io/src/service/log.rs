@@ -38,6 +38,9 @@ pub(super) fn event(event: &EngineEvent) {
         EngineEvent::PauseStarted(PauseRecord { pause, .. }) => {
             tracing::info!(kind = pause.kind.words(), source = ?pause.source, "a pause began");
         }
+        EngineEvent::PauseProlonged(PauseRecord { pause, .. }) => {
+            tracing::info!(kind = pause.kind.words(), "a pause lasts longer");
+        }
         EngineEvent::PauseEnded { record, end, lasted } => {
             let kind = record.pause.kind.words();
             tracing::info!(kind, lasted_s = lasted.as_secs(), "a pause ended: {}", end.reason());

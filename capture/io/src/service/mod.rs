@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::cluster::{HoldsCti, PeerLink};
 use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, ReasonCounts, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, FormerPause, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
@@ -94,8 +94,8 @@ pub struct ServiceParts {
     pub orders: mpsc::Receiver<Order>,
     /// The clock on the operator's wall.
     pub local_time: LocalTime,
-    /// Sign-ins before the start, the oldest first.
-    pub former_sign_ins: Vec<FormerSignIn>,
+    /// What was before the start.
+    pub former: Former,
     /// Where figures go once a second, for metrics.
     pub figures: watch::Sender<Option<ServiceFigures>>,
 }
@@ -111,6 +111,8 @@ pub struct ServiceFigures {
     pub door: DoorFigures,
     /// What the capture saw and dropped.
     pub capture: CaptureStats,
+    /// Datagrams of other members that came while the event loop was behind.
+    pub member_datagrams_dropped: u64,
     /// Packets of plain RTP that couldn't be sent.
     pub plain_rtp_failures: u64,
 }
@@ -120,6 +122,15 @@ pub type StartLinks = Box<dyn Fn(&mut CtiSources) -> anyhow::Result<()> + Send>;
 
 /// Tells the minute of the week where the operator's hours are said.
 pub type LocalTime = Arc<dyn Fn(Instant) -> WeekMinute + Send + Sync>;
+
+/// What the journal has of the time before the start, and a restart must not end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Former {
+    /// Sign-ins, the oldest first.
+    pub sign_ins: Vec<FormerSignIn>,
+    /// Pauses that ran when the service ended.
+    pub pauses: Vec<FormerPause>,
+}
 
 /// A sign-in before the start, as the journal has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,7 +220,7 @@ impl Service {
             figures: parts.figures,
         };
         service.tell_links();
-        service.take_up_sign_ins(&parts.former_sign_ins);
+        service.take_up(parts.former);
         service.tell_local_time();
         service.change_filter();
         let mut batches = service.capture.batches();
@@ -248,14 +259,17 @@ impl Service {
         broken
     }
 
-    /// A lock-out outlives a restart.
-    fn take_up_sign_ins(&mut self, former: &[FormerSignIn]) {
-        for FormerSignIn { name, from, at, failed } in former {
+    /// Lock-outs and pauses outlive a restart.
+    fn take_up(&mut self, former: Former) {
+        for FormerSignIn { name, from, at, failed } in &former.sign_ins {
             if *failed {
                 self.engine.handle_former_failure(name, *from, *at);
             } else {
                 self.engine.handle_former_unlock(name, *from, *at);
             }
+        }
+        for pause in former.pauses {
+            self.engine.handle_former_pause(pause, self.clock.now());
         }
     }
 
@@ -421,6 +435,7 @@ impl Service {
         for count in self.capture.address_counts() {
             self.engine.handle_address_count(count.ip, count.from, count.to, now);
         }
+        self.fit_members();
         if self.sources.looks_up() {
             self.sources.want_phones(self.engine.unresolved(now));
         }
@@ -431,6 +446,7 @@ impl Service {
                 reasons: self.engine.reasons(now),
                 door: self.door.figures(),
                 capture: stats,
+                member_datagrams_dropped: self.peers.dropped(),
                 plain_rtp_failures: self.plain_rtp_failures,
             }));
         }
@@ -587,6 +603,11 @@ impl Service {
         for &id in self.connections.keys() {
             self.fit_path(id);
         }
+        self.fit_members();
+    }
+
+    /// The same for members, whose connections may give way to others.
+    fn fit_members(&self) {
         for link in self.peers.links() {
             self.peers.set_streams(link, self.engine.streams_to(link));
         }

@@ -125,6 +125,7 @@ pub(super) struct Peers {
     inputs: mpsc::Receiver<PeerInput>,
     outputs: HashMap<PeerLink, PeerOutput>,
     members: watch::Sender<BTreeSet<ServerName>>,
+    dropped: Arc<AtomicU64>,
     /// Dials a member once, where there is a cluster.
     prober: Option<Prober>,
     door: Option<tokio::task::JoinHandle<()>>,
@@ -136,6 +137,7 @@ impl Peers {
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let (members, present) = watch::channel(BTreeSet::new());
         let mut prober = None;
+        let dropped = Arc::<AtomicU64>::default();
         let door = door.map(|door| {
             let dialling = Arc::new(ArcSwap::from_pointee(door.dialling.clone()));
             prober = Some(Prober {
@@ -147,6 +149,7 @@ impl Peers {
                 inputs: sender,
                 dialling,
                 next_link: Arc::default(),
+                dropped: Arc::clone(&dropped),
                 shutdown: shutdown.clone(),
                 tasks: TaskTracker::new(),
             };
@@ -156,6 +159,7 @@ impl Peers {
             inputs,
             outputs: HashMap::new(),
             members,
+            dropped,
             prober,
             door,
         }
@@ -164,6 +168,11 @@ impl Peers {
     /// What happens next. Never, where the server is in no cluster. Safe to be given up in a `select`.
     pub(super) async fn next(&mut self) -> Option<PeerInput> {
         self.inputs.recv().await
+    }
+
+    /// Datagrams of members that came while the event loop was behind.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Dials a member for somebody who asks whether it is reached.
@@ -318,6 +327,7 @@ struct House {
     inputs: mpsc::Sender<PeerInput>,
     dialling: Arc<ArcSwap<ClientTls>>,
     next_link: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -477,7 +487,7 @@ impl House {
         }
         let (code, why) = tokio::select! {
             end = read_messages(link, receiver, &self.inputs) => end,
-            end = read_datagrams(link, &connection, &self.inputs) => end,
+            end = read_datagrams(link, &connection, &self.inputs, &self.dropped) => end,
             end = self.watch_certificate(&connection, dialled) => end,
         };
         connection.close(code, &why);
@@ -524,11 +534,14 @@ async fn read_datagrams(
     link: PeerLink,
     connection: &Connection,
     inputs: &mpsc::Sender<PeerInput>,
+    dropped: &AtomicU64,
 ) -> (CloseCode, String) {
     let closed = loop {
         match connection.receive_datagram().await {
             Ok(datagram) => {
-                let _ = inputs.try_send(PeerInput::Datagram { link, datagram });
+                if inputs.try_send(PeerInput::Datagram { link, datagram }).is_err() {
+                    dropped.fetch_add(1, Ordering::Relaxed);
+                }
             }
             Err(closed) => break closed,
         }

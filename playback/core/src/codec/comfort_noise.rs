@@ -1,6 +1,6 @@
 //! Comfort noise (RFC 3389): how loud the pause is that the sender doesn't send.
 
-use crate::player::FULL_SCALE;
+use crate::g711::FULL_SCALE;
 
 /// What a comfort noise payload says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

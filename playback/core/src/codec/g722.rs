@@ -4,7 +4,7 @@
 //! in the comments are the blocks of clause 6 of the recommendation.
 
 use super::{BadPayload, Decoder};
-use crate::player::FULL_SCALE;
+use crate::g711::FULL_SCALE;
 
 /// Samples per second.
 pub const SAMPLE_RATE: u32 = 16_000;

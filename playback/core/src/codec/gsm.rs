@@ -3,7 +3,7 @@
 use oxideav_gsm::{DecoderState, UnpackedFrame};
 
 use super::{BadPayload, Decoder};
-use crate::player::FULL_SCALE;
+use crate::g711::FULL_SCALE;
 
 const SAMPLE_RATE: u32 = 8000;
 const FRAME_BYTES: usize = 33;

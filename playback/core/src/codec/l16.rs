@@ -1,7 +1,7 @@
 //! Linear 16 bit (RFC 3551 section 4.5.11): big-endian, channels interleaved and averaged here.
 
 use super::{BadPayload, Decoder};
-use crate::player::FULL_SCALE;
+use crate::g711::FULL_SCALE;
 
 const WORD: usize = 2;
 

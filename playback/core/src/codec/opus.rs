@@ -6,7 +6,7 @@ use audiopus::packet::Packet;
 use audiopus::{Channels, MutSignals, SampleRate};
 
 use super::{BadPayload, Decoder, Gap};
-use crate::player::FULL_SCALE;
+use crate::g711::FULL_SCALE;
 
 const SAMPLE_RATE: u32 = 48_000;
 /// The shortest stretch that libopus makes up: 2.5 ms.

@@ -18,6 +18,11 @@ use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, Reques
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long nothing may be heard.
 const SILENCE: Duration = Duration::from_secs(15);
+/// How long after the last audio a server is asked whether it is still there: whoever only listens would notice late that
+/// nobody answers any more.
+const QUIET: Duration = Duration::from_millis(500);
+/// Audio that came within this time of the last thing heard was flowing.
+const FLOWING: Duration = Duration::from_millis(200);
 /// How long a server may take for its welcome.
 const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// How long sessions may take to stop when the receiver is closed.
@@ -87,6 +92,9 @@ pub(super) struct Machine {
     listing: Vec<AgentRow>,
     last_sent: Instant,
     last_heard: Instant,
+    last_audio: Option<Instant>,
+    /// When the server that was lost was last heard, until sessions go on.
+    missed_since: Option<Instant>,
     transmits: VecDeque<ClientMessage>,
     events: VecDeque<ReceiverEvent>,
     actions: VecDeque<Action>,
@@ -109,6 +117,8 @@ impl Machine {
             listing: Vec::new(),
             last_sent: now,
             last_heard: now,
+            last_audio: None,
+            missed_since: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             actions: VecDeque::new(),
@@ -139,7 +149,7 @@ impl Machine {
             Phase::Waiting { until } => Some(until),
             Phase::Dialling | Phase::Over => None,
             Phase::Greeting { since } => Some(since + WELCOME_LIMIT),
-            Phase::Open { .. } => Some(heartbeat.min(silence)),
+            Phase::Open { .. } => Some(heartbeat.min(silence).min(self.quiet().unwrap_or(silence))),
             Phase::Closing { until } => Some(until.min(silence)),
         }
     }
@@ -154,7 +164,9 @@ impl Machine {
             }
             Phase::Closing { until } if now >= until => self.end(),
             Phase::Open { .. } if now >= self.last_heard + SILENCE => self.silent(now),
-            Phase::Open { .. } if now >= self.last_sent + HEARTBEAT => {
+            Phase::Open { .. }
+                if now >= self.last_sent + HEARTBEAT || self.quiet().is_some_and(|quiet| now >= quiet) =>
+            {
                 self.transmit(ClientMessage::Heartbeat { sent: now }, now);
             }
             Phase::Waiting { .. }
@@ -201,6 +213,7 @@ impl Machine {
     /// An audio datagram arrived; whose it is.
     pub(super) fn handle_datagram(&mut self, channel: u16, now: Instant) -> Option<RequestId> {
         self.last_heard = now;
+        self.last_audio = Some(now);
         let mut monitors = self.monitors.iter();
         let found = monitors.find(|(_, monitor)| monitor.channel == Some(channel));
         found.map(|(&request, _)| request)
@@ -350,6 +363,12 @@ impl Machine {
         }
     }
 
+    /// When audio that was flowing will have been away for too long, and nothing was said since.
+    fn quiet(&self) -> Option<Instant> {
+        let flowing = self.last_heard.saturating_since(self.last_audio?) <= FLOWING;
+        (flowing && self.last_sent <= self.last_heard).then(|| self.last_heard + QUIET)
+    }
+
     fn server(&self) -> ServerAddress {
         let servers = &self.settings.servers;
         let fallback = || ServerAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -453,9 +472,14 @@ impl Machine {
         }
         self.failed_in_round = 0;
         self.problem = None;
+        if self.monitors.values().any(|monitor| monitor.stage == Stage::Running) {
+            self.missed_since = Some(self.last_heard);
+        }
         let retry_in = self.wait();
         let server = self.server();
         self.phase = Phase::Waiting { until: now + retry_in };
+        // Whatever became of this one, its cluster knows the sessions.
+        self.next_server();
         self.events.push_back(ReceiverEvent::Lost {
             server,
             reason,
@@ -489,7 +513,6 @@ impl Machine {
                     return;
                 }
                 self.lost(reason, since, now);
-                self.next_server();
             }
             Phase::Waiting { .. } | Phase::Dialling | Phase::Over => {}
         }
@@ -564,6 +587,10 @@ impl Machine {
             return;
         };
         let resumed = monitor.session.replace(session) == Some(session);
+        let missed = self
+            .missed_since
+            .filter(|_| resumed)
+            .map(|since| now.saturating_since(since));
         monitor.channel = Some(channel);
         if monitor.stage == Stage::Stopping {
             self.transmit(ClientMessage::StopMonitor { session }, now);
@@ -574,6 +601,7 @@ impl Machine {
             request,
             session,
             resumed,
+            missed,
         });
     }
 

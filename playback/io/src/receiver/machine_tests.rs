@@ -318,9 +318,52 @@ fn takes_up_the_session_again_after_a_lost_connection() {
         [ReceiverEvent::MonitorStarted {
             request: REQUEST,
             session: SESSION,
-            resumed: true
+            resumed: true,
+            missed: Some(world.now - lost + SILENCE / 2)
         }]
     );
+}
+
+#[test]
+fn a_server_that_is_lost_gives_way_to_the_next_one_at_once() {
+    let mut world = World::welcomed(&["a", "b", "c"]);
+    world.machine.start_monitor(REQUEST, wish(), world.now);
+    world.hear(started());
+    world.pass(Duration::from_secs(6));
+    world.hear(ServerMessage::Heartbeat { sent: world.now });
+    world.pass(Duration::from_secs(2));
+    let lost = world.now;
+    world.machine.handle_lost(unreachable(), lost);
+    assert_eq!(world.until_dialled(), "b");
+    assert!(world.now - lost <= Duration::from_millis(400), "{:?}", world.now - lost);
+    world.connect();
+    world.hear(started());
+    let missed = world.events().into_iter().find_map(|event| match event {
+        ReceiverEvent::MonitorStarted { missed, .. } => missed,
+        _ => None,
+    });
+    assert_eq!(
+        missed,
+        Some(world.now - lost + Duration::from_secs(2)),
+        "since something was last heard"
+    );
+}
+
+#[test]
+fn a_server_whose_audio_stops_is_asked_once_whether_it_is_there() {
+    let mut world = World::listening();
+    for _ in 0..50 {
+        world.pass(Duration::from_millis(20));
+        world.machine.handle_datagram(9, world.now);
+    }
+    let begin = world.now;
+    assert_eq!(world.said(), []);
+    world.wait();
+    assert_eq!(world.now - begin, QUIET);
+    assert_eq!(world.said(), [ClientMessage::Heartbeat { sent: world.now }]);
+    world.hear(ServerMessage::Heartbeat { sent: world.now });
+    world.pass(Duration::from_secs(4));
+    assert_eq!(world.said(), [], "it is there: a call may be silent");
 }
 
 #[test]

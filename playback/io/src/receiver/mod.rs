@@ -140,6 +140,8 @@ pub enum ReceiverEvent {
         session: SessionId,
         /// Whether it is the one that ran before the connection was lost.
         resumed: bool,
+        /// For how long nothing was heard then.
+        missed: Option<Duration>,
     },
     /// A session was refused; the request is over.
     MonitorRefused {

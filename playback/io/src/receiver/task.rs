@@ -27,6 +27,8 @@ use super::{MonitorRequest, ReceiverEvent, ReceiverSettings, ReceiverSink, Reque
 
 /// Packets kept that came before the message that says whose they are: a second of both legs.
 const EARLY: usize = 100;
+/// How often the server's certificate is looked at again: dates pass in mid connection.
+const RECHECK: Duration = Duration::from_secs(1);
 /// How long the other side may take to receive what was said before a clean close.
 const DELIVERY: Duration = Duration::from_millis(500);
 
@@ -92,6 +94,7 @@ impl Receiver {
             repairs: Repairs::default(),
             statistics: Arc::clone(&statistics),
             next_path: clock::now(),
+            next_recheck: clock::now(),
         };
         Self {
             commands,
@@ -195,6 +198,7 @@ struct Task {
     repairs: Repairs,
     statistics: Arc<Counters>,
     next_path: Instant,
+    next_recheck: Instant,
 }
 
 enum Input {
@@ -229,8 +233,8 @@ impl Task {
     }
 
     async fn input(&mut self) -> Input {
-        let path = self.channel.as_ref().map(|_| self.next_path);
-        let deadlines = [self.machine.poll_timeout(), self.repairs.poll_timeout(), path];
+        let connected = self.channel.as_ref().map(|_| self.next_path.min(self.next_recheck));
+        let deadlines = [self.machine.poll_timeout(), self.repairs.poll_timeout(), connected];
         let deadline = deadlines.into_iter().flatten().min();
         let (messages, connection) = match &mut self.channel {
             Some(channel) => (Some(&mut channel.receiver), Some(&channel.connection)),
@@ -326,10 +330,17 @@ impl Task {
 
     fn use_tls(&mut self, tls: ClientTls, now: Instant) {
         self.tls = tls;
+        self.recheck(now);
+    }
+
+    /// Leaves a server that a new handshake would refuse.
+    fn recheck(&mut self, now: Instant) {
+        self.next_recheck = now + RECHECK;
         let (Some(channel), Some(server)) = (&self.channel, &self.dialled) else {
             return;
         };
         if let Err(problem) = self.tls.recheck(channel.connection.chain(), server.host()) {
+            tracing::warn!(why = problem.word(), %problem, "the server can't be trusted any more");
             channel.connection.close(CloseCode::Denied, &problem.to_holder());
             let text = format!("{server} can't be trusted any more: {problem}.");
             self.lose(Reason::new(Code::CertificateRefused, text), now);
@@ -342,6 +353,7 @@ impl Task {
             Ok(channel) => {
                 self.channel = Some(channel);
                 self.next_path = now + HEARTBEAT;
+                self.next_recheck = now + RECHECK;
                 self.machine.handle_connected(now);
             }
             Err(error) => self.machine.handle_dial_failed(error.reason(), now),
@@ -422,6 +434,9 @@ impl Task {
     }
 
     fn timeout(&mut self, now: Instant) {
+        if self.channel.is_some() && now >= self.next_recheck {
+            self.recheck(now);
+        }
         if let Some(channel) = self.channel.as_ref().filter(|_| now >= self.next_path) {
             self.next_path = now + HEARTBEAT;
             self.sink

@@ -477,14 +477,21 @@ impl StoreDirectory {
                     self.events.push_back(ClusterEvent::SeenElsewhere(agent));
                 }
             }
-            Fact::Cti { .. } => self.events.push_back(ClusterEvent::Told(origin.clone(), fact)),
+            Fact::Cti { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
+                self.events.push_back(ClusterEvent::Told(origin.clone(), fact));
+            }
             Fact::Session(session) => {
                 if self.sessions.note(origin.clone(), session.clone()) {
                     self.events
                         .push_back(ClusterEvent::SessionElsewhere(origin.clone(), session));
                 }
             }
-            Fact::SessionOver { session } => self.sessions.note_over(origin, session),
+            Fact::SessionOver { session } => {
+                let agent = self.sessions.note_over(origin, session);
+                self.events.extend(agent.map(ClusterEvent::ListenedElsewhere));
+            }
+            // Told by nobody here yet.
+            Fact::Desk { .. } => {}
             Fact::Unknown => {}
         }
     }

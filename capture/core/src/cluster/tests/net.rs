@@ -339,7 +339,13 @@ impl<D: Directory> Node<D> {
             ClusterEvent::ToldAll { facts, instead, .. } => {
                 let event = |fact: &Fact| match fact {
                     Fact::Cti { event, .. } => Some(event.clone()),
-                    Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => None,
+                    Fact::Sees { .. }
+                    | Fact::Session(_)
+                    | Fact::SessionOver { .. }
+                    | Fact::Desk { .. }
+                    | Fact::Pause(_)
+                    | Fact::PauseOver { .. }
+                    | Fact::Unknown => None,
                 };
                 let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();
                 self.directory.handle_retelling(&events, *instead, now);

@@ -111,12 +111,12 @@ impl Relay {
         }
     }
 
-    fn set_stage(&mut self, session: SessionId, member: &ServerName, stage: Stage) -> bool {
+    fn set_stage(&mut self, session: SessionId, member: &ServerName, stage: &Stage) -> bool {
         let Some(source) = self.source(session, member) else {
             return false;
         };
         let former = std::mem::replace(&mut source.stage, stage.clone());
-        if former == stage {
+        if former == *stage {
             return true;
         }
         if !matches!(stage, Stage::Heard(_)) {
@@ -124,7 +124,7 @@ impl Relay {
         }
         source.missing = Default::default();
         self.forget_channel(member, &former);
-        if let Stage::Heard(channel) = stage {
+        if let Stage::Heard(channel) = *stage {
             let channels = self.channels.entry(member.clone()).or_default();
             channels.insert(channel, session);
         }
@@ -160,16 +160,16 @@ impl Engine {
                 Entry::Occupied(mut known) => known.get_mut().wanted = now,
             }
         }
-        let mut drop = Vec::new();
+        let mut useless = Vec::new();
         for (member, source) in &mut elsewhere.sources {
             if now.saturating_since(source.wanted) >= KEPT_FOR {
-                drop.push(member.clone());
+                useless.push(member.clone());
             } else if source.is_due(now) {
                 source.asked = now;
                 ask.push(member.clone());
             }
         }
-        for member in drop {
+        for member in useless {
             let text = format!("{} gains nothing from it any more.", self.settings.server);
             self.unsubscribe(id, &member, &Reason::new(Code::AudioFlowing, text));
         }
@@ -255,7 +255,7 @@ impl Engine {
 
     /// A source lets a session be heard.
     pub(super) fn handle_subscribed(&mut self, from: &ServerName, id: SessionId, channel: u16, now: Instant) {
-        if self.relay.set_stage(id, from, Stage::Heard(channel)) {
+        if self.relay.set_stage(id, from, &Stage::Heard(channel)) {
             if let Some(elsewhere) = self.relay.elsewhere.get_mut(&id) {
                 elsewhere.gone = None;
             }
@@ -271,7 +271,7 @@ impl Engine {
 
     /// A source doesn't let a session be heard, or no longer.
     pub(super) fn handle_not_relayed(&mut self, from: &ServerName, id: SessionId, reason: Reason, now: Instant) {
-        self.relay.set_stage(id, from, Stage::Refused(reason));
+        self.relay.set_stage(id, from, &Stage::Refused(reason));
         self.refresh_session(id, now);
     }
 
@@ -387,7 +387,10 @@ impl Elsewhere {
     }
 }
 
-/// Whether a reason is what the own capture interface shows, or doesn't.
+/// Whether a reason is what the own capture interface shows, or doesn't: signalling that tells addresses is in a mirror, too.
 fn is_of_the_mirror(code: Code) -> bool {
-    matches!(code.hop(), "SPAN" | "promiscuous" | "tags" | "mirror" | "media")
+    matches!(
+        code.hop(),
+        "address" | "SPAN" | "promiscuous" | "tags" | "mirror" | "media"
+    )
 }

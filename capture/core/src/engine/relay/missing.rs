@@ -23,12 +23,12 @@ const LEAST_WAIT: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     next: Option<u32>,
-    numbers: VecDeque<Number>,
+    numbers: VecDeque<Lost>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Number {
-    number: u32,
+struct Lost {
+    relay_sequence: u32,
     since: Instant,
     tries: u8,
     tried: Instant,
@@ -41,13 +41,13 @@ impl Missing {
         let ahead = number.wrapping_sub(next);
         if ahead > u32::MAX / 2 {
             // It was overtaken, or comes again.
-            return self.numbers.retain(|missing| missing.number != number);
+            return self.numbers.retain(|missing| missing.relay_sequence != number);
         }
         self.next = Some(number.wrapping_add(1));
         match usize::try_from(ahead) {
             Ok(ahead) if self.numbers.len() + ahead <= MOST_MISSING => {
-                let numbers = (0..ahead).zip(0_u32..).map(|(_, step)| Number {
-                    number: next.wrapping_add(step),
+                let numbers = (0..ahead).zip(0_u32..).map(|(_, step)| Lost {
+                    relay_sequence: next.wrapping_add(step),
                     since: now,
                     tries: 0,
                     tried: now,
@@ -68,14 +68,14 @@ impl Missing {
         if self.numbers.is_empty() {
             return None;
         }
-        let of_use = |missing: &Number| missing.tries < MOST_TRIES && now.saturating_since(missing.since) < OF_USE_FOR;
+        let of_use = |missing: &Lost| missing.tries < MOST_TRIES && now.saturating_since(missing.since) < OF_USE_FOR;
         self.numbers.retain(of_use);
         let wait = (round_trip * 3 / 2).max(LEAST_WAIT);
         let mut request = RepairRequest::new(channel, leg, 0);
         let mut asked = false;
         for missing in &mut self.numbers {
             let due = missing.tries == 0 || now.saturating_since(missing.tried) >= wait;
-            if due && request.ask(missing.number) {
+            if due && request.ask(missing.relay_sequence) {
                 missing.tries += 1;
                 missing.tried = now;
                 asked = true;

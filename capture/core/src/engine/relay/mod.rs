@@ -81,7 +81,7 @@ pub(super) enum News {
 
 impl News {
     /// For a supervisor.
-    fn to_supervisor(self, session: SessionId) -> Option<ServerMessage> {
+    fn into_server_message(self, session: SessionId) -> Option<ServerMessage> {
         Some(match self {
             Self::Started { request, channel } => ServerMessage::MonitorStarted {
                 request,
@@ -99,11 +99,11 @@ impl News {
     }
 
     /// For the member that he talks to.
-    fn to_member(self, session: SessionId) -> RelayMessage {
+    fn into_relay_message(self, session: SessionId) -> RelayMessage {
         match self {
             Self::Started { channel, .. } => RelayMessage::Subscribed { session, channel },
             Self::Refused { reason, .. } => RelayMessage::Refused { session, reason },
-            Self::Status(status) => RelayMessage::Status(status),
+            Self::Status(status) => RelayMessage::Status(Box::new(status)),
             Self::Stopped { reason, .. } => RelayMessage::Ended { session, reason },
         }
     }
@@ -145,8 +145,14 @@ impl Engine {
         }
     }
 
+    /// Sessions that other members hear for their supervisors.
+    pub(super) fn relayed_sessions(&self) -> usize {
+        let relayed = |session: &&MonitorSession| matches!(session.attachment, Attachment::Relayed(_));
+        self.sessions.values().filter(relayed).count()
+    }
+
     /// Datagrams of members that were of no use.
-    pub const fn turned_away_datagrams(&self) -> u64 {
+    pub(super) const fn turned_away_datagrams(&self) -> u64 {
         self.relay.turned_away
     }
 
@@ -168,7 +174,7 @@ impl Engine {
             RelayMessage::Refused { session, reason } | RelayMessage::Ended { session, reason } => {
                 self.handle_not_relayed(from, session, reason, now);
             }
-            RelayMessage::Status(status) => self.handle_source_status(from, status, now),
+            RelayMessage::Status(status) => self.handle_source_status(from, *status, now),
         }
     }
 
@@ -188,11 +194,11 @@ impl Engine {
     pub(super) fn tell_listener(&mut self, listener: Option<Listener>, session: SessionId, news: News) {
         match listener {
             Some(Listener::Supervisor(connection)) => {
-                if let Some(message) = news.to_supervisor(session) {
+                if let Some(message) = news.into_server_message(session) {
                     self.send(connection, message);
                 }
             }
-            Some(Listener::Member(member)) => self.say(&member, news.to_member(session)),
+            Some(Listener::Member(member)) => self.say(&member, news.into_relay_message(session)),
             None => {}
         }
     }

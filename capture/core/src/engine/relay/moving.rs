@@ -5,7 +5,7 @@ use silentmon_proto::peer::HomeSession;
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
-use super::super::{ConnectionId, Engine, ForeignRequest};
+use super::super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
 use crate::cluster::Cluster;
 use crate::policy::Principal;
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
@@ -74,6 +74,9 @@ impl Engine {
     /// Another member says that a session is at home there. Of two the one to which the supervisor came last is right.
     pub(in super::super) fn handle_session_elsewhere(&mut self, home: &ServerName, claim: &HomeSession, now: Instant) {
         let id = claim.session;
+        self.events.push_back(EngineEvent::ListeningChanged {
+            agent: claim.agent.clone(),
+        });
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.home.is_none()) else {
             return;
         };

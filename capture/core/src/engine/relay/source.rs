@@ -10,7 +10,7 @@ use super::super::control::record;
 use super::super::{Engine, EngineEvent, ForeignRequest};
 use super::is_relayed_to;
 use crate::policy::Refusal;
-use crate::session::{Attachment, MonitorSession, SessionRequest};
+use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
 impl Engine {
     /// A member wants to hear a session's agent, or still does.
@@ -23,9 +23,9 @@ impl Engine {
             output: wanted.output,
         };
         let known = self.sessions.get(&id);
-        if let Some(session) = known.filter(|session| is_relayed_to(session, from) && is_same(session, &wanted)) {
+        if known.is_some_and(|session| is_relayed_to(session, from) && is_same(session, &wanted)) {
             // Whether he still may is looked at all the time.
-            return self.renew(session.id, &wanted, now);
+            return self.renew(from, &wanted, now);
         }
         if known.is_some_and(|session| !is_same(session, &wanted)) {
             self.count_foreign(ForeignRequest::Resume);
@@ -45,7 +45,10 @@ impl Engine {
             Some(_) => Standing::Runs,
             None => Standing::Relayed,
         };
-        if let Err(Refusal { reason, .. }) = self.admit_request(&wanted.principal, &request, standing, now) {
+        let over = self.unconfirmed_since(wanted.confirmed, now);
+        let admitted = over.map_or(Ok(()), Err);
+        let admitted = admitted.and_then(|()| self.admit_request(&wanted.principal, &request, standing, now));
+        if let Err(Refusal { reason, .. }) = admitted {
             return self.refuse_member(from, wanted, reason);
         }
         match taken_up {
@@ -65,10 +68,17 @@ impl Engine {
         }
     }
 
-    fn renew(&mut self, id: SessionId, wanted: &HomeSession, now: Instant) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.attachment = Attachment::Relayed(now);
-            session.confirmed = wanted.confirmed.min(now);
+    fn renew(&mut self, from: &ServerName, wanted: &HomeSession, now: Instant) {
+        let id = wanted.session;
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.attachment = Attachment::Relayed(now);
+        session.confirmed = wanted.confirmed.min(now);
+        if session.admission == Admission::Admitted {
+            // The home may have lost sight of this server and not the other way round.
+            let channel = session.channel;
+            self.say(from, RelayMessage::Subscribed { session: id, channel });
         }
     }
 
@@ -93,6 +103,7 @@ impl Engine {
     }
 
     fn open_for_member(&mut self, from: &ServerName, wanted: HomeSession, request: SessionRequest, now: Instant) {
+        self.relay.refused.remove(&wanted.session);
         let attachment = Attachment::Relayed(now);
         let mut session = MonitorSession::new(
             wanted.session,

@@ -27,6 +27,7 @@ mod resolving;
 mod sessions;
 mod signalling;
 mod supervising;
+mod tones;
 mod withdrawing;
 
 use super::*;

@@ -677,3 +677,73 @@ proptest! {
         }
     }
 }
+
+fn former(of: PauseOf, source: PauseSource, since: Instant, until: Option<Instant>) -> FormerPause {
+    FormerPause {
+        kind: PauseKind::Payment,
+        of,
+        source,
+        by: "CallVariable7".to_owned(),
+        since,
+        until,
+    }
+}
+
+#[test]
+fn a_pause_that_ran_before_a_restart_goes_on_and_ends_by_itself() {
+    let mut house = House::with_policy(rules);
+    let since = house.now;
+    let until = house.now + Duration::from_secs(2);
+    let pause = former(of_agent(), PauseSource::Request, since, Some(until));
+    house.engine.handle_former_pause(pause, house.now);
+    house.collect();
+    house.talking();
+    house.start(ANNA, "4711", None);
+    assert_eq!((house.code(), house.sound(20)), (Code::PaymentPause, 0));
+    assert_eq!(
+        house.engine.pauses().next().expect("it runs").pause.calls,
+        ["81".into()]
+    );
+    house.pass(LONGEST);
+    assert_eq!(house.ends(), [PauseEnd::Limit]);
+    assert_eq!(house.sound(20), 20);
+}
+
+#[test]
+fn a_former_pause_by_a_variable_is_that_calls_and_no_others() {
+    let mut house = House::with_policy(rules);
+    let (now, call) = (house.now, PauseOf::Call("81".into()));
+    let pause = former(call, PauseSource::Variable, now, Some(now + Duration::from_secs(3)));
+    house.engine.handle_former_pause(pause, now);
+    house.collect();
+    house.numbered_call("80", Some("+441"), true);
+    house.start(ANNA, "4711", None);
+    assert!(house.sound(20) > 0, "another call");
+    house.end_call("80");
+    house.talking();
+    assert_eq!((house.code(), house.sound(5)), (Code::PaymentPause, 0));
+    house.variable("81", "CallVariable7", "PAY");
+    assert_eq!(house.engine.pauses().count(), 1, "the same pause");
+    house.variable("81", "CallVariable7", "");
+    assert_eq!(house.sound(5), 5);
+    assert_eq!(house.ends(), [PauseEnd::VariableChanged]);
+}
+
+#[test]
+fn a_former_pause_lasts_no_longer_than_policy_allows_and_one_that_is_over_is_over() {
+    let mut house = House::with_policy(rules);
+    let now = house.now;
+    let over = Instant::from_parts(980, 0);
+    house
+        .engine
+        .handle_former_pause(former(of_agent(), PauseSource::Digits, over, Some(over)), now);
+    assert_eq!(house.engine.pauses().count(), 0);
+    let hour = now + Duration::from_secs(3600);
+    for until in [Some(hour), None] {
+        house
+            .engine
+            .handle_former_pause(former(of_agent(), PauseSource::Request, now, until), now);
+        let found = house.engine.pauses().next().expect("it runs").pause.until;
+        assert_eq!(found, now + LONGEST);
+    }
+}

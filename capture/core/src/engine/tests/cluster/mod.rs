@@ -2,6 +2,7 @@
 
 mod chaos;
 mod net;
+mod pauses;
 
 use silentmon_proto::reason::Outcome;
 
@@ -32,9 +33,9 @@ fn any_supervisor_at_any_member_hears_any_agent_as_captured() {
     }
     net.run(3.0);
     let names = ["anna", "bert", "carl"];
-    for member in 0..3 {
+    for (member, name) in names.into_iter().enumerate() {
         for number in 0..3 {
-            net.listen(names[member], number, &[member]);
+            net.listen(name, number, &[member]);
         }
     }
     net.run(1.0);
@@ -413,6 +414,33 @@ fn each_side_of_a_cut_goes_on_and_they_heal_without_ghosts() {
         2,
         "sources of Anna's"
     );
+}
+
+#[test]
+fn an_agent_is_told_at_whichever_member_his_desk_is() {
+    let mut net = Net::with_policy(3, |policy| {
+        policy.disclosure = Disclosure::WhileListening;
+        policy.undisclosed = crate::policy::Undisclosed::Muted;
+    });
+    net.talks(0, &[(0, BOTH)]);
+    net.run(3.0);
+    let anna = net.listen("anna", 0, &[1]);
+    net.run(3.0);
+    assert_eq!((net.programs[anna].count(), net.relayed), (0, 0), "he can't be told");
+    net.on(2, |engine, now| engine.handle_desk(&agent(0), Desk::Opened, now));
+    net.run(3.0);
+    assert!(net.programs[anna].count() > 200);
+    assert!(net.member(2).engine.is_listened_to(&agent(0)), "his desk knows");
+    net.stop(anna);
+    net.run(0.1);
+    assert!(!net.member(2).engine.is_listened_to(&agent(0)));
+    let bert = net.listen("bert", 0, &[1]);
+    net.run(3.0);
+    net.kill(2, true);
+    net.run(0.1);
+    let heard = net.programs[bert].count();
+    net.run(3.0);
+    assert_eq!(net.programs[bert].count(), heard, "with the member his desk is gone");
 }
 
 #[test]

@@ -425,7 +425,7 @@ impl Net {
         while let Some(transmit) = member.engine.poll_transmit() {
             match transmit {
                 Transmit::Message { connection, message } => {
-                    self.post(Parcel::ToSupervisor(number, connection, message))
+                    self.post(Parcel::ToSupervisor(number, connection, message));
                 }
                 Transmit::Audio {
                     connection,
@@ -475,7 +475,7 @@ impl Net {
             return;
         };
         self.lost += 1;
-        if self.members_lose == 0 || self.lost % self.members_lose != 0 {
+        if self.members_lose == 0 || !self.lost.is_multiple_of(self.members_lose) {
             self.post(Parcel::Datagram(to, link, datagram));
         }
     }
@@ -610,7 +610,7 @@ impl Net {
         self.wires.insert(link, wire);
         for (number, dialled, peer) in [(from, Dialled::ByUs, to), (to, Dialled::ByThem, from)] {
             self.on(number, |engine, now| {
-                engine.handle_peer_connected(link, dialled, server(peer), now)
+                engine.handle_peer_connected(link, dialled, server(peer), now);
             });
         }
     }
@@ -722,13 +722,7 @@ impl Net {
                 program.sessions.insert(session);
                 program.channel = Some(channel);
             }
-            ServerMessage::MonitorRefused { reason, .. } => {
-                program.refusals.push(reason);
-                program.session = None;
-                program.connection = None;
-                program.next_try = now + Duration::from_secs(1);
-            }
-            ServerMessage::MonitorStopped { reason, .. } => {
+            ServerMessage::MonitorRefused { reason, .. } | ServerMessage::MonitorStopped { reason, .. } => {
                 program.refusals.push(reason);
                 program.session = None;
                 program.connection = None;

@@ -2,8 +2,6 @@
 //!
 //! Samples are 16 bit: the 14 bit (µ-law) and 13 bit (A-law) values of the recommendation, aligned to the top.
 
-use crate::player::FULL_SCALE;
-
 /// Which of the two laws.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Law {
@@ -13,6 +11,8 @@ pub enum Law {
     A,
 }
 
+/// A sample of 16 bit that is one beyond full scale.
+pub const FULL_SCALE: f32 = 32768.0;
 /// Samples per second, and bytes per second of either law.
 pub const SAMPLE_RATE: u32 = 8000;
 

@@ -1,0 +1,184 @@
+"""Builds a cluster: certificates, a network namespace for each member with a mirror port of its own, one with a bridge between them
+where supervisors and the simulated CTI Server are, and phones whose voice passes the mirrors one chooses."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from .stage import ROOT, Missing, end
+
+HUB = "10.77.0.100"
+
+
+def programs(named):
+    """The program and the listener with many ears: the one named and its neighbour in `examples`, or release builds."""
+    if named:
+        named = Path(named).resolve()
+        return named, named.parent / "examples" / "hearing"
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    cargo = ["cargo", "build", "--locked", "--release", "--quiet"]
+    subprocess.run(cargo, cwd=ROOT, check=True)
+    subprocess.run([*cargo, "-p", "silentmon-playback-io", "--example", "hearing"], cwd=ROOT, check=True)
+    return target / "release" / "silentmon", target / "release" / "examples" / "hearing"
+
+
+def ip(*arguments):
+    subprocess.run(["ip", *map(str, arguments)], check=True)
+
+
+def phone(agent):
+    return f"10.1.{agent >> 8 & 255}.{agent & 255}"
+
+
+class Town:
+    """To be used as a context: everything is removed at its end."""
+
+    def __init__(self, folder, silentmon, hearing, members, agents, supervisors=("anna",)):
+        if os.geteuid() != 0 or not shutil.which("ip"):
+            raise Missing("network namespaces need root and ip (iproute2)")
+        self.folder, self.silentmon, self.hearing = folder, silentmon, hearing
+        self.members, self.agents = list(range(1, members + 1)), agents
+        self.places = [f"smtown-{os.getpid()}-{number}" for number in range(members + 1)]
+        self.supervisors, self.running, self.services = supervisors, [], {}
+
+    def __enter__(self):
+        try:
+            self.build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.running):
+            end(process)
+        for place in self.places:
+            subprocess.run(["ip", "netns", "delete", place], stderr=subprocess.DEVNULL)
+
+    def build(self):
+        for place in self.places:
+            if subprocess.run(["ip", "netns", "add", place]).returncode:
+                raise Missing("network namespaces can't be made here")
+            ip("-n", place, "link", "set", "lo", "up")
+        hub = self.places[0]
+        ip("-n", hub, "link", "add", "br0", "type", "bridge")
+        ip("-n", hub, "addr", "add", f"{HUB}/24", "dev", "br0")
+        ip("-n", hub, "link", "set", "br0", "up")
+        for member in self.members:
+            self.wire(hub, member)
+        self.certificates()
+        for member in self.members:
+            (self.folder / f"site{member}.toml").write_text(self.configuration(member))
+        self.simulate()
+        self.phones = self.inside(0, sys.executable, Path(__file__).with_name("voice.py"), *self.mirrors(), stdin=subprocess.PIPE, text=True)
+
+    def mirrors(self):
+        return [f"mirror{member}" for member in self.members]
+
+    def wire(self, hub, member):
+        place = self.places[member]
+        for here, there in ((f"member{member}", "eth0"), (f"mirror{member}", "span0")):
+            ip("link", "add", here, "netns", hub, "type", "veth", "peer", "name", there, "netns", place)
+            ip("-n", hub, "link", "set", here, "up")
+            ip("-n", place, "link", "set", there, "up")
+        ip("-n", hub, "link", "set", f"member{member}", "master", "br0")
+        ip("-n", place, "addr", "add", f"10.77.0.{member}/24", "dev", "eth0")
+
+    def certificates(self):
+        (self.folder / "password").write_text("correct horse")
+        certs = [self.silentmon, "certs"]
+        run = lambda *words: subprocess.run([*certs, *words], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
+        run("init-ca", "--out", ".", "--password-file", "password")
+        holders = [("supervisor", name, []) for name in self.supervisors]
+        holders += [("capture", f"site{member}", ["--san", f"10.77.0.{member}"]) for member in self.members]
+        for role, name, more in holders:
+            run("request", "--role", role, "--name", name, "--out", ".", *more)
+            run("sign", "--ca", ".", "--csr", f"{name}.csr", "--out", f"{name}.pem", "--password-file", "password")
+
+    def configuration(self, member):
+        peers = ", ".join(f'{{ name = "site{peer}", address = "10.77.0.{peer}:42029" }}' for peer in self.members if peer != member)
+        return f"""schema = 1
+[capture]
+source = {{ interface = "span0" }}
+[service]
+listen = "10.77.0.{member}:42228"
+identity = "site{member}.pem"
+ca = "ca.pem"
+[cluster]
+name = "site{member}"
+listen = "10.77.0.{member}:42029"
+peers = [{peers}]
+[policy]
+disclosure = "never"
+who = "any-supervisor"
+acd_only = false
+[audit]
+path = "audit-site{member}.jsonl"
+[[cti]]
+name = "source"
+kind = "cisco-cti-server"
+side_a = "{HUB}:42027"
+side_b = "{HUB}:43027"
+"""
+
+    def simulate(self):
+        """All agents are on a call from the start, wherever their media pass."""
+        lines = []
+        for agent in self.agents:
+            about = {"agent": str(agent), "call": f"c{agent}"}
+            lines.append({"at": 0.1, "event": "agent_state", "agent": str(agent), "extension": f"3{agent}", "state": "talking"})
+            lines.append({"at": 0.2, "event": "call", "kind": "established", "acd": True, "calling": "5551234", "called": "8001", **about})
+            lines.append({"at": 0.3, "event": "media_started", "address": f"{phone(agent)}:24678", "codec": "PCMU", **about})
+        (self.folder / "script.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        listen = ["--listen", f"{HUB}:42027", "--listen", f"{HUB}:43027"]
+        log = (self.folder / "cti.log").open("w")
+        self.cti = self.inside(0, self.silentmon, "simulate", "cti-server", "--script", "script.jsonl", *listen, stdout=log, stderr=log)
+
+    def inside(self, place, *command, **options):
+        command = ["ip", "netns", "exec", self.places[place], *map(str, command)]
+        process = subprocess.Popen(command, cwd=self.folder, **options)
+        self.running.append(process)
+        return process
+
+    def start(self, member):
+        log = self.folder / f"site{member}.log"
+        begin = log.stat().st_size if log.exists() else 0
+        process = self.inside(member, self.silentmon, "capture", "--config", f"site{member}.toml", stderr=log.open("a"))
+        self.services[member] = process
+        for _ in range(200):
+            if any(line.rstrip().endswith("ready") for line in log.read_text()[begin:].splitlines()):
+                return process
+            time.sleep(0.05)
+        raise RuntimeError(f"site{member} didn't start: {log.read_text()[-2000:]}")
+
+    def show(self, agent, members):
+        """Lets an agent's voice pass these members' mirrors from now on, and no others."""
+        self.phones.stdin.write(f"{agent} {','.join(map(str, members))}\n")
+        self.phones.stdin.flush()
+
+    def link(self, member, up):
+        """The cable between a member and all others."""
+        ip("-n", self.places[0], "link", "set", f"member{member}", "up" if up else "down")
+
+    def hear(self, servers, agents, seconds, who="anna"):
+        servers = ",".join(f"10.77.0.{member}:42228" for member in servers)
+        return self.inside(0, self.hearing, servers, f"{who}.pem", "ca.pem", seconds, *agents, stdout=subprocess.PIPE, text=True)
+
+    def journal(self, member):
+        path = self.folder / f"audit-site{member}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def heard(process, timeout):
+    """What a listener found: a row for each agent, and what it said on the way."""
+    lines = process.communicate(timeout=timeout)[0].splitlines()
+    rows = {}
+    for line in (line for line in lines if not line.startswith("#")):
+        agent, packets, foreign, twice, median, late, gaps = line.split("\t")
+        pairs = [tuple(map(float, gap.split("+"))) for gap in gaps.split()]
+        rows[agent] = {"packets": int(packets), "foreign": int(foreign), "twice": int(twice), "median": int(median), "late": int(late), "gaps": pairs}
+    return rows, [line for line in lines if line.startswith("#")]
