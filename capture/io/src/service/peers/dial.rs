@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::PeerInput;
 
-/// See [`Peers::probe`].
+/// See [`super::Peers::probe`].
 #[derive(Clone)]
 pub(super) struct Prober {
     pub addresses: HashMap<ServerName, ServerAddress>,
