@@ -11,15 +11,14 @@ use silentmon_capture_core::link::backoff::Backoff;
 use silentmon_certs::ClientTls;
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::PeerMessage;
-use silentmon_transport::{
-    Channel, CloseCode, Connection, ControlReceiver, ControlSender, ServerAddress, nothing_listens_any_longer,
-};
+use silentmon_transport::{Channel, CloseCode, Connection, ControlReceiver, ServerAddress, nothing_listens_any_longer};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::dial::dial;
-use super::{FINISH_LIMIT, PeerDoor, PeerInput, PeerOutput, PeerTls};
+use super::{PeerDoor, PeerInput, PeerOutput, PeerTls};
+use crate::service::output::FINISH_LIMIT;
 
 /// Messages that may wait for a slow member before it is cut off; a snapshot of 10,000 agents is a hundred.
 const OUTPUT_QUEUE: usize = 16_384;
@@ -169,13 +168,7 @@ impl House {
             receiver,
         } = channel;
         let peer = ServerName::new(connection.peer().name.as_str());
-        let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
-        let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
-        let output = PeerOutput {
-            connection: connection.clone(),
-            messages,
-            finished,
-        };
+        let output = PeerOutput::start(connection.clone(), sender, OUTPUT_QUEUE);
         let by = if dialled.is_some() {
             Dialled::ByUs
         } else {
@@ -255,18 +248,4 @@ async fn read_datagrams(
     let reason = closed.to_string();
     tokio::time::sleep(Duration::from_millis(50)).await;
     (CloseCode::Done, reason)
-}
-
-/// Writes until nobody queues any more, then closes the connection once everything has arrived.
-async fn write_messages(connection: Connection, mut sender: ControlSender, mut queue: mpsc::Receiver<PeerMessage>) {
-    while let Some(message) = queue.recv().await {
-        if let Err(error) = sender.send(&message).await {
-            tracing::debug!(%error, "a message to a member was not sent");
-            return;
-        }
-    }
-    sender.finish();
-    // Closing late is better than not at all.
-    let _ = tokio::time::timeout(FINISH_LIMIT, sender.delivered()).await;
-    connection.close(CloseCode::Done, "goodbye");
 }

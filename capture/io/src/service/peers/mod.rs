@@ -9,7 +9,6 @@ mod house;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,19 +17,18 @@ use silentmon_certs::{ClientTls, ServerTls};
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::PeerMessage;
 use silentmon_proto::reason::Reason;
-use silentmon_transport::{CloseCode, Connection, SendOutcome, ServerAddress, ServerEndpoint};
+use silentmon_transport::{ServerAddress, ServerEndpoint};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::dial::Prober;
 use self::house::House;
+use super::output::{FINISH_LIMIT, Output};
 use super::refusals::Refusals;
 
 /// Messages and datagrams of all members that may wait for the event loop.
 const INPUT_QUEUE: usize = 4096;
-/// How long the last messages may take to leave.
-const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
 /// Certificates and revocation lists, of one reading of their files.
 #[derive(Debug, Clone)]
@@ -112,12 +110,8 @@ pub(super) enum PeerInput {
     },
 }
 
-/// The sending half of a connection.
-pub(super) struct PeerOutput {
-    connection: Connection,
-    messages: mpsc::Sender<PeerMessage>,
-    finished: tokio::task::JoinHandle<()>,
-}
+/// The sending half of a member's connection.
+pub(super) type PeerOutput = Output<PeerMessage>;
 
 /// The event loop's side of all connections with members.
 pub(super) struct Peers {
@@ -218,20 +212,15 @@ impl Peers {
 
     /// Sends a datagram; answers how many were kept back because the path is too narrow.
     pub(super) fn send_datagram(&self, link: PeerLink, datagram: Bytes) -> u64 {
-        let Some(output) = self.outputs.get(&link) else {
-            return 1;
-        };
-        match output.connection.send_datagram(datagram) {
-            Ok(SendOutcome::Sent) => 0,
-            Ok(SendOutcome::Shed(datagrams)) => datagrams as u64,
-            Err(_) => 1,
-        }
+        self.outputs
+            .get(&link)
+            .map_or(1, |output| output.send_datagram(datagram))
     }
 
     /// Says how many audio streams' worth the path to a member must carry.
     pub(super) fn set_streams(&self, link: PeerLink, streams: usize) {
         if let Some(output) = self.outputs.get(&link) {
-            output.connection.set_audio_streams(streams);
+            output.set_streams(streams);
         }
     }
 
@@ -250,20 +239,5 @@ impl Peers {
             // Late is better than never.
             let _ = tokio::time::timeout(FINISH_LIMIT * 2, door).await;
         }
-    }
-}
-
-impl PeerOutput {
-    /// Queues a message; a member that doesn't read is cut off.
-    fn send(&self, message: PeerMessage) {
-        if self.messages.try_send(message).is_err() {
-            self.connection
-                .close(CloseCode::Protocol, "messages are not being read");
-        }
-    }
-
-    async fn finish(self) {
-        drop(self.messages);
-        let _ = tokio::time::timeout(FINISH_LIMIT, self.finished).await;
     }
 }
