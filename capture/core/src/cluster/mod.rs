@@ -685,39 +685,48 @@ impl Cluster {
 impl ClusterSettings {
     /// Whether a server may be a member.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        let refuse = |code, text: String| Err(Reason::new(code, text));
+        match self.objections(certificate, hello).into_iter().next() {
+            Some(reason) => Err(reason),
+            None => Ok(()),
+        }
+    }
+
+    /// Everything that keeps a server from being a member, what matters most first.
+    pub fn objections(&self, certificate: &ServerName, hello: &Hello) -> Vec<Reason> {
+        let mut objections = Vec::new();
+        let mut object = |code, text: String| objections.push(Reason::new(code, text));
         if hello.server != *certificate || hello.server == self.server {
             let text = format!(
                 "A server says that its name is {}; its certificate says {certificate}, and this server is {}.",
                 hello.server, self.server
             );
-            return refuse(Code::CertificateRefused, text);
+            object(Code::CertificateRefused, text);
         }
         if hello.cluster != self.cluster {
             let text = format!(
                 "{} is of cluster {}, {} of {}.",
                 hello.server, hello.cluster, self.server, self.cluster
             );
-            return refuse(Code::ForeignMember, text);
+            object(Code::ForeignMember, text);
         }
         if !self.peers.contains(&hello.server) {
             let text = format!("{} is not among the peers of {}.", hello.server, self.server);
-            return refuse(Code::ForeignMember, text);
+            object(Code::ForeignMember, text);
         }
         if hello.version < OLDEST_VERSION || hello.oldest > VERSION {
             let text = format!(
                 "{} speaks versions {} to {} of the peers' messages, {} speaks {OLDEST_VERSION} to {VERSION}.",
                 hello.server, hello.oldest, hello.version, self.server
             );
-            return refuse(Code::ForeignMember, text);
+            object(Code::ForeignMember, text);
         }
         if hello.service_port != self.service_port {
             let text = format!(
                 "{} listens on {}, {} on {}: all members must use one service port.",
                 hello.server, hello.service_port, self.server, self.service_port
             );
-            return refuse(Code::ServicePortMismatch, text);
+            object(Code::ServicePortMismatch, text);
         }
-        Ok(())
+        objections
     }
 }
