@@ -216,9 +216,16 @@ fn a_member_with_another_service_port_is_refused_and_the_doctor_names_it() {
     assert_eq!(check.status.code(), Some(1), "{words}");
     assert!(words.contains("SM-3104") && words.contains("gw2 listens on"), "{words}");
 
-    let doctor = town.as_supervisor(&["doctor", "--json"], 1).output().expect("runs");
-    let words = said(&doctor);
-    assert!(words.contains("SM-3104"), "{words}");
+    let doctor = town
+        .as_supervisor(&["doctor", "--json", "--all"], 1)
+        .output()
+        .expect("runs");
+    let hops: Vec<Value> = serde_json::from_slice(&doctor.stdout).expect("an array of hops");
+    let first = hops
+        .iter()
+        .find(|hop| hop["result"] == "broken")
+        .expect("one is broken");
+    assert_eq!(first["code"], "SM-3104", "{}", said(&doctor));
 }
 
 #[test]

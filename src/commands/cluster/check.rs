@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use silentmon_capture_core::cluster::{ClockDifference, ClusterSettings};
+use silentmon_capture_io::service::Clock;
 use silentmon_certs::ClientTls;
-use silentmon_proto::peer::{Hello, OLDEST_VERSION, PeerMessage, VERSION};
+use silentmon_proto::peer::PeerMessage;
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{Channel, CloseCode, Settings, connect};
@@ -17,7 +18,7 @@ use crate::config::capture::CaptureConfig;
 use crate::config::cluster::PeerTable;
 use crate::exit::{ExitKind, Failure};
 use crate::tls::{self, ServerIdentity};
-use crate::{config, output};
+use crate::{cluster, config, output};
 
 /// How long a member may take to dial back and say so.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
@@ -55,16 +56,16 @@ struct Finding {
 /// Exit code 1 where something is amiss.
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let config = config::load::<CaptureConfig>(&args.config)?;
-    if !config.cluster.is_shared() {
+    let Some(settings) = cluster::settings(&config)? else {
         let text = "cluster.peers: expected the other members, found none".to_owned();
         return Err(Failure::error(ExitKind::BadConfig, text));
-    }
+    };
     let warnings = tls::look_over(&config.service.files())?;
     let identity = ServerIdentity::load(&config.service.files())?;
     let findings = tokio::runtime::Runtime::new()?.block_on(async {
         let mut findings = Vec::new();
         for peer in &config.cluster.peers {
-            findings.push(examine(peer, &config, &identity.peers.dialling).await?);
+            findings.push(examine(peer, &settings, &identity.peers.dialling).await?);
         }
         Ok::<_, anyhow::Error>(findings)
     })?;
@@ -97,7 +98,7 @@ fn say(finding: &Finding) {
     }
 }
 
-async fn examine(peer: &PeerTable, config: &CaptureConfig, tls: &ClientTls) -> anyhow::Result<Finding> {
+async fn examine(peer: &PeerTable, settings: &ClusterSettings, tls: &ClientTls) -> anyhow::Result<Finding> {
     let mut finding = Finding {
         server: peer.name.to_string(),
         address: peer.address.to_string(),
@@ -112,7 +113,7 @@ async fn examine(peer: &PeerTable, config: &CaptureConfig, tls: &ClientTls) -> a
     match connect(&server, tls, &Settings::server()).await {
         Err(error) => finding.problems.push(error.reason().to_string()),
         Ok(channel) => {
-            let asking = ask(&mut finding, peer, config, channel);
+            let asking = ask(&mut finding, peer, settings, channel);
             if tokio::time::timeout(ANSWERED_WITHIN, asking).await.is_err() {
                 let text = format!(
                     "It didn't say within {} s whether it reaches this server.",
@@ -126,19 +127,24 @@ async fn examine(peer: &PeerTable, config: &CaptureConfig, tls: &ClientTls) -> a
 }
 
 /// Listens to its greeting and asks how it reaches us.
-async fn ask(finding: &mut Finding, peer: &PeerTable, config: &CaptureConfig, mut channel: Channel) {
+async fn ask(finding: &mut Finding, peer: &PeerTable, settings: &ClusterSettings, mut channel: Channel) {
     let name = channel.connection.peer().name.clone();
     if name.as_str() != peer.name.as_str() {
         finding
             .problems
             .push(format!("{name} answers there, {} was expected.", peer.name));
     }
+    let clock = Clock::start();
     let outcome = async {
-        channel.sender.send(&PeerMessage::Probe { sent: now()? }).await?;
+        channel.sender.send(&PeerMessage::Probe { sent: clock.now() }).await?;
         loop {
             match channel.receiver.receive::<PeerMessage>().await? {
-                Some(PeerMessage::Hello(hello)) => greet(finding, &hello, config),
-                Some(PeerMessage::HeartbeatAnswer { sent, answered }) => measure(finding, sent, answered, now()?),
+                Some(PeerMessage::Hello(hello)) => {
+                    let objections = settings.objections(&peer.name, &hello);
+                    finding.problems.extend(objections.iter().map(ToString::to_string));
+                    finding.software = Some(hello.software);
+                }
+                Some(PeerMessage::HeartbeatAnswer { sent, answered }) => measure(finding, sent, answered, clock.now()),
                 Some(PeerMessage::Probed { unreached }) => {
                     finding.problems.extend(unreached.map(|reason| back(&reason)));
                     return anyhow::Ok(());
@@ -159,40 +165,12 @@ fn back(reason: &Reason) -> String {
     format!("It doesn't reach this server: {reason}")
 }
 
-/// The rules of the greeting are those of the running servers.
-fn greet(finding: &mut Finding, hello: &Hello, config: &CaptureConfig) {
-    finding.software = Some(hello.software.clone());
-    let mut amiss = |code: Code, text: String| finding.problems.push(Reason::new(code, text).to_string());
-    let section = &config.cluster;
-    if hello.cluster != section.cluster {
-        let text = format!(
-            "{} is of cluster {}, {} of {}.",
-            hello.server, hello.cluster, section.name, section.cluster
-        );
-        amiss(Code::ForeignMember, text);
-    }
-    let port = config.service.listen.port();
-    if hello.service_port != port {
-        let text = format!(
-            "{} listens on {}, {} on {port}: all members must use one service port.",
-            hello.server, hello.service_port, section.name
-        );
-        amiss(Code::ServicePortMismatch, text);
-    }
-    if hello.version < OLDEST_VERSION || hello.oldest > VERSION {
-        let text = format!(
-            "{} speaks versions {} to {} of the peers' messages, this program {OLDEST_VERSION} to {VERSION}.",
-            hello.server, hello.oldest, hello.version
-        );
-        amiss(Code::ForeignMember, text);
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
 fn measure(finding: &mut Finding, sent: Instant, answered: Instant, now: Instant) {
-    let round_trip = now.saturating_since(sent);
-    let middle = sent + round_trip / 2;
-    let ahead = (answered.as_nanos() as f64 - middle.as_nanos() as f64) / 1e6;
+    let Some(ClockDifference { ahead, round_trip }) = ClockDifference::measured(sent, answered, now) else {
+        return;
+    };
+    let ahead = ahead as f64 / 1e6;
     finding.clock_ms = Some(ahead);
     finding.round_trip_ms = Some(round_trip.as_secs_f64() * 1e3);
     if ahead.abs() > CLOCKS_WITHIN {
@@ -200,9 +178,4 @@ fn measure(finding: &mut Finding, sent: Instant, answered: Instant, now: Instant
             "Its clock is {ahead:+.0} ms from this server's: set both by NTP."
         ));
     }
-}
-
-fn now() -> anyhow::Result<Instant> {
-    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    Ok(Instant::EPOCH + since_epoch.context("the clock is before 1970")?)
 }

@@ -120,7 +120,7 @@ impl Cluster {
                 }
             }
             PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
-            PeerMessage::Relay(message) => self.take_relay(leaf.clone(), message),
+            PeerMessage::Relay(message) => self.take_relay(leaf.clone(), *message),
             // A leaf isn't told what others know, and has no say in who holds the CTI sessions.
             PeerMessage::Hello(_)
             | PeerMessage::WantSnapshot
@@ -141,7 +141,7 @@ impl Cluster {
                 self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
             }
             PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
-            PeerMessage::Relay(message) => self.take_relay(hub, message),
+            PeerMessage::Relay(message) => self.take_relay(hub, *message),
             PeerMessage::Hello(_)
             | PeerMessage::Snapshot { .. }
             | PeerMessage::News { .. }

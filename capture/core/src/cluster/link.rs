@@ -45,6 +45,18 @@ pub struct ClockDifference {
 }
 
 impl ClockDifference {
+    /// As in RFC 5905 section 8, with one stamp of the other side's; nothing where our clock went back meanwhile.
+    pub fn measured(sent: Instant, answered: Instant, now: Instant) -> Option<Self> {
+        if now < sent {
+            return None;
+        }
+        let round_trip = now - sent;
+        let middle = i128::from(sent.as_nanos()) + i128::try_from((round_trip / 2).as_nanos()).unwrap_or(0);
+        let ahead = i128::from(answered.as_nanos()) - middle;
+        let ahead = i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
+        Some(Self { ahead, round_trip })
+    }
+
     /// A time of its clock by ours.
     pub fn ours(self, theirs: Instant) -> Instant {
         let ours = i128::from(theirs.as_nanos()) - i128::from(self.ahead);
@@ -115,19 +127,14 @@ impl Link {
         now.saturating_back(self.heartbeat * (self.unanswered + 1))
     }
 
-    /// As in RFC 5905 section 8, with one stamp of the other side's.
     pub fn measure_clock(&mut self, sent: Instant, answered: Instant, now: Instant) {
-        if now < sent {
+        let Some(measured) = ClockDifference::measured(sent, answered, now) else {
             return;
-        }
-        let round_trip = now - sent;
-        let middle = i128::from(sent.as_nanos()) + i128::try_from((round_trip / 2).as_nanos()).unwrap_or(0);
-        let ahead = i128::from(answered.as_nanos()) - middle;
-        let ahead = i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
+        };
         if self.clock.len() == MEASUREMENTS {
             self.clock.pop_front();
         }
-        self.clock.push_back(ClockDifference { ahead, round_trip });
+        self.clock.push_back(measured);
     }
 
     pub fn clock(&self) -> Option<ClockDifference> {

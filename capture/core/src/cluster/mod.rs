@@ -673,7 +673,7 @@ impl Parts {
                     parts.sees.insert(agent, legs);
                 }
                 Fact::Cti { .. } => parts.cti.push(fact),
-                Fact::Session(_) | Fact::SessionOver { .. } | Fact::Unknown => parts.others.push(fact),
+                _ => parts.others.push(fact),
             }
         }
         parts
@@ -697,65 +697,78 @@ impl ClusterSettings {
 
     /// Whether a server may be a member of the mesh, or a leaf of this hub.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        let leaf = match (self.role, hello.role) {
-            (Role::Hub, Role::Leaf) => true,
-            (Role::Leaf, Role::Hub) | (Role::Member | Role::Hub, Role::Member | Role::Hub) => false,
-            (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => {
-                let text = format!(
-                    "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
-                    hello.server, hello.role, self.server, self.role
-                );
-                return Err(Reason::new(Code::ForeignMember, text));
-            }
-        };
-        self.admit_to_cluster(certificate, hello)?;
-        if !leaf && !self.peers.contains(&hello.server) {
-            let text = format!("{} is not among the peers of {}.", hello.server, self.server);
-            return Err(Reason::new(Code::ForeignMember, text));
-        }
-        self.admit_as_equal(hello)
+        self.objections(certificate, hello).into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Whether a server that is none of those configured may be a member.
     fn admit_unlisted(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        self.admit_to_cluster(certificate, hello)?;
-        self.admit_as_equal(hello)
+        let objections = self.foreign(certificate, hello).into_iter().chain(self.unequal(hello));
+        objections.into_iter().next().map_or(Ok(()), Err)
     }
 
-    fn admit_to_cluster(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
+    /// Everything that keeps a server from being a member, what matters most first.
+    pub fn objections(&self, certificate: &ServerName, hello: &Hello) -> Vec<Reason> {
+        let mut objections = self.foreign(certificate, hello);
+        objections.extend(self.unlisted(hello));
+        objections.extend(self.unequal(hello));
+        objections
+    }
+
+    /// Whether a server isn't who it says, or of another cluster.
+    fn foreign(&self, certificate: &ServerName, hello: &Hello) -> Vec<Reason> {
+        let mut objections = Vec::new();
         if hello.server != *certificate || hello.server == self.server {
             let text = format!(
                 "A server says that its name is {}; its certificate says {certificate}, and this server is {}.",
                 hello.server, self.server
             );
-            return Err(Reason::new(Code::CertificateRefused, text));
+            objections.push(Reason::new(Code::CertificateRefused, text));
         }
         if hello.cluster != self.cluster {
             let text = format!(
                 "{} is of cluster {}, {} of {}.",
                 hello.server, hello.cluster, self.server, self.cluster
             );
-            return Err(Reason::new(Code::ForeignMember, text));
+            objections.push(Reason::new(Code::ForeignMember, text));
         }
-        Ok(())
+        objections
     }
 
-    /// Whether a server speaks as this one does, and listens where all do.
-    fn admit_as_equal(&self, hello: &Hello) -> Result<(), Reason> {
+    /// Whether a server isn't among those configured, nor a leaf of this hub.
+    fn unlisted(&self, hello: &Hello) -> Option<Reason> {
+        let text = match (self.role, hello.role) {
+            (Role::Hub, Role::Leaf) => return None,
+            (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => format!(
+                "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
+                hello.server, hello.role, self.server, self.role
+            ),
+            (Role::Leaf, Role::Hub) | (Role::Member | Role::Hub, Role::Member | Role::Hub) => {
+                if self.peers.contains(&hello.server) {
+                    return None;
+                }
+                format!("{} is not among the peers of {}.", hello.server, self.server)
+            }
+        };
+        Some(Reason::new(Code::ForeignMember, text))
+    }
+
+    /// Whether a server doesn't speak as this one does, or listens elsewhere.
+    fn unequal(&self, hello: &Hello) -> Vec<Reason> {
+        let mut objections = Vec::new();
         if hello.version < OLDEST_VERSION || hello.oldest > VERSION {
             let text = format!(
                 "{} speaks versions {} to {} of the peers' messages, {} speaks {OLDEST_VERSION} to {VERSION}.",
                 hello.server, hello.oldest, hello.version, self.server
             );
-            return Err(Reason::new(Code::ForeignMember, text));
+            objections.push(Reason::new(Code::ForeignMember, text));
         }
         if hello.service_port != self.service_port {
             let text = format!(
                 "{} listens on {}, {} on {}: all members must use one service port.",
                 hello.server, hello.service_port, self.server, self.service_port
             );
-            return Err(Reason::new(Code::ServicePortMismatch, text));
+            objections.push(Reason::new(Code::ServicePortMismatch, text));
         }
-        Ok(())
+        objections
     }
 }

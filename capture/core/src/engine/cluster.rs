@@ -319,21 +319,8 @@ impl Engine {
     /// A pause that was asked for at another member holds here, too: until it would end there, and no longer than policy
     /// allows here.
     fn take_pause(&mut self, told: ToldPause, now: Instant) {
-        let until = told.until.min(now + self.longest(told.kind));
         let calls = self.calls_of(&told.of);
-        let pause = Pause {
-            kind: told.kind,
-            of: told.of,
-            source: told.source,
-            by: told.by,
-            since: told.since.min(now),
-            until,
-            calls,
-        };
-        if until > now {
-            // Where there are too many, as many are silent as can be.
-            let _ = self.begin_pause(pause, now);
-        }
+        self.go_on(told, calls, now);
     }
 
     /// Tells the other members that nothing of somebody's calls may be heard.

@@ -4,6 +4,8 @@
 //! Which calls they held for isn't known until the CTI sources tell of them; until then a pause of an agent or a device hits
 //! whoever it is of, and takes up the calls that are told first, as one does that was asked for early.
 
+use silentmon_proto::ids::CallId;
+use silentmon_proto::pause::ToldPause;
 use silentmon_proto::time::Instant;
 
 use super::Engine;
@@ -32,20 +34,33 @@ impl Engine {
     pub fn handle_former_pause(&mut self, former: FormerPause, now: Instant) {
         let longest = self.longest(former.kind);
         let written = former.until.unwrap_or(former.since + longest);
-        let until = (written + WORTH_WRITING).min(now + longest);
-        if until <= now {
-            return;
-        }
-        let pause = Pause {
+        let told = ToldPause {
             kind: former.kind,
             of: former.of,
             source: former.source,
             by: former.by,
-            since: former.since.min(now),
-            until,
-            calls: Vec::new(),
+            since: former.since,
+            until: written + WORTH_WRITING,
         };
-        // More than may run at a time didn't.
+        self.go_on(told, Vec::new(), now);
+    }
+
+    /// Lets a pause hold here that was told of: until it would end by itself, and no longer than policy allows now.
+    pub(super) fn go_on(&mut self, told: ToldPause, calls: Vec<CallId>, now: Instant) {
+        let until = told.until.min(now + self.longest(told.kind));
+        if until <= now {
+            return;
+        }
+        let pause = Pause {
+            kind: told.kind,
+            of: told.of,
+            source: told.source,
+            by: told.by,
+            since: told.since.min(now),
+            until,
+            calls,
+        };
+        // Where there are too many, as many are silent as can be.
         let _ = self.begin_pause(pause, now);
     }
 }

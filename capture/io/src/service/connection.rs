@@ -4,20 +4,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use silentmon_capture_core::engine::ConnectionId;
 use silentmon_capture_core::policy::{Means, Principal, Role};
 use silentmon_certs::{CertificateProblem, Identity, Role as CertificateRole, ServerTls};
 use silentmon_proto::ids::SupervisorName;
 use silentmon_proto::relay::{ClientMessage, RepairRequest, ServerMessage};
-use silentmon_transport::{
-    Channel, CloseCode, Connection, ControlError, ControlReceiver, ControlSender, SendOutcome, ServerEndpoint,
-};
+use silentmon_transport::{Channel, CloseCode, Connection, ControlError, ControlReceiver, ServerEndpoint};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guests::{DoorCounts, Guests, Stay, Turned};
+use super::output::{FINISH_LIMIT, Output};
 use super::refusals::Refusals;
 
 /// How often it is looked who is connected with a certificate that ended meanwhile.
@@ -28,8 +26,6 @@ const OUTPUT_QUEUE: usize = 256;
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 /// Repair requests taken of one connection in a second: ten sessions that lose every tenth packet ask for less.
 const REQUESTS_IN_A_SECOND: u32 = 500;
-/// How long the last messages may take to leave.
-const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
 /// The supervisors' door.
 pub struct Door {
@@ -82,43 +78,8 @@ pub(super) enum ConnectionInput {
     },
 }
 
-/// The sending half of a connection.
-pub(super) struct ConnectionOutput {
-    connection: Connection,
-    messages: mpsc::Sender<ServerMessage>,
-    finished: tokio::task::JoinHandle<()>,
-}
-
-impl ConnectionOutput {
-    /// Queues a message; a supervisor who doesn't read is cut off.
-    pub(super) fn send(&self, message: ServerMessage) {
-        if self.messages.try_send(message).is_err() {
-            self.connection
-                .close(CloseCode::Protocol, "messages are not being read");
-        }
-    }
-
-    /// Sends an audio datagram; answers how many were kept back: older ones that made room, or this one.
-    pub(super) fn send_audio(&self, datagram: Bytes) -> u64 {
-        match self.connection.send_datagram(datagram) {
-            Ok(SendOutcome::Sent) => 0,
-            Ok(SendOutcome::Shed(datagrams)) => datagrams as u64,
-            Err(_) => 1,
-        }
-    }
-
-    /// Says how many audio streams' worth the path must carry.
-    pub(super) fn set_streams(&self, streams: usize) {
-        self.connection.set_audio_streams(streams);
-    }
-
-    /// Sends what is queued, then closes.
-    pub(super) async fn finish(self) {
-        drop(self.messages);
-        // Closing late is better than not at all.
-        let _ = tokio::time::timeout(FINISH_LIMIT, self.finished).await;
-    }
-}
+/// The sending half of a supervisor's connection.
+pub(super) type ConnectionOutput = Output<ServerMessage>;
 
 /// Lets supervisors in until `shutdown`, by the newest certificates.
 pub(super) async fn serve_endpoint(
@@ -200,13 +161,7 @@ async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<C
     let Some(principal) = principal(connection.peer(), remote.ip()) else {
         return connection.close(CloseCode::Denied, "a capture server is no supervisor");
     };
-    let (messages, queue) = mpsc::channel(OUTPUT_QUEUE);
-    let finished = tokio::spawn(write_messages(connection.clone(), sender, queue));
-    let output = ConnectionOutput {
-        connection: connection.clone(),
-        messages,
-        finished,
-    };
+    let output = ConnectionOutput::start(connection.clone(), sender, OUTPUT_QUEUE);
     tracing::info!(connection = id.0, "a supervisor connected");
     tracing::debug!(connection = id.0, %remote, "where he is");
     if inputs
@@ -327,18 +282,4 @@ async fn read_requests(
     let reason = closed.to_string();
     tokio::time::sleep(FINISH_LIMIT).await;
     (CloseCode::Done, reason)
-}
-
-/// Writes until nobody queues any more, then closes the connection once everything has arrived.
-async fn write_messages(connection: Connection, mut sender: ControlSender, mut queue: mpsc::Receiver<ServerMessage>) {
-    while let Some(message) = queue.recv().await {
-        if let Err(error) = sender.send(&message).await {
-            tracing::debug!(%error, "a message was not sent");
-            return;
-        }
-    }
-    sender.finish();
-    // Closing late is better than not at all.
-    let _ = tokio::time::timeout(FINISH_LIMIT, sender.delivered()).await;
-    connection.close(CloseCode::Done, "goodbye");
 }

@@ -6,6 +6,7 @@ mod guests;
 mod journal;
 mod log;
 mod orders;
+mod output;
 mod peers;
 mod questions;
 mod refusals;
@@ -649,7 +650,7 @@ impl Service {
             return;
         };
         let leg = AudioHeader::parse(&datagram).map_or(Leg::Agent, |(header, _)| header.leg);
-        let shed = output.send_audio(Bytes::from(datagram));
+        let shed = output.send_datagram(Bytes::from(datagram));
         if shed > 0 {
             self.engine.handle_shed(session, leg, shed);
         }
