@@ -89,7 +89,7 @@ impl Cluster {
 
     /// A leaf has greeted.
     pub(super) fn take_leaf(&mut self, leaf: &ServerName, link: PeerLink, run: u64, now: Instant) {
-        self.members.insert(leaf.clone(), link);
+        self.link_with(leaf, link);
         self.leaf_here(leaf, run, Way::Straight, now);
         self.tell_hubs(leaf, run, &LeafSays::Here);
         self.send_heartbeat(link, now);
@@ -200,7 +200,7 @@ impl Cluster {
         let forgotten = self.leaves.0.iter().filter(|(_, leaf)| over(leaf));
         for name in forgotten.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             let text = format!("No hub has reached {name} for {} s.", lease.as_secs());
-            self.forget_leaf(&name, text);
+            self.forget_leaf(&name, text, now);
         }
     }
 
@@ -214,7 +214,7 @@ impl Cluster {
             return;
         }
         if self.leaves.0.get(name).is_some_and(|leaf| leaf.run != run) {
-            self.forget_leaf(name, format!("{name} was started again."));
+            self.forget_leaf(name, format!("{name} was started again."), now);
         }
         if !self.leaves.0.contains_key(name) {
             if self.leaves.0.len() == MOST_LEAVES {
@@ -250,7 +250,7 @@ impl Cluster {
         if leaf.ways.is_empty() {
             leaf.number = None;
             leaf.lost = Some(now);
-            self.replace_seen_by(name, &BTreeMap::new());
+            self.events.extend(self.known.see_no_more_than(name, &BTreeMap::new()));
         } else {
             // What was on its way there may be lost.
             self.ask_leaf(name);
@@ -304,7 +304,7 @@ impl Cluster {
                     leaf.number = Some(number);
                     leaf.note_agent(&fact);
                     if !is_of_a_link(&fact) {
-                        self.take_fact(name.clone(), fact);
+                        self.take_fact(name, fact);
                     }
                 }
                 Some(newest) if number > newest => self.ask_leaf(name),
@@ -318,10 +318,9 @@ impl Cluster {
     fn take_all_of_leaf(&mut self, name: &ServerName, facts: Vec<Fact>) {
         let mut parts = Parts::of(facts);
         parts.cti.retain(|fact| !is_of_a_link(fact));
-        self.replace_seen_by(name, &parts.sees);
-        self.sessions.forget(name);
+        self.events.extend(self.known.begin_anew(name, &parts.sees));
         for fact in parts.others {
-            self.take_fact(name.clone(), fact);
+            self.take_fact(name, fact);
         }
         let Some(leaf) = self.leaves.0.get_mut(name) else {
             return;
@@ -339,9 +338,9 @@ impl Cluster {
     }
 
     /// It is gone, and its agents with it.
-    fn forget_leaf(&mut self, name: &ServerName, text: String) {
+    fn forget_leaf(&mut self, name: &ServerName, text: String, now: Instant) {
         let Some(leaf) = self.leaves.0.remove(name) else { return };
-        self.replace_seen_by(name, &BTreeMap::new());
+        self.events.extend(self.known.forget(name, now));
         let signed_out = |agent: &AgentId| Fact::Cti {
             link: None,
             event: AgentUpdate::new(agent.clone(), AgentState::Logout).into(),
