@@ -1,6 +1,7 @@
 //! `[cluster]`: which servers listen together.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use silentmon_proto::ids::{ClusterName, ServerName};
@@ -8,6 +9,7 @@ use silentmon_proto::peer::PEER_PORT;
 use silentmon_transport::ServerAddress;
 
 use super::Complaint;
+use super::nats::{NatsSection, NatsServers};
 use super::values::HostPort;
 
 /// `[cluster]`
@@ -22,6 +24,15 @@ pub struct ClusterSection {
     pub listen: SocketAddr,
     /// The other members.
     pub peers: Vec<PeerTable>,
+    /// The store by which members learn of each other, instead of `peers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<NatsServers>,
+    /// Where the others reach this member, with `directory`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<HostPort>,
+    /// How the store is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats: Option<NatsSection>,
 }
 
 /// One of `peers`.
@@ -50,12 +61,27 @@ impl PeerTable {
 impl ClusterSection {
     /// Whether there are other members.
     pub const fn is_shared(&self) -> bool {
-        !self.peers.is_empty()
+        !self.peers.is_empty() || self.directory.is_some()
     }
 
-    /// The other members' addresses.
-    pub fn places(&self) -> impl Iterator<Item = &HostPort> {
-        self.peers.iter().map(|peer| &peer.address)
+    /// Calls `visit` with every path.
+    pub fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
+        if let Some(nats) = &mut self.nats {
+            nats.visit_paths(visit);
+        }
+    }
+
+    /// Where the service connects over TCP.
+    pub fn dialled(&self) -> impl Iterator<Item = HostPort> {
+        let servers = self.directory.iter().flat_map(|directory| directory.places());
+        servers.cloned()
+    }
+
+    /// Whether names of hosts have to be looked up.
+    pub fn has_names(&self) -> bool {
+        let is_name = |place: &HostPort| place.host.parse::<IpAddr>().is_err();
+        // Members that a store tells of may have any.
+        self.directory.is_some() || self.peers.iter().any(|peer| is_name(&peer.address))
     }
 
     /// Looks for members that can't be.
@@ -63,6 +89,7 @@ impl ClusterSection {
     /// # Errors
     /// The first that is wrong.
     pub fn check(&self) -> Result<(), Complaint> {
+        self.check_directory()?;
         let key = "cluster.peers";
         for (at, peer) in self.peers.iter().enumerate() {
             if peer.name == self.name {
@@ -84,6 +111,35 @@ impl ClusterSection {
         }
         Ok(())
     }
+
+    fn check_directory(&self) -> Result<(), Complaint> {
+        let complaint = |key, expected: &str| {
+            Err(Complaint {
+                key,
+                expected: expected.to_owned(),
+            })
+        };
+        match (&self.directory, &self.address, &self.nats) {
+            (None, None, None) => Ok(()),
+            (None, ..) => complaint(
+                "cluster.directory",
+                "expected the NATS servers, as cluster.address and cluster.nats are for members that learn of each other there",
+            ),
+            (Some(_), ..) if !self.peers.is_empty() => complaint(
+                "cluster.directory",
+                "expected either the other members in cluster.peers or a directory that knows them",
+            ),
+            (Some(_), None, _) => complaint(
+                "cluster.address",
+                "expected \"HOST:PORT\", where the other members reach this one",
+            ),
+            (Some(_), _, None) => complaint(
+                "cluster.nats",
+                "expected [cluster.nats] with ca and credentials for the directory",
+            ),
+            (Some(_), Some(_), Some(nats)) => nats.check(),
+        }
+    }
 }
 
 impl Default for ClusterSection {
@@ -94,6 +150,9 @@ impl Default for ClusterSection {
             name: name.trim().into(),
             listen: SocketAddr::from(([0, 0, 0, 0], PEER_PORT)),
             peers: Vec::new(),
+            directory: None,
+            address: None,
+            nats: None,
         }
     }
 }

@@ -143,6 +143,7 @@ impl Engine {
                 .map(|member| (member.server.clone(), member.since.is_some()))
                 .collect(),
             holds_cti: status.holder.as_ref() == Some(&status.server),
+            store: status.store.map(|store| store.away.is_none()),
             relayed_sessions: self.relayed_sessions(),
             turned_away: self.turned_away_datagrams(),
         })
@@ -260,7 +261,11 @@ impl Engine {
                 self.follow_all([agent].into(), now);
             }
             ClusterEvent::Relay(from, message) => self.handle_relay_message(&from, message, now),
-            ClusterEvent::ProbeWanted(link, peer) => self.events.push_back(EngineEvent::ProbeWanted { link, peer }),
+            ClusterEvent::ProbeWanted(link, peer) => {
+                let store = self.membership.store();
+                let address = store.and_then(|store| store.address_of(&peer)).map(ToOwned::to_owned);
+                self.events.push_back(EngineEvent::ProbeWanted { link, peer, address });
+            }
             ClusterEvent::SeenElsewhere(agent) => {
                 for id in self.sessions_on(&agent) {
                     self.follow_elsewhere(id, now);

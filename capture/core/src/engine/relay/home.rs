@@ -376,9 +376,13 @@ impl Engine {
         for (member, source) in &elsewhere.sources {
             said = Some(match &source.stage {
                 Stage::Refused(why) => Reason::new(why.code, format!("{member} refuses: {}", why.text)),
-                Stage::Asked | Stage::Heard(_) => {
-                    Reason::new(reason.code, format!("{member} sees the agent and was asked for him."))
-                }
+                Stage::Asked | Stage::Heard(_) => match self.membership.refused().get(member) {
+                    Some(why) => Reason::new(
+                        why.code,
+                        format!("{member} sees the agent and isn't reached: {}", why.text),
+                    ),
+                    None => Reason::new(reason.code, format!("{member} sees the agent and was asked for him.")),
+                },
             });
         }
         let gone = elsewhere.gone.as_ref().map(|(member, why)| {
