@@ -681,19 +681,10 @@ impl ClusterSettings {
 
     /// Whether a server may be a member of the mesh, or a leaf of this hub.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        if self.store.is_some() {
-            return self.admit_unlisted(certificate, hello);
-        }
         self.objections(certificate, hello)
             .into_iter()
             .next()
             .map_or(Ok(()), Err)
-    }
-
-    /// Whether a server that is none of those configured may be a member.
-    fn admit_unlisted(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        let objections = self.foreign(certificate, hello).into_iter().chain(self.unequal(hello));
-        objections.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Everything that keeps a server from being a member, what matters most first.
@@ -724,8 +715,11 @@ impl ClusterSettings {
         objections
     }
 
-    /// Whether a server isn't among those configured, nor a leaf of this hub.
+    /// Whether a server isn't among those configured, nor a leaf of this hub. A store knows others.
     fn unlisted(&self, hello: &Hello) -> Option<Reason> {
+        if self.store.is_some() {
+            return None;
+        }
         let text = match (self.role, hello.role) {
             (Role::Hub, Role::Leaf) => return None,
             (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => format!(
