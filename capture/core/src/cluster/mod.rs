@@ -33,6 +33,7 @@ use self::desks::Desks;
 pub use self::directory::Directory;
 use self::duty::Duty;
 use self::leaves::Leaves;
+pub use self::leaves::{KnownLeaf, LeafCounts};
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
 use self::seen::Seen;
@@ -106,6 +107,8 @@ pub enum ClusterEvent {
     Joined(ServerName),
     /// A member is gone, and why.
     Left(ServerName, Reason),
+    /// The connection with a leaf is gone, and why: it may be reached by other hubs, or come back.
+    Unlinked(ServerName, Reason),
     /// A server was not taken for a member, and why.
     Refused(ServerName, Reason),
     /// A member wants to know everything: to be answered by [`Cluster::give_snapshot`].
@@ -194,7 +197,13 @@ pub struct Cluster {
 impl Cluster {
     /// A member that has met nobody yet.
     pub fn new(settings: ClusterSettings, now: Instant) -> Self {
-        let awaits_until = now + settings.heartbeat;
+        // A leaf's sources are its own: it waits for nobody.
+        let awaits = if settings.role == Role::Leaf {
+            Duration::ZERO
+        } else {
+            settings.heartbeat
+        };
+        let awaits_until = now + awaits;
         Self {
             duty: Duty::new(settings.has_cti, awaits_until),
             settings,
@@ -249,7 +258,12 @@ impl Cluster {
             }
             PeerMessage::Probe { sent } => {
                 self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
-                self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+                if self.settings.role == Role::Hub && !self.settings.peers.contains(&peer) {
+                    // Leaves aren't dialled.
+                    self.answer_probe(from, None);
+                } else {
+                    self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+                }
             }
             // Whoever hasn't greeted has nothing else to say.
             _ if !known => {}
@@ -296,6 +310,11 @@ impl Cluster {
     /// Agents whose streams this member sees.
     pub fn seen_here(&self) -> usize {
         self.seen.own().count()
+    }
+
+    /// How many agents' streams each of the other members sees.
+    pub fn seen_counts(&self) -> BTreeMap<&ServerName, usize> {
+        self.seen.counts()
     }
 
     /// What this member was told at its start.
@@ -593,7 +612,7 @@ impl Cluster {
         }
         self.members.remove(peer);
         if self.leaves.is_straight(peer) {
-            self.leaf_link_lost(peer, now);
+            self.leaf_link_lost(peer, reason, now);
             return;
         }
         self.leaf_ways_lost(peer, now);
@@ -697,7 +716,10 @@ impl ClusterSettings {
 
     /// Whether a server may be a member of the mesh, or a leaf of this hub.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        self.objections(certificate, hello).into_iter().next().map_or(Ok(()), Err)
+        self.objections(certificate, hello)
+            .into_iter()
+            .next()
+            .map_or(Ok(()), Err)
     }
 
     /// Whether a server that is none of those configured may be a member.
@@ -737,7 +759,11 @@ impl ClusterSettings {
     /// Whether a server isn't among those configured, nor a leaf of this hub.
     fn unlisted(&self, hello: &Hello) -> Option<Reason> {
         let text = match (self.role, hello.role) {
-            (Role::Hub, Role::Leaf) => return None,
+            (Role::Hub, Role::Leaf) if !self.peers.contains(&hello.server) => return None,
+            (Role::Hub, Role::Leaf) => format!(
+                "{} says that it is a leaf, and is among the peers of {}: a hub lists other hubs alone.",
+                hello.server, self.server
+            ),
             (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => format!(
                 "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
                 hello.server, hello.role, self.server, self.role

@@ -77,6 +77,15 @@ impl Seen {
         self.others.values().filter(|seen| seen.contains_key(by)).count()
     }
 
+    /// How many agents' streams each of the other members sees.
+    pub fn counts(&self) -> BTreeMap<&ServerName, usize> {
+        let mut counts = BTreeMap::new();
+        for server in self.others.values().flat_map(BTreeMap::keys) {
+            *counts.entry(server).or_default() += 1;
+        }
+        counts
+    }
+
     /// Other members that see an agent.
     pub fn by<'a>(&'a self, agent: &AgentId) -> impl Iterator<Item = (&'a ServerName, [bool; 2])> + use<'a> {
         let members = self.others.get(agent).into_iter().flatten();

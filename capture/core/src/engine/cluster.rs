@@ -7,14 +7,16 @@ use std::time::Duration;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
 use silentmon_proto::pause::{PauseKind, PauseOf, PauseSource, ToldPause};
-use silentmon_proto::peer::{Fact, PeerMessage};
+use silentmon_proto::peer::{Fact, PeerMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage};
+use silentmon_proto::relay::{ClusterStatus, LEAVES_LISTED, LeafStatus, LeavesStatus, MemberStatus, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use super::figures::ClusterFigures;
 use super::{ConnectionId, Engine, EngineEvent};
-use crate::cluster::{Cluster, ClusterEvent, Dialled, Directory, HoldsCti, PeerLink, PeerTransmit};
+use crate::cluster::{
+    Cluster, ClusterEvent, Dialled, Directory, HoldsCti, KnownLeaf, LeafCounts, PeerLink, PeerTransmit,
+};
 use crate::diagnosis::MembersCase;
 use crate::policy::Pause;
 
@@ -31,6 +33,8 @@ pub(super) struct Membership {
     refused: BTreeMap<ServerName, Reason>,
     /// Since when this member holds the CTI sessions and has reached no source.
     sources_away: Option<Instant>,
+    /// How many leaves are known, where this is a hub: as counted last, for there may be thousands.
+    leaves: Option<LeafCounts>,
 }
 
 impl Membership {
@@ -122,6 +126,8 @@ impl Engine {
             holder: cluster.holder().cloned(),
             agents: self.directory.agents().count(),
             sees: cluster.seen_here(),
+            role: settings.role,
+            leaves: (settings.role == Role::Hub).then(|| leaves_status(cluster)),
             members: settings
                 .peers
                 .iter()
@@ -150,16 +156,23 @@ impl Engine {
 
     /// How the other members stand, for metrics.
     pub(super) fn cluster_figures(&self) -> Option<ClusterFigures> {
-        let status = self.cluster_status()?;
-        let members = status.members.iter();
+        let cluster = self.cluster()?;
+        let settings = cluster.settings();
+        let members: Vec<MemberStatus> = settings
+            .peers
+            .iter()
+            .map(|peer| self.member_status(cluster, peer))
+            .collect();
         #[expect(clippy::cast_precision_loss, reason = "seconds")]
         let clock = |member: &MemberStatus| Some((member.server.clone(), member.ahead_us? as f64 / 1e6));
         Some(ClusterFigures {
-            clocks: members.clone().filter_map(clock).collect(),
+            clocks: members.iter().filter_map(clock).collect(),
             members: members
+                .iter()
                 .map(|member| (member.server.clone(), member.since.is_some()))
                 .collect(),
-            holds_cti: status.holder.as_ref() == Some(&status.server),
+            leaves: self.membership.leaves,
+            holds_cti: cluster.holder() == Some(&settings.server),
             relayed_sessions: self.relayed_sessions(),
             turned_away: self.turned_away_datagrams(),
         })
@@ -175,6 +188,7 @@ impl Engine {
         let why = |server| (server, self.membership.refused.get(server));
         MembersCase {
             there: there.len(),
+            leaves: self.membership.leaves,
             away: away.into_iter().map(why).collect(),
         }
     }
@@ -232,6 +246,7 @@ impl Engine {
                 self.handle_member_left(&server, &reason, now);
                 self.events.push_back(EngineEvent::MemberLeft { server, reason });
             }
+            ClusterEvent::Unlinked(server, reason) => self.handle_member_left(&server, &reason, now),
             ClusterEvent::Refused(server, reason) => self.handle_peer_refused(&server, reason),
             ClusterEvent::SnapshotWanted(link) => {
                 let known = self.known_facts();
@@ -419,6 +434,8 @@ impl Engine {
             .map(|agent| (agent.clone(), self.sees(agent, now)))
             .collect();
         let away = self.cti_away(now);
+        let hub = self.cluster().filter(|cluster| cluster.settings().role == Role::Hub);
+        self.membership.leaves = hub.map(Cluster::leaf_counts);
         self.with_cluster(now, |cluster| {
             cluster.handle_seen(seen);
             if away {
@@ -452,6 +469,32 @@ impl Engine {
         if let Some(cluster) = &mut self.membership.cluster {
             cluster.stop();
         }
+    }
+}
+
+/// What a hub knows of leaves.
+fn leaves_status(cluster: &Cluster) -> LeavesStatus {
+    let LeafCounts { here, elsewhere, lost } = cluster.leaf_counts();
+    let sees = cluster.seen_counts();
+    let status = |leaf: KnownLeaf<'_>| {
+        let member = leaf.here.then(|| cluster.member(leaf.name)).flatten();
+        let own = leaf.here.then_some(&cluster.settings().server);
+        let mut hubs: Vec<_> = leaf.hubs.into_iter().chain(own).cloned().collect();
+        hubs.sort();
+        LeafStatus {
+            server: leaf.name.clone(),
+            hubs,
+            since: member.map(|member| member.since),
+            software: member.map(|member| member.software.to_owned()),
+            agents: leaf.agents,
+            sees: sees.get(leaf.name).copied().unwrap_or_default(),
+        }
+    };
+    LeavesStatus {
+        here,
+        elsewhere,
+        lost,
+        each: cluster.leaves().take(LEAVES_LISTED).map(status).collect(),
     }
 }
 

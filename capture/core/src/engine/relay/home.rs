@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use silentmon_proto::ids::{ServerName, SessionId};
-use silentmon_proto::peer::RelayMessage;
+use silentmon_proto::peer::{RelayMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, SessionStatus};
 use silentmon_proto::time::Instant;
@@ -14,10 +14,11 @@ use silentmon_proto::time::Instant;
 use super::super::media::transmit;
 use super::super::{Engine, Transmit};
 use super::missing::Missing;
+use super::moving::as_told;
 use super::{Relay, Way};
 use crate::cluster::{Directory, PeerLink};
 use crate::diagnosis::Diagnosis;
-use crate::session::{Admission, MonitorSession, Sound, Voice};
+use crate::session::{Admission, Attachment, MonitorSession, Sound, Voice};
 
 /// Members that one session is heard from at a time.
 const MOST_SOURCES: usize = 3;
@@ -134,15 +135,18 @@ impl Relay {
 
 impl Engine {
     /// Asks members for what they see of a session's agent and this server doesn't, and lets go of those that nothing is
-    /// gained from.
+    /// gained from. A hub does so for other members, too: it asks the leaves that dialled it.
     pub(in super::super) fn follow_elsewhere(&mut self, id: SessionId, now: Instant) {
-        let at_home = |session: &&MonitorSession| session.home.is_none() && session.admission == Admission::Admitted;
-        let Some(session) = self.sessions.get(&id).filter(at_home) else {
+        let Some(cluster) = self.cluster() else { return };
+        let hub = cluster.settings().role == Role::Hub;
+        let heard = |session: &&MonitorSession| match (&session.home, session.attachment) {
+            _ if session.admission != Admission::Admitted => false,
+            (None, _) => true,
+            (Some(_), attachment) => hub && matches!(attachment, Attachment::Relayed(_)),
+        };
+        let Some(session) = self.sessions.get(&id).filter(heard) else {
             return;
         };
-        if self.cluster().is_none() {
-            return;
-        }
         let missed = session.missed();
         let wanted = self.members_wanted(session, now);
         let elsewhere = self.relay.elsewhere.entry(id).or_default();
@@ -173,7 +177,7 @@ impl Engine {
             let text = format!("{} gains nothing from it any more.", self.settings.server);
             self.unsubscribe(id, &member, &Reason::new(Code::AudioFlowing, text));
         }
-        if let Some(session) = self.home_session(id) {
+        if let Some(session) = self.sessions.get(&id).map(as_told) {
             for member in ask {
                 self.say(&member, RelayMessage::Subscribe(session.clone()));
             }
@@ -195,20 +199,38 @@ impl Engine {
         let missed = known.and_then(|elsewhere| elsewhere.missed_at);
         let poor = missed.is_some_and(|at| now.saturating_since(at) < POOR_FOR);
         let gain = |legs: &[bool; 2]| legs.iter().zip(own).filter(|&(&theirs, own)| theirs && !own).count();
-        let seen_by = self
-            .cluster()
+        let asked = |member: &ServerName| known.is_some_and(|elsewhere| elsewhere.sources.contains_key(member));
+        let mut members: Vec<_> = self
+            .seen_by_way_of(session, asked)
             .into_iter()
-            .flat_map(|cluster| cluster.seen_by(&session.agent));
-        let mut members: Vec<_> = seen_by
             .filter(|(_, legs)| poor || gain(legs) > 0)
-            .map(|(member, legs)| {
-                let asked = known.is_some_and(|elsewhere| elsewhere.sources.contains_key(member));
-                (std::cmp::Reverse(gain(&legs)), !asked, member)
-            })
+            .map(|(member, legs)| (std::cmp::Reverse(gain(&legs)), !asked(member), member))
             .collect();
         members.sort();
         let wanted = members.into_iter().take(MOST_SOURCES);
         wanted.map(|(.., member)| member.clone()).collect()
+    }
+
+    /// Who can be asked for a session's agent, and for which legs: whoever sees him, or a hub that such a leaf dialled, rather
+    /// one that is asked already. For another member a hub asks its own leaves alone: it has a way to all others itself.
+    fn seen_by_way_of(
+        &self,
+        session: &MonitorSession,
+        asked: impl Fn(&ServerName) -> bool,
+    ) -> BTreeMap<&ServerName, [bool; 2]> {
+        let mut ways: BTreeMap<&ServerName, [bool; 2]> = BTreeMap::new();
+        let Some(cluster) = self.cluster() else { return ways };
+        for (seer, legs) in cluster.seen_by(&session.agent) {
+            if session.home.is_some() && !cluster.is_leaf_here(seer) {
+                continue;
+            }
+            let known = cluster.ways_to(seer).find(|way| asked(way));
+            if let Some(way) = known.or_else(|| cluster.ways_to(seer).next()) {
+                let all = ways.entry(way).or_default();
+                *all = [all[0] || legs[0], all[1] || legs[1]];
+            }
+        }
+        ways
     }
 
     /// A member's audio.
@@ -311,6 +333,16 @@ impl Engine {
             self.unsubscribe(id, &member, reason);
         }
         self.relay.elsewhere.remove(&id);
+    }
+
+    /// Lets those know that aren't leaves of this hub: by these it is heard for the session's new home, too.
+    pub(super) fn unsubscribe_others(&mut self, id: SessionId, reason: &Reason) {
+        let sources = self.relay.elsewhere.get(&id).map(|elsewhere| &elsewhere.sources);
+        let others = sources.into_iter().flat_map(BTreeMap::keys);
+        let here = |member: &ServerName| self.cluster().is_some_and(|cluster| cluster.is_leaf_here(member));
+        for member in others.filter(|member| !here(member)).cloned().collect::<Vec<_>>() {
+            self.unsubscribe(id, &member, reason);
+        }
     }
 
     fn unsubscribe(&mut self, id: SessionId, member: &ServerName, reason: &Reason) {
