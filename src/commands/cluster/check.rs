@@ -9,7 +9,7 @@ use serde::Serialize;
 use silentmon_capture_core::cluster::{ClockDifference, ClusterSettings};
 use silentmon_capture_io::service::Clock;
 use silentmon_certs::ClientTls;
-use silentmon_proto::peer::PeerMessage;
+use silentmon_proto::peer::{PeerMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{Channel, CloseCode, Settings, connect};
@@ -57,7 +57,7 @@ struct Finding {
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let config = config::load::<CaptureConfig>(&args.config)?;
     let Some(settings) = cluster::settings(&config)? else {
-        let text = "cluster.peers: expected the other members, found none".to_owned();
+        let text = "cluster.peers: expected the other members, found none, and this server is no hub".to_owned();
         return Err(Failure::error(ExitKind::BadConfig, text));
     };
     let warnings = tls::look_over(&config.service.files())?;
@@ -77,6 +77,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         for finding in &findings {
             say(finding);
+        }
+        if settings.role == Role::Hub {
+            output::line("leaves dial this hub, and are checked from there");
         }
     }
     let amiss = findings.iter().any(|finding| !finding.problems.is_empty());
@@ -160,7 +163,7 @@ async fn ask(finding: &mut Finding, peer: &PeerTable, settings: &ClusterSettings
     channel.connection.close(CloseCode::Done, "goodbye");
 }
 
-/// What the member says of its way to us.
+/// What the member says of its way to us. A hub has none to a leaf, and says nothing.
 fn back(reason: &Reason) -> String {
     format!("It doesn't reach this server: {reason}")
 }

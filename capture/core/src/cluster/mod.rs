@@ -67,7 +67,7 @@ pub struct ClusterSettings {
     pub cluster: ClusterName,
     /// A random number of this run.
     pub run: u64,
-    /// The port of the supervisors' door.
+    /// The port of the supervisors' door; 0 of a leaf without one.
     pub service_port: u16,
     /// Program and version.
     pub software: String,
@@ -788,7 +788,9 @@ impl ClusterSettings {
             );
             objections.push(Reason::new(Code::ForeignMember, text));
         }
-        if hello.service_port != self.service_port {
+        let doorless = |role: Role, port: u16| role == Role::Leaf && port == 0;
+        let none = doorless(self.role, self.service_port) || doorless(hello.role, hello.service_port);
+        if hello.service_port != self.service_port && !none {
             let text = format!(
                 "{} listens on {}, {} on {}: all members must use one service port.",
                 hello.server, hello.service_port, self.server, self.service_port

@@ -71,8 +71,8 @@ pub trait Journal: Send {
 pub struct ServiceParts {
     /// Names and rules.
     pub engine: EngineSettings,
-    /// The supervisors' door.
-    pub door: Door,
+    /// The supervisors' door; a leaf of a cluster may have none.
+    pub door: Option<Door>,
     /// The way to the other members of the cluster, where there are any.
     pub peers: Option<PeerDoor>,
     /// The capture thread, not yet asked for batches.
@@ -193,8 +193,10 @@ impl Service {
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
         let counts = Arc::<DoorCounts>::default();
-        let serving = serve_endpoint(parts.door, input_sender, Arc::clone(&counts), shutdown.clone());
-        let door = tokio::spawn(serving);
+        let door = parts.door.map(|door| {
+            let serving = serve_endpoint(door, input_sender, Arc::clone(&counts), shutdown.clone());
+            tokio::spawn(serving)
+        });
         let peers = Peers::start(parts.peers, &shutdown);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
@@ -256,7 +258,9 @@ impl Service {
         service.stop().await;
         let Self { sources, .. } = service;
         sources.finish().await;
-        door.await?;
+        if let Some(door) = door {
+            door.await?;
+        }
         broken
     }
 

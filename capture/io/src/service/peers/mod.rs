@@ -1,5 +1,5 @@
-//! Connections with the other members of the cluster: a door at which they dial us, a task that dials each of them while
-//! it isn't there, and a task for each connection.
+//! Connections with the other members of the cluster: a door at which they dial us, a task that dials each of those
+//! configured while it isn't there, and a task for each connection.
 //!
 //! `mod` is the event loop's side, `house` the tasks, `dial` one attempt to reach a member.
 
@@ -41,8 +41,8 @@ pub struct PeerTls {
 
 /// The way to the other members.
 pub struct PeerDoor {
-    /// Where they dial us; already bound.
-    pub endpoint: ServerEndpoint,
+    /// Where they dial us; already bound. Nobody dials a leaf.
+    pub endpoint: Option<ServerEndpoint>,
     /// How we prove who we are to those we dial.
     pub dialling: ClientTls,
     /// The other members, and where they answer.
