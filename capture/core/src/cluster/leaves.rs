@@ -58,6 +58,8 @@ pub struct KnownLeaf<'a> {
     pub hubs: Vec<&'a ServerName>,
     /// Agents that it told of.
     pub agents: usize,
+    /// Agents whose streams it sees.
+    pub sees: usize,
 }
 
 /// How many leaves are known.
@@ -121,6 +123,7 @@ impl Cluster {
             here: leaf.ways.contains(&Way::Straight),
             hubs: leaf.ways.iter().filter_map(Way::hub).collect(),
             agents: leaf.agents.len(),
+            sees: self.seen.count(name),
         })
     }
 

@@ -312,11 +312,6 @@ impl Cluster {
         self.seen.own().count()
     }
 
-    /// How many agents' streams each of the other members sees.
-    pub fn seen_counts(&self) -> BTreeMap<&ServerName, usize> {
-        self.seen.counts()
-    }
-
     /// What this member was told at its start.
     pub const fn settings(&self) -> &ClusterSettings {
         &self.settings

@@ -475,7 +475,6 @@ impl Engine {
 /// What a hub knows of leaves.
 fn leaves_status(cluster: &Cluster) -> LeavesStatus {
     let LeafCounts { here, elsewhere, lost } = cluster.leaf_counts();
-    let sees = cluster.seen_counts();
     let status = |leaf: KnownLeaf<'_>| {
         let member = leaf.here.then(|| cluster.member(leaf.name)).flatten();
         let own = leaf.here.then_some(&cluster.settings().server);
@@ -487,7 +486,7 @@ fn leaves_status(cluster: &Cluster) -> LeavesStatus {
             since: member.map(|member| member.since),
             software: member.map(|member| member.software.to_owned()),
             agents: leaf.agents,
-            sees: sees.get(leaf.name).copied().unwrap_or_default(),
+            sees: leaf.sees,
         }
     };
     LeavesStatus {

@@ -356,27 +356,7 @@ impl Service {
 
     /// 3. Other members of the cluster.
     fn handle_peer(&mut self, input: PeerInput) {
-        let now = self.clock.now();
-        match input {
-            PeerInput::Opened {
-                link,
-                dialled,
-                peer,
-                output,
-            } => {
-                self.peers.opened(link, output);
-                self.engine.handle_peer_connected(link, dialled, peer, now);
-            }
-            PeerInput::Message { link, message } => self.engine.handle_peer_message(link, *message, now),
-            PeerInput::Datagram { link, datagram } => self.engine.handle_peer_datagram(link, &datagram, now),
-            PeerInput::Unreached { peer, reason } => self.engine.handle_peer_refused(&peer, reason),
-            PeerInput::Probed { link, unreached } => self.engine.handle_probed(link, unreached),
-            PeerInput::Died { peer } => self.engine.handle_peer_died(&peer, now),
-            PeerInput::Closed { link, why } => {
-                self.peers.closed(link);
-                self.engine.handle_peer_disconnected(link, &why, now);
-            }
-        }
+        self.peers.take(input, &mut self.engine, self.clock.now());
     }
 
     /// 4. CTI sources.

@@ -5,6 +5,8 @@
 
 mod dial;
 mod house;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,10 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::cluster::{Dialled, PeerLink, PeerTransmit};
+use silentmon_capture_core::engine::Engine;
 use silentmon_certs::{ClientTls, ServerTls};
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::PeerMessage;
 use silentmon_proto::reason::Reason;
+use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerAddress, ServerEndpoint};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -163,6 +167,30 @@ impl Peers {
         self.inputs.recv().await
     }
 
+    /// Lets the engine know what a connection told.
+    pub(super) fn take(&mut self, input: PeerInput, engine: &mut Engine, now: Instant) {
+        match input {
+            PeerInput::Opened {
+                link,
+                dialled,
+                peer,
+                output,
+            } => {
+                self.outputs.insert(link, output);
+                engine.handle_peer_connected(link, dialled, peer, now);
+            }
+            PeerInput::Message { link, message } => engine.handle_peer_message(link, *message, now),
+            PeerInput::Datagram { link, datagram } => engine.handle_peer_datagram(link, &datagram, now),
+            PeerInput::Unreached { peer, reason } => engine.handle_peer_refused(&peer, reason),
+            PeerInput::Probed { link, unreached } => engine.handle_probed(link, unreached),
+            PeerInput::Died { peer } => engine.handle_peer_died(&peer, now),
+            PeerInput::Closed { link, why } => {
+                self.outputs.remove(&link);
+                engine.handle_peer_disconnected(link, &why, now);
+            }
+        }
+    }
+
     /// Datagrams of members that came while the event loop was behind.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
@@ -173,14 +201,6 @@ impl Peers {
         if let Some(prober) = self.prober.clone() {
             tokio::spawn(prober.probe(link, peer));
         }
-    }
-
-    pub(super) fn opened(&mut self, link: PeerLink, output: PeerOutput) {
-        self.outputs.insert(link, output);
-    }
-
-    pub(super) fn closed(&mut self, link: PeerLink) {
-        self.outputs.remove(&link);
     }
 
     /// Who is there needn't be dialled.
