@@ -135,6 +135,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let shutdown = CancellationToken::new();
     let (cti, start_links) = cti_sources(&config, &shutdown)?;
     let peers = cluster::door(&config.cluster, identity.peers, peer_renewals, refusals.clone())?;
+    let store = cluster::store(&config.cluster)?;
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
     let (order_sender, orders) = mpsc::channel(QUESTIONS);
     let web = WebDoor {
@@ -184,6 +185,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
         sources: cti,
         start_links,
         peers,
+        store,
         journal: Box::new(journal.clone()),
         questions,
         orders,

@@ -407,7 +407,13 @@ impl CaptureConfig {
             .filter_map(|risport| HostPort::of_https(&risport.url));
         let syslog = self.audit.syslog.iter().map(|syslog| syslog.address.clone());
         let issuer = self.oidc.iter().filter_map(OidcSection::dialled);
-        sources.chain(risport).chain(syslog).chain(issuer).collect()
+        let store = self.cluster.dialled();
+        sources
+            .chain(risport)
+            .chain(syslog)
+            .chain(issuer)
+            .chain(store)
+            .collect()
     }
 
     /// Addresses at which others dial the service, over TCP.
@@ -606,6 +612,7 @@ impl Schema for CaptureConfig {
         if let Some(oidc) = &mut self.oidc {
             oidc.visit_paths(visit);
         }
+        self.cluster.visit_paths(visit);
         visit(&mut self.audit.path);
         if let Some(syslog) = &mut self.audit.syslog {
             visit(&mut syslog.ca);

@@ -1,6 +1,7 @@
 //! `[cluster]`: which servers listen together, and what this one is to the others.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use silentmon_proto::ids::{ClusterName, ServerName};
@@ -8,6 +9,7 @@ use silentmon_proto::peer::{PEER_PORT, Role};
 use silentmon_transport::ServerAddress;
 
 use super::Complaint;
+use super::nats::{NatsSection, NatsServers};
 use super::values::HostPort;
 
 /// Hubs that a leaf dials at most.
@@ -27,6 +29,15 @@ pub struct ClusterSection {
     pub listen: SocketAddr,
     /// The other members; of a leaf, the hubs that it dials.
     pub peers: Vec<PeerTable>,
+    /// The store by which members learn of each other, instead of `peers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<NatsServers>,
+    /// Where the others reach this member, with `directory`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<HostPort>,
+    /// How the store is reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nats: Option<NatsSection>,
 }
 
 /// One of `peers`.
@@ -55,12 +66,27 @@ impl PeerTable {
 impl ClusterSection {
     /// Whether there are other members, or may be: a hub is dialled by leaves that it doesn't know beforehand.
     pub fn is_shared(&self) -> bool {
-        !self.peers.is_empty() || self.role == Role::Hub
+        !self.peers.is_empty() || self.directory.is_some() || self.role == Role::Hub
     }
 
-    /// The other members' addresses.
-    pub fn places(&self) -> impl Iterator<Item = &HostPort> {
-        self.peers.iter().map(|peer| &peer.address)
+    /// Calls `visit` with every path.
+    pub fn visit_paths(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
+        if let Some(nats) = &mut self.nats {
+            nats.visit_paths(visit);
+        }
+    }
+
+    /// Where the service connects over TCP.
+    pub fn dialled(&self) -> impl Iterator<Item = HostPort> {
+        let servers = self.directory.iter().flat_map(|directory| directory.places());
+        servers.cloned()
+    }
+
+    /// Whether names of hosts have to be looked up.
+    pub fn has_names(&self) -> bool {
+        let is_name = |place: &HostPort| place.host.parse::<IpAddr>().is_err();
+        // Members that a store tells of may have any.
+        self.directory.is_some() || self.peers.iter().any(|peer| is_name(&peer.address))
     }
 
     /// Looks for members that can't be.
@@ -68,6 +94,7 @@ impl ClusterSection {
     /// # Errors
     /// The first that is wrong.
     pub fn check(&self) -> Result<(), Complaint> {
+        self.check_directory()?;
         let key = "cluster.peers";
         if self.role == Role::Leaf && !(1..=MOST_HUBS).contains(&self.peers.len()) {
             let expected = format!(
@@ -96,6 +123,39 @@ impl ClusterSection {
         }
         Ok(())
     }
+
+    fn check_directory(&self) -> Result<(), Complaint> {
+        let complaint = |key, expected: &str| {
+            Err(Complaint {
+                key,
+                expected: expected.to_owned(),
+            })
+        };
+        match (&self.directory, &self.address, &self.nats) {
+            (None, None, None) => Ok(()),
+            (None, ..) => complaint(
+                "cluster.directory",
+                "expected the NATS servers, as cluster.address and cluster.nats are for members that learn of each other there",
+            ),
+            (Some(_), ..) if self.role != Role::Member => complaint(
+                "cluster.role",
+                "expected \"member\", which every server is that learns of the others by a directory",
+            ),
+            (Some(_), ..) if !self.peers.is_empty() => complaint(
+                "cluster.directory",
+                "expected either the other members in cluster.peers or a directory that knows them",
+            ),
+            (Some(_), None, _) => complaint(
+                "cluster.address",
+                "expected \"HOST:PORT\", where the other members reach this one",
+            ),
+            (Some(_), _, None) => complaint(
+                "cluster.nats",
+                "expected [cluster.nats] with ca and credentials for the directory",
+            ),
+            (Some(_), Some(_), Some(nats)) => nats.check(),
+        }
+    }
 }
 
 impl Default for ClusterSection {
@@ -107,6 +167,9 @@ impl Default for ClusterSection {
             role: Role::default(),
             listen: SocketAddr::from(([0, 0, 0, 0], PEER_PORT)),
             peers: Vec::new(),
+            directory: None,
+            address: None,
+            nats: None,
         }
     }
 }

@@ -310,6 +310,10 @@ fn members(page: &mut Page<'_>, cluster: &ClusterFigures) -> fmt::Result {
     }
     let help = "Whether this member holds the cluster's CTI sessions";
     page.gauge("holds_cti", help, [(NONE, f64::from(u8::from(cluster.holds_cti)))])?;
+    if let Some(reached) = cluster.store {
+        let help = "Whether the store is reached by which members learn of each other";
+        page.gauge("cluster_store_up", help, [(NONE, f64::from(u8::from(reached)))])?;
+    }
     let help = "Sessions that other members hear for their supervisors";
     page.gauge("relayed_sessions", help, [(NONE, cluster.relayed_sessions as f64)])?;
     let help = "Datagrams of other members that were of no use: of no session here, or too late";

@@ -28,7 +28,10 @@ pub struct ClusterStatus {
     /// What this server is to the others.
     #[serde(default)]
     pub role: Role,
-    /// The other members, as configured; of a leaf, the hubs.
+    /// The store by which members learn of each other, where they don't tell each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
+    /// The other members; of a leaf, the hubs.
     pub members: Vec<MemberStatus>,
     /// Leaves, as a hub knows them; absent of others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,6 +71,14 @@ pub struct LeafStatus {
     pub agents: usize,
     /// Agents whose streams it sees.
     pub sees: usize,
+}
+
+/// How it stands with the cluster's store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Why it can't be reached; absent where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
 }
 
 /// One of the other members.

@@ -102,6 +102,10 @@ fn lines(status: &ClusterStatus) -> Vec<String> {
             status.sees
         ),
     ];
+    lines.extend(status.store.as_ref().map(|store| match &store.away {
+        None => "  store: reached".to_owned(),
+        Some(why) => format!("  store: not reached: {why}; what was last known stays"),
+    }));
     lines.extend(status.members.iter().map(line));
     lines.extend(status.leaves.iter().flat_map(leaves));
     lines

@@ -3,11 +3,12 @@
 
 use std::fmt::Debug;
 
-use silentmon_proto::ids::{AgentId, ServerName};
-use silentmon_proto::peer::Fact;
+use silentmon_proto::ids::{AgentId, ServerName, SessionId};
+use silentmon_proto::peer::{Fact, HomeSession};
 use silentmon_proto::time::Instant;
 
-use super::{ClockDifference, ClusterEvent, PeerLink};
+use super::known::Known;
+use super::{ClusterEvent, Member, PeerLink};
 
 /// See the module.
 pub trait Directory: Debug + Send {
@@ -22,12 +23,6 @@ pub trait Directory: Debug + Send {
 
     /// Tells all members something that this one learnt itself.
     fn tell(&mut self, fact: &Fact);
-
-    /// Whether this member sees an agent's streams: his side's, the customer's.
-    fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]);
-
-    /// Whether this member sees agents' streams, of all agents with media; of others it sees none.
-    fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>);
 
     /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
     fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>);
@@ -50,9 +45,77 @@ pub trait Directory: Debug + Send {
     /// Says goodbye to all members.
     fn stop(&mut self);
 
-    /// Members that are there, with how their clocks differ from ours, where that was measured.
-    fn members(&self) -> Box<dyn Iterator<Item = (&ServerName, Option<ClockDifference>)> + '_>;
+    /// Members that are there.
+    fn members(&self) -> Box<dyn Iterator<Item = &ServerName> + '_>;
+
+    /// What is known of a member that is there.
+    fn member(&self, server: &ServerName) -> Option<Member<'_>>;
+
+    /// What members told of themselves.
+    fn known(&self) -> &Known;
+
+    /// See [`Self::known`]. What changes in it for this member is to be told.
+    fn known_mut(&mut self) -> &mut Known;
+
+    /// Whether this member sees an agent's streams: his side's, the customer's.
+    fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
+        if let Some(fact) = self.known_mut().seen.handle_own(agent, legs) {
+            self.tell(&fact);
+        }
+    }
+
+    /// Whether this member sees agents' streams, of all agents with media; of others it sees none.
+    fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
+        for fact in self.known_mut().seen.replace_own(seen) {
+            self.tell(&fact);
+        }
+    }
+
+    /// A session begins here, or something of it changed.
+    fn handle_session(&mut self, session: HomeSession) {
+        if self.known_mut().sessions.tell(session.clone()) {
+            self.tell(&Fact::Session(session));
+        }
+    }
+
+    /// A session ended here, or goes on elsewhere.
+    fn handle_session_over(&mut self, session: SessionId) {
+        if self.known_mut().sessions.tell_over(session) {
+            self.tell(&Fact::SessionOver { session });
+        }
+    }
+
+    /// A program at an agent's desk takes notices from here, or no longer.
+    fn handle_desk(&mut self, agent: &AgentId, open: bool) {
+        if self.known_mut().desks.tell(agent, open) {
+            let agent = agent.clone();
+            self.tell(&Fact::Desk { agent, open });
+        }
+    }
+
+    /// Agents whose streams this member sees.
+    fn seen_here(&self) -> usize {
+        self.known().seen.own().count()
+    }
 
     /// Other members that see an agent's streams.
-    fn seen_by<'a>(&'a self, agent: &AgentId) -> Box<dyn Iterator<Item = (&'a ServerName, [bool; 2])> + 'a>;
+    fn seen_by<'a>(&'a self, agent: &AgentId) -> Box<dyn Iterator<Item = (&'a ServerName, [bool; 2])> + 'a> {
+        Box::new(self.known().seen.by(agent))
+    }
+
+    /// Whether a program at an agent's desk takes notices from another member.
+    fn has_desk_elsewhere(&self, agent: &AgentId) -> bool {
+        self.known().desks.is_elsewhere(agent)
+    }
+
+    /// Where else a session is held or was, and what is known of it; times are by our clock, as far as members' clocks
+    /// are compared. A member that is gone is remembered for as long as a session outlives a broken connection.
+    fn session_elsewhere(&self, session: SessionId) -> Option<(&ServerName, &HomeSession)> {
+        self.known().sessions.get(session)
+    }
+
+    /// Sessions of other members.
+    fn sessions_elsewhere(&self) -> Box<dyn Iterator<Item = (&ServerName, &HomeSession)> + '_> {
+        Box::new(self.known().sessions.elsewhere())
+    }
 }

@@ -123,7 +123,7 @@ impl Cluster {
             here: leaf.ways.contains(&Way::Straight),
             hubs: leaf.ways.iter().filter_map(Way::hub).collect(),
             agents: leaf.agents.len(),
-            sees: self.seen.count(name),
+            sees: self.known.seen.count(name),
         })
     }
 
@@ -149,7 +149,7 @@ impl Cluster {
 
     /// A leaf has greeted.
     pub(super) fn take_leaf(&mut self, leaf: &ServerName, link: PeerLink, run: u64, now: Instant) {
-        self.members.insert(leaf.clone(), link);
+        self.link_with(leaf, link);
         self.leaf_here(leaf, run, Way::Straight, now);
         if !self.leaves.is_straight(leaf) {
             let text = format!("{} knows {MOST_LEAVES} leaves and takes no more.", self.settings.server);
@@ -239,9 +239,8 @@ impl Cluster {
     }
 
     /// The connection with a leaf is gone.
-    pub(super) fn leaf_link_lost(&mut self, leaf: &ServerName, reason: Reason, now: Instant) {
+    pub(super) fn leaf_link_lost(&mut self, leaf: &ServerName, now: Instant) {
         let run = self.leaves.0.get(leaf).map_or(0, |leaf| leaf.run);
-        self.events.push_back(ClusterEvent::Unlinked(leaf.clone(), reason));
         self.leaf_way_lost(leaf, &Way::Straight, now);
         self.tell_hubs(leaf, run, &LeafSays::Gone);
     }
@@ -319,7 +318,7 @@ impl Cluster {
         if leaf.ways.is_empty() {
             leaf.number = None;
             leaf.lost = Some(now);
-            self.leaf_is_away(name, now);
+            self.events.extend(self.known.forget(name, now));
         } else {
             // What was on its way there may be lost.
             self.ask_leaf(name);
@@ -373,7 +372,7 @@ impl Cluster {
                     leaf.number = Some(number);
                     leaf.note_agent(&fact);
                     if !is_of_a_link(&fact) {
-                        self.take_fact(name.clone(), fact);
+                        self.take_fact(name, fact);
                     }
                 }
                 Some(newest) if number > newest => self.ask_leaf(name),
@@ -387,11 +386,9 @@ impl Cluster {
     fn take_all_of_leaf(&mut self, name: &ServerName, facts: Vec<Fact>) {
         let mut parts = Parts::of(facts);
         parts.cti.retain(|fact| !is_of_a_link(fact));
-        self.replace_seen_by(name, &parts.sees);
-        self.sessions.forget(name);
-        self.forget_desks(name);
+        self.events.extend(self.known.begin_anew(name, &parts.sees));
         for fact in parts.others {
-            self.take_fact(name.clone(), fact);
+            self.take_fact(name, fact);
         }
         let Some(leaf) = self.leaves.0.get_mut(name) else {
             return;
@@ -408,17 +405,10 @@ impl Cluster {
         });
     }
 
-    /// It sees nobody for now, nobody is told by it, and whoever listens there may come here.
-    fn leaf_is_away(&mut self, name: &ServerName, now: Instant) {
-        self.replace_seen_by(name, &BTreeMap::new());
-        self.sessions.orphan(name, now);
-        self.forget_desks(name);
-    }
-
     /// It is gone, and its agents with it.
     fn forget_leaf(&mut self, name: &ServerName, text: String, now: Instant) {
         let Some(leaf) = self.leaves.0.remove(name) else { return };
-        self.leaf_is_away(name, now);
+        self.events.extend(self.known.forget(name, now));
         let signed_out = |agent: &AgentId| Fact::Cti {
             link: None,
             event: AgentUpdate::new(agent.clone(), AgentState::Logout).into(),

@@ -2,14 +2,18 @@
 //! streams, and who holds the sessions with the CTI sources.
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
-//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `sessions`
-//! knows who listens where, `desks` where agents are told of it, `relay` carries what members say about hearing an agent at another one.
+//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `relay`
+//! carries what members say about hearing an agent at another one, `leaves` are servers that tell and aren't told.
+//!
+//! `directory` is what the engine asks, whether members tell each other or by a key-value store (`store`). In both, `known`
+//! is what they tell of themselves: `seen` who sees whom, `sessions` who listens where, `desks` where agents are told of it.
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 
 mod desks;
 mod directory;
 mod duty;
+mod known;
 mod leaves;
 mod link;
 mod relay;
@@ -29,16 +33,14 @@ use silentmon_proto::peer::{
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
-use self::desks::Desks;
 pub use self::directory::Directory;
 use self::duty::Duty;
+use self::known::Known;
 use self::leaves::Leaves;
 pub use self::leaves::{KnownLeaf, LeafCounts};
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
-use self::seen::Seen;
-use self::sessions::Sessions;
-pub use self::store::{Expected, PutOutcome, StoreDirectory, StorePut, StoreTransmit};
+pub use self::store::{Expected, PutOutcome, StoreDirectory, StoreInput, StorePut, StoreTransmit};
 
 /// How long a connection may be open without a greeting.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
@@ -81,6 +83,9 @@ pub struct ClusterSettings {
     pub heartbeat: Duration,
     /// Heartbeats that may stay unanswered (requirements section 3: 3).
     pub retries: u32,
+    /// Where other members reach this one, `HOST:PORT`, where they learn of each other by a store: what a connection is
+    /// for is sound then.
+    pub store: Option<String>,
 }
 
 /// Something to be sent.
@@ -103,12 +108,14 @@ pub enum PeerTransmit {
 /// Something the engine or the shell should know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClusterEvent {
+    /// There is a connection with a member now.
+    Linked(ServerName),
+    /// There is none any longer, and why.
+    Unlinked(ServerName, Reason),
     /// A member is there.
     Joined(ServerName),
     /// A member is gone, and why.
     Left(ServerName, Reason),
-    /// The connection with a leaf is gone, and why: it may be reached by other hubs, or come back.
-    Unlinked(ServerName, Reason),
     /// A server was not taken for a member, and why.
     Refused(ServerName, Reason),
     /// A member wants to know everything: to be answered by [`Cluster::give_snapshot`].
@@ -186,10 +193,8 @@ pub struct Cluster {
     followed: Option<ServerName>,
     /// Number of the newest of our own facts.
     number: u64,
-    seen: Seen,
+    known: Known,
     leaves: Leaves,
-    sessions: Sessions,
-    desks: Desks,
     transmits: VecDeque<PeerTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -205,16 +210,14 @@ impl Cluster {
         };
         let awaits_until = now + awaits;
         Self {
-            duty: Duty::new(settings.has_cti, awaits_until),
+            duty: Duty::new(settings.has_cti && settings.store.is_none(), awaits_until),
             settings,
             links: BTreeMap::new(),
             members: BTreeMap::new(),
             followed: None,
             number: 0,
-            seen: Seen::default(),
+            known: Known::default(),
             leaves: Leaves::default(),
-            sessions: Sessions::default(),
-            desks: Desks::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -267,12 +270,13 @@ impl Cluster {
             }
             // Whoever hasn't greeted has nothing else to say.
             _ if !known => {}
+            message if self.settings.store.is_some() => self.handle_sound(from, peer, message, now),
             message if self.leaves.is_straight(&peer) => self.handle_leaf(from, &peer, message, now),
             message if self.settings.role == Role::Leaf => self.handle_hub(from, peer, message, now),
             PeerMessage::OfLeaf { leaf, run, says } => self.take_told_on(&peer, &leaf, run, says, now),
             PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
             PeerMessage::Snapshot { number, facts, more } => self.take_snapshot(from, &peer, number, facts, more),
-            PeerMessage::News { number, fact } => self.take_news(from, peer, number, fact),
+            PeerMessage::News { number, fact } => self.take_news(from, &peer, number, fact),
             PeerMessage::Heartbeat { sent, number, cti } => {
                 self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
                 self.check_number(from, number);
@@ -295,23 +299,6 @@ impl Cluster {
         self.transmits.pop_front()
     }
 
-    /// What is known of a member that is there.
-    pub fn member(&self, server: &ServerName) -> Option<Member<'_>> {
-        let link = self.links.get(self.members.get(server)?)?;
-        Some(Member {
-            since: link.since,
-            software: &link.software,
-            version: link.version,
-            clock: link.clock(),
-            sees: self.seen.count(server),
-        })
-    }
-
-    /// Agents whose streams this member sees.
-    pub fn seen_here(&self) -> usize {
-        self.seen.own().count()
-    }
-
     /// What this member was told at its start.
     pub const fn settings(&self) -> &ClusterSettings {
         &self.settings
@@ -327,9 +314,7 @@ impl Cluster {
 
 impl Directory for Cluster {
     fn handle_timeout(&mut self, now: Instant) {
-        let over = self.sessions.handle_timeout(now);
-        self.events
-            .extend(over.into_iter().map(ClusterEvent::ListenedElsewhere));
+        self.events.extend(self.known.handle_timeout(now));
         let retries = self.settings.retries;
         let due: Vec<PeerLink> = self
             .links
@@ -377,21 +362,8 @@ impl Directory for Cluster {
         }
     }
 
-    fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
-        if let Some(fact) = self.seen.handle_own(agent, legs) {
-            self.tell(&fact);
-        }
-    }
-
-    fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
-        for fact in self.seen.replace_own(seen) {
-            self.tell(&fact);
-        }
-    }
-
     fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
-        let own = self.seen.own().chain(self.sessions.facts()).chain(self.desks.facts());
-        let facts: Vec<Fact> = known.into_iter().chain(own).collect();
+        let facts: Vec<Fact> = known.into_iter().chain(self.known.own()).collect();
         let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
         let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
         for page in 1..=pages {
@@ -448,13 +420,27 @@ impl Directory for Cluster {
         self.members.clear();
     }
 
-    fn members(&self) -> Box<dyn Iterator<Item = (&ServerName, Option<ClockDifference>)> + '_> {
-        let clock = |link: &PeerLink| self.links.get(link).and_then(Link::clock);
-        Box::new(self.members.iter().map(move |(name, link)| (name, clock(link))))
+    fn members(&self) -> Box<dyn Iterator<Item = &ServerName> + '_> {
+        Box::new(self.members.keys())
     }
 
-    fn seen_by<'a>(&'a self, agent: &AgentId) -> Box<dyn Iterator<Item = (&'a ServerName, [bool; 2])> + 'a> {
-        Box::new(self.seen.by(agent))
+    fn member(&self, server: &ServerName) -> Option<Member<'_>> {
+        let link = self.links.get(self.members.get(server)?)?;
+        Some(Member {
+            since: link.since,
+            software: &link.software,
+            version: link.version,
+            clock: link.clock(),
+            sees: self.known.seen.count(server),
+        })
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
+    }
+
+    fn known_mut(&mut self) -> &mut Known {
+        &mut self.known
     }
 }
 
@@ -488,7 +474,10 @@ impl Cluster {
             self.take_leaf(&peer, from, hello.run, now);
             return;
         }
-        let joined = self.members.insert(peer.clone(), from).is_none();
+        let joined = self.link_with(&peer, from);
+        if self.settings.store.is_some() {
+            return self.send_heartbeat(from, now);
+        }
         let leaf = self.settings.role == Role::Leaf;
         if joined {
             // A leaf's sources are its own.
@@ -502,6 +491,15 @@ impl Cluster {
             self.send(from, PeerMessage::WantSnapshot);
             self.tell_leaves(from);
         }
+    }
+
+    /// From now on a member is talked to over this connection. Answers whether there was none.
+    fn link_with(&mut self, peer: &ServerName, link: PeerLink) -> bool {
+        let new = self.members.insert(peer.clone(), link).is_none();
+        if new {
+            self.events.push_back(ClusterEvent::Linked(peer.clone()));
+        }
+        new
     }
 
     /// A member's connection gives way to another one. Of a former run nothing counts on.
@@ -533,11 +531,9 @@ impl Cluster {
         link.news = Numbering::After(number);
         let parts = Parts::of(std::mem::take(&mut link.snapshot));
         let facts = parts.cti;
-        self.replace_seen_by(peer, &parts.sees);
-        self.sessions.forget(peer);
-        self.forget_desks(peer);
+        self.events.extend(self.known.begin_anew(peer, &parts.sees));
         for fact in parts.others {
-            self.take_fact(peer.clone(), fact);
+            self.take_fact(peer, fact);
         }
         let holder = self.holder();
         let instead = holder == Some(peer);
@@ -555,7 +551,7 @@ impl Cluster {
         }
     }
 
-    fn take_news(&mut self, from: PeerLink, peer: ServerName, number: u64, fact: Fact) {
+    fn take_news(&mut self, from: PeerLink, peer: &ServerName, number: u64, fact: Fact) {
         let Some(link) = self.links.get_mut(&from) else { return };
         if !link.news.takes(number) {
             self.send(from, PeerMessage::WantSnapshot);
@@ -563,21 +559,9 @@ impl Cluster {
         self.take_fact(peer, fact);
     }
 
-    fn take_fact(&mut self, peer: ServerName, fact: Fact) {
-        match fact {
-            Fact::Sees { agent, legs } => {
-                if self.seen.handle_other(&peer, &agent, legs) {
-                    self.events.push_back(ClusterEvent::SeenElsewhere(agent));
-                }
-            }
-            Fact::Cti { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
-                self.events.push_back(ClusterEvent::Told(peer, fact));
-            }
-            Fact::Session(session) => self.note_session(peer, session),
-            Fact::SessionOver { session } => self.note_session_over(&peer, session),
-            Fact::Desk { agent, open } => self.note_desk(peer, agent, open),
-            Fact::Unknown => {}
-        }
+    fn take_fact(&mut self, peer: &ServerName, fact: Fact) {
+        let fact = self.by_our_times(peer, fact);
+        self.events.extend(self.known.take(peer, fact));
     }
 
     /// Facts come in order with the heartbeats: one that is behind has lost some.
@@ -587,11 +571,6 @@ impl Cluster {
         {
             self.send(from, PeerMessage::WantSnapshot);
         }
-    }
-
-    fn replace_seen_by(&mut self, peer: &ServerName, sees: &BTreeMap<AgentId, [bool; 2]>) {
-        let changed = self.seen.replace_other(peer, sees).into_iter();
-        self.events.extend(changed.map(ClusterEvent::SeenElsewhere));
     }
 
     fn close(&mut self, id: PeerLink, reason: Reason, now: Instant) {
@@ -606,15 +585,18 @@ impl Cluster {
             return;
         }
         self.members.remove(peer);
+        self.events
+            .push_back(ClusterEvent::Unlinked(peer.clone(), reason.clone()));
+        if self.settings.store.is_some() {
+            return;
+        }
         if self.leaves.is_straight(peer) {
-            self.leaf_link_lost(peer, reason, now);
+            self.leaf_link_lost(peer, now);
             return;
         }
         self.leaf_ways_lost(peer, now);
         self.duty.handle_left(peer);
-        self.replace_seen_by(peer, &BTreeMap::new());
-        self.sessions.orphan(peer, now);
-        self.forget_desks(peer);
+        self.events.extend(self.known.forget(peer, now));
         self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
         self.decide_duty(now);
     }
@@ -711,6 +693,9 @@ impl ClusterSettings {
 
     /// Whether a server may be a member of the mesh, or a leaf of this hub.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
+        if self.store.is_some() {
+            return self.admit_unlisted(certificate, hello);
+        }
         self.objections(certificate, hello)
             .into_iter()
             .next()

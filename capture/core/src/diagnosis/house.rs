@@ -71,13 +71,21 @@ pub(super) fn cluster(case: &Case<'_>) -> Option<Reason> {
     // One that is refused won't come by itself.
     let known = || case.members.away.iter().filter_map(|(_, why)| *why);
     let refused = known().find(|why| why.code != Code::NoCaptureServer);
-    refused.or_else(|| known().next()).map(Reason::without_evidence)
+    let store_away = || {
+        let why = case.members.store_away?;
+        let text = format!(
+            "The store by which the cluster's members learn of each other can't be reached: {why}. What was last known stays."
+        );
+        Some(Reason::new(Code::NoCaptureServer, text))
+    };
+    let member = refused.or_else(|| known().next()).map(Reason::without_evidence);
+    member.or_else(store_away)
 }
 
 pub(super) fn cluster_evidence(case: &Case<'_>) -> Evidence {
     let away: Vec<_> = case.members.away.iter().map(|(server, _)| server.as_str()).collect();
-    let leaves = case.members.leaves;
-    if case.members.there + away.len() == 0 && leaves.is_none() {
+    let (leaves, store) = (case.members.leaves, case.members.store_away);
+    if case.members.there + away.len() == 0 && leaves.is_none() && store.is_none() {
         return Evidence::new().with("other members", "none configured");
     }
     let away = (!away.is_empty()).then(|| away.join(", "));
@@ -87,6 +95,7 @@ pub(super) fn cluster_evidence(case: &Case<'_>) -> Evidence {
         .with_known("leaves there", leaves.map(|leaves| leaves.here))
         .with_known("leaves at other hubs", leaves.map(|leaves| leaves.elsewhere))
         .with_known("leaves lost", leaves.map(|leaves| leaves.lost))
+        .with_known("store", store)
 }
 
 pub(super) fn audit(case: &Case<'_>) -> Option<Reason> {

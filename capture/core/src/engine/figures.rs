@@ -55,6 +55,8 @@ pub struct ClusterFigures {
     pub leaves: Option<LeafCounts>,
     /// Whether this member holds the CTI sessions.
     pub holds_cti: bool,
+    /// Whether the store is reached by which members learn of each other, where they do.
+    pub store: Option<bool>,
     /// Sessions that other members hear for their supervisors.
     pub relayed_sessions: usize,
     /// Datagrams of other members that were of no use: of no session here, or too late.

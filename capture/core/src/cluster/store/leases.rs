@@ -141,7 +141,7 @@ impl Leases {
         self.gone.remove(name);
         self.refused.remove(name);
         self.members
-            .insert(name.clone(), Origin::new(record, revision, void_at));
+            .insert(name.clone(), Origin::new(record, revision, now, void_at));
         Renewed::Joined
     }
 

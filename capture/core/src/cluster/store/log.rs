@@ -28,6 +28,8 @@ pub(super) struct Log {
     facts: usize,
     /// Whether the first of them is on its way.
     sent: bool,
+    /// Number of the newest record that was ever put: others may have read it, whatever is known here.
+    put: u64,
     set: PageSet,
     /// Whether the last page of the set was put.
     whole: bool,
@@ -71,6 +73,7 @@ impl Log {
             waiting: VecDeque::new(),
             facts: 0,
             sent: false,
+            put: 0,
             set: PageSet::Even,
             whole: false,
             snapshot: Snapshot::Due,
@@ -94,9 +97,8 @@ impl Log {
             return;
         }
         self.facts += 1;
-        let first_is_sent = self.sent && self.waiting.len() == 1;
         if let Some(Waiting::News(last)) = self.waiting.back_mut()
-            && !first_is_sent
+            && last.number > self.put
             && last.facts.len() < MOST_IN_A_RECORD
         {
             last.facts.push(fact);
@@ -160,6 +162,7 @@ impl Log {
         let origin = origin.clone();
         let put = match self.waiting.front()? {
             Waiting::News(record) => {
+                self.put = record.number;
                 let slot = record.number % NEWS_SLOTS;
                 (StoreKey::News { origin, slot }, store::encode(record))
             }

@@ -17,15 +17,14 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use silentmon_proto::ids::{AgentId, ServerName};
+use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::{CtiDuty, Fact};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::store::{self, MemberRecord, NewsRecord, PageRecord, StoreKey, TermRecord};
 use silentmon_proto::time::Instant;
 
-use super::seen::Seen;
-use super::sessions::Sessions;
-use super::{ClockDifference, ClusterEvent, ClusterSettings, Directory, HoldsCti, Parts, PeerLink};
+use super::known::Known;
+use super::{ClusterEvent, ClusterSettings, Directory, HoldsCti, Member, Parts, PeerLink};
 
 use self::leases::{Leases, Renewed, Sight};
 use self::log::{Log, Told};
@@ -54,6 +53,30 @@ pub enum StoreTransmit {
         /// The revision.
         before: u64,
     },
+}
+
+/// What the store tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreInput {
+    /// It can be reached, for the first time or again.
+    Available,
+    /// It can't, and why. What was on its way may have arrived or not.
+    Unavailable(String),
+    /// Changes were missed, or can't be had, and why.
+    Missed(String),
+    /// A key has this value now, or none.
+    Change {
+        /// Which.
+        key: String,
+        /// What.
+        value: Option<Vec<u8>>,
+        /// Counts all changes of the store.
+        revision: u64,
+    },
+    /// All that was there when [`StoreTransmit::Read`] was asked for has been told.
+    CaughtUp,
+    /// What became of a put.
+    Outcome(PutOutcome),
 }
 
 /// See [`StoreTransmit::Put`].
@@ -109,10 +132,11 @@ pub struct StoreDirectory {
     /// Whom the CTI sessions' holder was last seen to be.
     followed: Option<ServerName>,
     log: Log,
-    seen: Seen,
-    sessions: Sessions,
+    known: Known,
     stops: bool,
     rejected: u64,
+    /// What was said last when it couldn't be reached.
+    why_away: Option<String>,
     transmits: VecDeque<StoreTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -151,12 +175,30 @@ impl StoreDirectory {
             beat_due: None,
             claim_at: None,
             followed: None,
-            seen: Seen::default(),
-            sessions: Sessions::default(),
+            known: Known::default(),
             stops: false,
             rejected: 0,
+            why_away: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
+        }
+    }
+
+    /// The store said something.
+    pub fn handle_input(&mut self, input: StoreInput, now: Instant) {
+        match input {
+            StoreInput::Available => self.handle_available(),
+            StoreInput::Unavailable(why) => {
+                self.handle_unavailable();
+                self.why_away = Some(why);
+            }
+            StoreInput::Missed(why) => {
+                self.handle_missed();
+                self.why_away = Some(why);
+            }
+            StoreInput::Change { key, value, revision } => self.handle_change(&key, value.as_deref(), revision, now),
+            StoreInput::CaughtUp => self.handle_caught_up(now),
+            StoreInput::Outcome(outcome) => self.handle_outcome(outcome, now),
         }
     }
 
@@ -294,6 +336,12 @@ impl StoreDirectory {
     /// Whether the store can be reached.
     pub const fn is_open(&self) -> bool {
         matches!(self.reach, Reach::Open)
+    }
+
+    /// Why the store can't be reached, or not read; nothing where it can.
+    pub fn why_away(&self) -> Option<&str> {
+        let why = self.why_away.as_deref().unwrap_or("it hasn't been reached yet");
+        (!self.is_open()).then_some(why)
     }
 
     /// Where another member can be reached.
@@ -448,17 +496,15 @@ impl StoreDirectory {
             Brought::Gap => self.read_all(),
             Brought::News(facts) => {
                 for fact in facts {
-                    self.take_fact(origin, fact);
+                    self.events.extend(self.known.take(origin, fact));
                 }
             }
             Brought::All { facts, as_holder } => {
                 let parts = Parts::of(facts);
                 let facts = parts.cti;
-                let changed = self.seen.replace_other(origin, &parts.sees).into_iter();
-                self.events.extend(changed.map(ClusterEvent::SeenElsewhere));
-                self.sessions.forget(origin);
+                self.events.extend(self.known.begin_anew(origin, &parts.sees));
                 for fact in parts.others {
-                    self.take_fact(origin, fact);
+                    self.events.extend(self.known.take(origin, fact));
                 }
                 let holder = self.holder();
                 let instead = as_holder && holder == Some(origin);
@@ -470,38 +516,10 @@ impl StoreDirectory {
         }
     }
 
-    fn take_fact(&mut self, origin: &ServerName, fact: Fact) {
-        match fact {
-            Fact::Sees { agent, legs } => {
-                if self.seen.handle_other(origin, &agent, legs) {
-                    self.events.push_back(ClusterEvent::SeenElsewhere(agent));
-                }
-            }
-            Fact::Cti { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
-                self.events.push_back(ClusterEvent::Told(origin.clone(), fact));
-            }
-            Fact::Session(session) => {
-                if self.sessions.note(origin.clone(), session.clone()) {
-                    self.events
-                        .push_back(ClusterEvent::SessionElsewhere(origin.clone(), session));
-                }
-            }
-            Fact::SessionOver { session } => {
-                let agent = self.sessions.note_over(origin, session);
-                self.events.extend(agent.map(ClusterEvent::ListenedElsewhere));
-            }
-            // Told by nobody here yet.
-            Fact::Desk { .. } => {}
-            Fact::Unknown => {}
-        }
-    }
-
     /// A member is gone.
     fn bury(&mut self, name: &ServerName, text: String) {
         if self.leases.remove(name) {
-            let changed = self.seen.replace_other(name, &BTreeMap::new()).into_iter();
-            self.events.extend(changed.map(ClusterEvent::SeenElsewhere));
-            self.sessions.orphan(name, self.leases.now());
+            self.events.extend(self.known.forget(name, self.leases.now()));
             let reason = Reason::new(Code::NoCaptureServer, text);
             self.events.push_back(ClusterEvent::Left(name.clone(), reason));
         }
@@ -576,7 +594,7 @@ impl Directory for StoreDirectory {
                 self.handle_missed();
             }
         }
-        self.sessions.handle_timeout(now);
+        self.events.extend(self.known.handle_timeout(now));
         for (name, silent) in self.leases.expire(now) {
             self.bury(&name, format!("{name} has said nothing for {} s.", silent.as_secs()));
         }
@@ -600,25 +618,12 @@ impl Directory for StoreDirectory {
         self.log.tell(fact.clone());
     }
 
-    fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
-        if let Some(fact) = self.seen.handle_own(agent, legs) {
-            self.tell(&fact);
-        }
-    }
-
-    fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
-        for fact in self.seen.replace_own(seen) {
-            self.tell(&fact);
-        }
-    }
-
     fn give_snapshot(&mut self, _: PeerLink, known: Vec<Fact>) {
         let term = match self.term.own {
             CtiDuty::Holds { term } => Some(term),
             CtiDuty::None | CtiDuty::Ready | CtiDuty::Unfit => None,
         };
-        let own = self.seen.own().chain(self.sessions.facts());
-        let facts = known.into_iter().chain(own).collect();
+        let facts = known.into_iter().chain(self.known.own()).collect();
         self.log.give_snapshot(facts, term);
     }
 
@@ -669,12 +674,27 @@ impl Directory for StoreDirectory {
         }
     }
 
-    fn members(&self) -> Box<dyn Iterator<Item = (&ServerName, Option<ClockDifference>)> + '_> {
-        Box::new(self.leases.iter().map(|(name, _)| (name, None)))
+    fn members(&self) -> Box<dyn Iterator<Item = &ServerName> + '_> {
+        Box::new(self.leases.iter().map(|(name, _)| name))
     }
 
-    fn seen_by<'a>(&'a self, agent: &AgentId) -> Box<dyn Iterator<Item = (&'a ServerName, [bool; 2])> + 'a> {
-        Box::new(self.seen.by(agent))
+    fn member(&self, server: &ServerName) -> Option<Member<'_>> {
+        let origin = self.leases.get(server)?;
+        Some(Member {
+            since: origin.since,
+            software: &origin.software,
+            version: origin.version,
+            clock: None,
+            sees: self.known.seen.count(server),
+        })
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
+    }
+
+    fn known_mut(&mut self) -> &mut Known {
+        &mut self.known
     }
 }
 

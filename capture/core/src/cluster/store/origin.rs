@@ -10,6 +10,12 @@ use silentmon_proto::time::Instant;
 #[derive(Debug)]
 pub(super) struct Origin {
     pub run: u64,
+    /// Since when it is there.
+    pub since: Instant,
+    /// Its program and version.
+    pub software: String,
+    /// The newest version of the messages that it speaks.
+    pub version: u16,
     pub address: String,
     pub cti: CtiDuty,
     /// Gone, unless it renews its record until then.
@@ -50,9 +56,12 @@ pub(super) enum Brought {
 }
 
 impl Origin {
-    pub fn new(record: &MemberRecord, revision: u64, void_at: Instant) -> Self {
+    pub fn new(record: &MemberRecord, revision: u64, now: Instant, void_at: Instant) -> Self {
         Self {
             run: record.hello.run,
+            since: now,
+            software: record.hello.software.clone(),
+            version: record.hello.version,
             address: record.address.clone(),
             cti: record.cti,
             void_at,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use proptest::prelude::*;
 use silentmon_proto::cti::CtiEvent;
+use silentmon_proto::ids::AgentId;
 use silentmon_proto::store::NEWS_SLOTS;
 
 use super::*;

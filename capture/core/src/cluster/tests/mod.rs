@@ -243,7 +243,13 @@ fn who_sees_an_agent_is_known_everywhere_until_he_is_gone() {
 fn clocks_are_compared() {
     let mut net = Net::mesh(2);
     net.run(1.0);
-    let (_, clock) = net.node(0).cluster.members().next().expect("met");
+    let cluster = &net.node(0).cluster;
+    let clock = cluster
+        .members()
+        .next()
+        .and_then(|name| cluster.member(name))
+        .expect("met")
+        .clock;
     let clock = clock.expect("measured");
     assert_eq!((clock.ahead, clock.round_trip), (0, Duration::from_millis(2)));
 }

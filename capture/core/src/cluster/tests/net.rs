@@ -68,6 +68,7 @@ pub fn settings(number: usize, of: usize) -> ClusterSettings {
         has_cti: true,
         heartbeat: Duration::from_secs(5),
         retries: 3,
+        store: None,
     }
 }
 
@@ -198,7 +199,7 @@ impl Net {
                     .any(|wire| wire.open && wire.dialler == dialler && wire.dialled == dialled);
                 let met = self.nodes[dialler].as_ref().is_some_and(|node| {
                     let peer = &self.settings[dialled].server;
-                    node.cluster.members().any(|(name, _)| name == peer)
+                    node.cluster.members().any(|name| name == peer)
                 });
                 if dialler != dialled && configured && both_run && !connected && !met && !self.is_cut(dialler, dialled)
                 {
@@ -379,7 +380,7 @@ impl<D: Directory> Node<D> {
     }
 
     pub fn members(&self) -> Vec<String> {
-        self.cluster.members().map(|(name, _)| name.to_string()).collect()
+        self.cluster.members().map(ToString::to_string).collect()
     }
 
     pub fn reasons(&self) -> Vec<Reason> {

@@ -16,7 +16,7 @@ use super::super::{Engine, Transmit};
 use super::missing::Missing;
 use super::moving::as_told;
 use super::{Relay, Way};
-use crate::cluster::{Directory, PeerLink};
+use crate::cluster::PeerLink;
 use crate::diagnosis::Diagnosis;
 use crate::session::{Admission, Attachment, MonitorSession, Sound, Voice};
 
@@ -137,16 +137,8 @@ impl Engine {
     /// Asks members for what they see of a session's agent and this server doesn't, and lets go of those that nothing is
     /// gained from. A hub does so for other members, too: it asks the leaves that dialled it.
     pub(in super::super) fn follow_elsewhere(&mut self, id: SessionId, now: Instant) {
-        let Some(cluster) = self.cluster() else { return };
-        let hub = cluster.settings().role == Role::Hub;
-        let heard = |session: &&MonitorSession| match (&session.home, session.attachment) {
-            _ if session.admission != Admission::Admitted => false,
-            (None, _) => true,
-            (Some(_), attachment) => hub && matches!(attachment, Attachment::Relayed(_)),
-        };
-        let Some(session) = self.sessions.get(&id).filter(heard) else {
-            return;
-        };
+        let session = self.sessions.get(&id).filter(|session| self.hears_elsewhere(session));
+        let Some(session) = session else { return };
         let missed = session.missed();
         let wanted = self.members_wanted(session, now);
         let elsewhere = self.relay.elsewhere.entry(id).or_default();
@@ -184,6 +176,35 @@ impl Engine {
         }
     }
 
+    /// There is a connection with a member: what couldn't be said to it is said.
+    pub(in super::super) fn ask_again(&mut self, member: &ServerName, now: Instant) {
+        let asked = |elsewhere: &Elsewhere| {
+            let source = elsewhere.sources.get(member);
+            source.is_some_and(|source| source.stage == Stage::Asked)
+        };
+        let waiting = self.relay.elsewhere.iter().filter(|(_, elsewhere)| asked(elsewhere));
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(source) = self.relay.source(id, member) {
+                source.asked = now;
+            }
+            let session = self.sessions.get(&id).filter(|session| self.hears_elsewhere(session));
+            if let Some(session) = session.map(as_told) {
+                self.say(member, RelayMessage::Subscribe(session));
+            }
+        }
+    }
+
+    /// Whether other members are asked for a session: where it is at home and, by a hub that another one asks, everywhere.
+    fn hears_elsewhere(&self, session: &MonitorSession) -> bool {
+        let role = self.cluster().map(|cluster| cluster.settings().role);
+        let here = match session.attachment {
+            _ if session.home.is_none() => role.is_some(),
+            Attachment::Relayed(_) => role == Some(Role::Hub),
+            Attachment::Attached(_) | Attachment::Detached(_) => false,
+        };
+        here && session.admission == Admission::Admitted
+    }
+
     /// Members from which something is gained: a leg that isn't seen here, or copies where the own mirror misses packets.
     fn members_wanted(&self, session: &MonitorSession, now: Instant) -> Vec<ServerName> {
         let here = session.seen_here(SEEN_WITHIN, now);
@@ -219,8 +240,10 @@ impl Engine {
         asked: impl Fn(&ServerName) -> bool,
     ) -> BTreeMap<&ServerName, [bool; 2]> {
         let mut ways: BTreeMap<&ServerName, [bool; 2]> = BTreeMap::new();
-        let Some(cluster) = self.cluster() else { return ways };
-        for (seer, legs) in cluster.seen_by(&session.agent) {
+        let (Some(cluster), Some(directory)) = (self.cluster(), self.membership.directory()) else {
+            return ways;
+        };
+        for (seer, legs) in directory.seen_by(&session.agent) {
             if session.home.is_some() && !cluster.is_leaf_here(seer) {
                 continue;
             }
@@ -393,9 +416,13 @@ impl Engine {
         for (member, source) in &elsewhere.sources {
             said = Some(match &source.stage {
                 Stage::Refused(why) => Reason::new(why.code, format!("{member} refuses: {}", why.text)),
-                Stage::Asked | Stage::Heard(_) => {
-                    Reason::new(reason.code, format!("{member} sees the agent and was asked for him."))
-                }
+                Stage::Asked | Stage::Heard(_) => match self.membership.refused().get(member) {
+                    Some(why) => Reason::new(
+                        why.code,
+                        format!("{member} sees the agent and isn't reached: {}", why.text),
+                    ),
+                    None => Reason::new(reason.code, format!("{member} sees the agent and was asked for him.")),
+                },
             });
         }
         let gone = elsewhere.gone.as_ref().map(|(member, why)| {

@@ -1,6 +1,6 @@
 //! The tasks: one at the door, one that dials each member, one that watches over it, one for each connection.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use silentmon_transport::{
     Channel, CloseCode, Connection, ControlReceiver, Refused, ServerAddress, ServerEndpoint, nothing_listens_any_longer,
 };
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,7 +41,12 @@ pub(super) struct House {
 
 impl House {
     /// Lets members in until the service stops, by the newest certificates, and dials them.
-    pub(super) async fn run(self, door: PeerDoor, members: watch::Receiver<BTreeSet<ServerName>>) {
+    pub(super) async fn run(
+        self,
+        door: PeerDoor,
+        members: watch::Receiver<BTreeSet<ServerName>>,
+        mut wanted: mpsc::UnboundedReceiver<(ServerName, ServerAddress)>,
+    ) {
         let PeerDoor {
             mut endpoint,
             mut renewals,
@@ -59,6 +65,7 @@ impl House {
             self.tasks.spawn(dialling);
         }
         let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
+        let mut reaching = HashMap::new();
         loop {
             let arrived = tokio::select! {
                 () = self.shutdown.cancelled() => break,
@@ -67,6 +74,14 @@ impl House {
                         endpoint.replace_tls(dialled);
                     }
                     self.dialling.store(Arc::new(dialling));
+                    continue;
+                }
+                Some((peer, address)) = wanted.recv() => {
+                    reaching.retain(|_, task: &mut JoinHandle<()>| !task.is_finished());
+                    if !members.borrow().contains(&peer) {
+                        let task = || self.tasks.spawn(self.clone().reach(peer.clone(), address, members.clone()));
+                        reaching.entry(peer.clone()).or_insert_with(task);
+                    }
                     continue;
                 }
                 _ = recheck.tick() => {
@@ -96,6 +111,17 @@ impl House {
         let _ = tokio::time::timeout(FINISH_LIMIT * 2, tasks.wait()).await;
         if let Some(endpoint) = endpoint {
             endpoint.close("the server stops").await;
+        }
+    }
+
+    /// Dials a member once, and watches over it as long as the connection lasts.
+    async fn reach(self, peer: ServerName, address: ServerAddress, members: watch::Receiver<BTreeSet<ServerName>>) {
+        let watching = self.clone().watch_over(peer.clone(), address.clone(), members);
+        let mut backoff = Backoff::new(0);
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            _ = watching => {}
+            _ = self.dial_once(&peer, &address, &mut backoff) => {}
         }
     }
 

@@ -122,6 +122,8 @@ pub(super) struct Peers {
     inputs: mpsc::Receiver<PeerInput>,
     outputs: HashMap<PeerLink, PeerOutput>,
     members: watch::Sender<BTreeSet<ServerName>>,
+    /// Members that are to be dialled once.
+    wanted: mpsc::UnboundedSender<(ServerName, ServerAddress)>,
     dropped: Arc<AtomicU64>,
     /// Dials a member once, where there is a cluster.
     prober: Option<Prober>,
@@ -133,6 +135,7 @@ impl Peers {
     pub(super) fn start(door: Option<PeerDoor>, shutdown: &CancellationToken) -> Self {
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let (members, present) = watch::channel(BTreeSet::new());
+        let (wanted, wanted_now) = mpsc::unbounded_channel();
         let mut prober = None;
         let dropped = Arc::<AtomicU64>::default();
         let door = door.map(|door| {
@@ -150,12 +153,13 @@ impl Peers {
                 shutdown: shutdown.clone(),
                 tasks: TaskTracker::new(),
             };
-            tokio::spawn(house.run(door, present))
+            tokio::spawn(house.run(door, present, wanted_now))
         });
         Self {
             inputs,
             outputs: HashMap::new(),
             members,
+            wanted,
             dropped,
             prober,
             door,
@@ -196,21 +200,32 @@ impl Peers {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Dials a member for somebody who asks whether it is reached.
-    pub(super) fn probe(&self, link: PeerLink, peer: ServerName) {
+    /// Dials a member for somebody who asks whether it is reached; `address` where it isn't among those configured.
+    pub(super) fn probe(&self, link: PeerLink, peer: ServerName, address: Option<String>) {
         if let Some(prober) = self.prober.clone() {
-            tokio::spawn(prober.probe(link, peer));
+            tokio::spawn(prober.probe(link, peer, address));
         }
     }
 
-    /// Who is there needn't be dialled.
-    pub(super) fn joined(&self, server: ServerName) {
+    /// Dials a member that is needed, unless that is going on.
+    pub(super) fn want(&self, server: ServerName, address: &str) {
+        match address.parse() {
+            // The door is gone only when the service stops.
+            Ok(address) => {
+                let _ = self.wanted.send((server, address));
+            }
+            Err(error) => tracing::warn!(%server, address, "a member can't be dialled: {error}"),
+        }
+    }
+
+    /// Who is connected needn't be dialled.
+    pub(super) fn linked(&self, server: ServerName) {
         self.members.send_modify(|members| {
             members.insert(server);
         });
     }
 
-    pub(super) fn left(&self, server: &ServerName) {
+    pub(super) fn unlinked(&self, server: &ServerName) {
         self.members.send_modify(|members| {
             members.remove(server);
         });

@@ -134,8 +134,8 @@ impl Member {
     fn drain(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             match event {
-                EngineEvent::MemberJoined(server) => self.peers.joined(server),
-                EngineEvent::MemberLeft { server, .. } => self.peers.left(&server),
+                EngineEvent::MemberLinked(server) => self.peers.linked(server),
+                EngineEvent::MemberUnlinked(server) => self.peers.unlinked(&server),
                 // The first knows by itself.
                 EngineEvent::CallEnded { call, .. } if self.number > 0 => {
                     self.report(Report::Ended(call, Moment::now()))
@@ -230,6 +230,7 @@ fn engine(number: usize, members: usize, now: Instant) -> Engine {
         has_cti: number == 0,
         heartbeat: HEARTBEAT,
         retries: RETRIES,
+        store: None,
     };
     let settings = EngineSettings {
         server: name(number),

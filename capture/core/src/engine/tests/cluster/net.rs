@@ -8,7 +8,7 @@ use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::peer::{PeerMessage, Role};
 
 use super::super::*;
-use crate::cluster::{ClusterSettings, Dialled, PeerTransmit};
+use crate::cluster::{ClusterSettings, Dialled, Directory, PeerTransmit};
 
 /// How long a message is on its way.
 const DELAY: Duration = Duration::from_millis(1);
@@ -223,6 +223,7 @@ impl Net {
             has_cti: role != Role::Hub,
             heartbeat: Duration::from_secs(5),
             retries: 3,
+            store: None,
         };
         let settings = EngineSettings {
             server: server(number),
@@ -608,7 +609,7 @@ impl Net {
             for to in peers {
                 let met = |member: &Member| {
                     let mut members = member.engine.cluster().expect("a member").members();
-                    members.any(|(name, _)| *name == server(to))
+                    members.any(|name| *name == server(to))
                 };
                 let dialled = self.wires.values().any(|wire| wire.open && wire.ends == [from, to]);
                 let dials = self.members[from].as_ref().is_some_and(|member| !met(member));
