@@ -30,10 +30,11 @@ pub fn settings(config: &CaptureConfig) -> anyhow::Result<Option<ClusterSettings
         server: section.name.clone(),
         cluster: section.cluster.clone(),
         run: seed()?,
-        service_port: config.service.listen.port(),
+        // None of a leaf that nobody talks to.
+        service_port: config.service.listen.address().map_or(0, |listen| listen.port()),
         software: SOFTWARE.to_owned(),
         peers: section.peers.iter().map(|peer| peer.name.clone()).collect(),
-        role: Role::Member,
+        role: section.role,
         has_cti: config.cti.iter().any(|cti| !cti.dialled().is_empty()),
         heartbeat: HEARTBEAT,
         retries: RETRIES,
@@ -102,8 +103,13 @@ pub fn door(
         );
         return Err(Failure::error(ExitKind::BadConfig, text));
     }
-    let endpoint = ServerEndpoint::bind(section.listen, tls.dialled, Settings::server())
-        .map_err(|error| Failure::error(ExitKind::Unavailable, format!("cluster.listen: {error}")))?;
+    let endpoint = match section.role {
+        Role::Leaf => None,
+        Role::Member | Role::Hub => {
+            let bound = ServerEndpoint::bind(section.listen, tls.dialled, Settings::server());
+            Some(bound.map_err(|error| Failure::error(ExitKind::Unavailable, format!("cluster.listen: {error}")))?)
+        }
+    };
     let mut peers = Vec::new();
     for peer in &section.peers {
         let server = peer

@@ -173,11 +173,11 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
         local_time,
         former,
         engine,
-        door: ServiceDoor {
+        door: endpoint.map(|endpoint| ServiceDoor {
             endpoint,
             renewals,
             refusals,
-        },
+        }),
         capture,
         filter,
         script,
@@ -228,10 +228,14 @@ async fn metrics_page(config: &CaptureConfig, figures: CaptureFigures) -> anyhow
     }
 }
 
-/// Opens the supervisors' door.
-fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint> {
-    ServerEndpoint::bind(config.service.listen, tls, Settings::server())
-        .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
+/// Opens the supervisors' door, where there is one.
+fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<Option<ServerEndpoint>> {
+    let Some(listen) = config.service.listen.address() else {
+        return Ok(None);
+    };
+    let bound = ServerEndpoint::bind(listen, tls, Settings::server());
+    let bound = bound.map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))?;
+    Ok(Some(bound))
 }
 
 fn open_source(config: &CaptureConfig) -> anyhow::Result<OpenSource> {

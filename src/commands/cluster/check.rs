@@ -11,7 +11,7 @@ use silentmon_capture_io::cluster::nats::read_members;
 use silentmon_capture_io::service::Clock;
 use silentmon_certs::ClientTls;
 use silentmon_proto::ids::ServerName;
-use silentmon_proto::peer::PeerMessage;
+use silentmon_proto::peer::{PeerMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::store::MemberRecord;
 use silentmon_proto::time::Instant;
@@ -61,7 +61,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let config = config::load::<CaptureConfig>(&args.config)?;
     let Some(settings) = cluster::settings(&config)? else {
         let text =
-            "cluster.peers: expected the other members, or a cluster.directory that knows them, found none".to_owned();
+            "cluster.peers: expected the other members, or a cluster.directory that knows them, found none, and \
+                    this server is no hub"
+                .to_owned();
         return Err(Failure::error(ExitKind::BadConfig, text));
     };
     let warnings = tls::look_over(&config.service.files())?;
@@ -81,6 +83,9 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         for finding in &findings {
             say(finding);
+        }
+        if settings.role == Role::Hub {
+            output::line("leaves dial this hub, and are checked from there");
         }
     }
     let amiss = findings.iter().any(|finding| !finding.problems.is_empty());
@@ -186,7 +191,7 @@ async fn ask(finding: &mut Finding, peer: &PeerTable, settings: &ClusterSettings
     channel.connection.close(CloseCode::Done, "goodbye");
 }
 
-/// What the member says of its way to us.
+/// What the member says of its way to us. A hub has none to a leaf, and says nothing.
 fn back(reason: &Reason) -> String {
     format!("It doesn't reach this server: {reason}")
 }

@@ -37,6 +37,7 @@ pub use self::directory::Directory;
 use self::duty::Duty;
 use self::known::Known;
 use self::leaves::Leaves;
+pub use self::leaves::{KnownLeaf, LeafCounts};
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
 pub use self::store::{Expected, PutOutcome, StoreDirectory, StoreInput, StorePut, StoreTransmit};
@@ -68,7 +69,7 @@ pub struct ClusterSettings {
     pub cluster: ClusterName,
     /// A random number of this run.
     pub run: u64,
-    /// The port of the supervisors' door.
+    /// The port of the supervisors' door; 0 of a leaf without one.
     pub service_port: u16,
     /// Program and version.
     pub software: String,
@@ -201,7 +202,13 @@ pub struct Cluster {
 impl Cluster {
     /// A member that has met nobody yet.
     pub fn new(settings: ClusterSettings, now: Instant) -> Self {
-        let awaits_until = now + settings.heartbeat;
+        // A leaf's sources are its own: it waits for nobody.
+        let awaits = if settings.role == Role::Leaf {
+            Duration::ZERO
+        } else {
+            settings.heartbeat
+        };
+        let awaits_until = now + awaits;
         Self {
             duty: Duty::new(settings.has_cti && settings.store.is_none(), awaits_until),
             settings,
@@ -254,7 +261,12 @@ impl Cluster {
             }
             PeerMessage::Probe { sent } => {
                 self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
-                self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+                if self.settings.role == Role::Hub && !self.settings.peers.contains(&peer) {
+                    // Leaves aren't dialled.
+                    self.answer_probe(from, None);
+                } else {
+                    self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+                }
             }
             // Whoever hasn't greeted has nothing else to say.
             _ if !known => {}
@@ -721,7 +733,11 @@ impl ClusterSettings {
             return None;
         }
         let text = match (self.role, hello.role) {
-            (Role::Hub, Role::Leaf) => return None,
+            (Role::Hub, Role::Leaf) if !self.peers.contains(&hello.server) => return None,
+            (Role::Hub, Role::Leaf) => format!(
+                "{} says that it is a leaf, and is among the peers of {}: a hub lists other hubs alone.",
+                hello.server, self.server
+            ),
             (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => format!(
                 "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
                 hello.server, hello.role, self.server, self.role
@@ -746,7 +762,9 @@ impl ClusterSettings {
             );
             objections.push(Reason::new(Code::ForeignMember, text));
         }
-        if hello.service_port != self.service_port {
+        let doorless = |role: Role, port: u16| role == Role::Leaf && port == 0;
+        let none = doorless(self.role, self.service_port) || doorless(hello.role, hello.service_port);
+        if hello.service_port != self.service_port && !none {
             let text = format!(
                 "{} listens on {}, {} on {}: all members must use one service port.",
                 hello.server, hello.service_port, self.server, self.service_port

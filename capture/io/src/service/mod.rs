@@ -73,8 +73,8 @@ pub trait Journal: Send {
 pub struct ServiceParts {
     /// Names and rules.
     pub engine: EngineSettings,
-    /// The supervisors' door.
-    pub door: Door,
+    /// The supervisors' door; a leaf of a cluster may have none.
+    pub door: Option<Door>,
     /// The way to the other members of the cluster, where there are any.
     pub peers: Option<PeerDoor>,
     /// The store by which members learn of each other, where they don't tell each other.
@@ -198,8 +198,10 @@ impl Service {
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
         let counts = Arc::<DoorCounts>::default();
-        let serving = serve_endpoint(parts.door, input_sender, Arc::clone(&counts), shutdown.clone());
-        let door = tokio::spawn(serving);
+        let door = parts.door.map(|door| {
+            let serving = serve_endpoint(door, input_sender, Arc::clone(&counts), shutdown.clone());
+            tokio::spawn(serving)
+        });
         let peers = Peers::start(parts.peers, &shutdown);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
@@ -263,7 +265,9 @@ impl Service {
         service.stop().await;
         let Self { sources, .. } = service;
         sources.finish().await;
-        door.await?;
+        if let Some(door) = door {
+            door.await?;
+        }
         broken
     }
 
@@ -359,27 +363,7 @@ impl Service {
 
     /// 3. Other members of the cluster.
     fn handle_peer(&mut self, input: PeerInput) {
-        let now = self.clock.now();
-        match input {
-            PeerInput::Opened {
-                link,
-                dialled,
-                peer,
-                output,
-            } => {
-                self.peers.opened(link, output);
-                self.engine.handle_peer_connected(link, dialled, peer, now);
-            }
-            PeerInput::Message { link, message } => self.engine.handle_peer_message(link, *message, now),
-            PeerInput::Datagram { link, datagram } => self.engine.handle_peer_datagram(link, &datagram, now),
-            PeerInput::Unreached { peer, reason } => self.engine.handle_peer_refused(&peer, reason),
-            PeerInput::Probed { link, unreached } => self.engine.handle_probed(link, unreached),
-            PeerInput::Died { peer } => self.engine.handle_peer_died(&peer, now),
-            PeerInput::Closed { link, why } => {
-                self.peers.closed(link);
-                self.engine.handle_peer_disconnected(link, &why, now);
-            }
-        }
+        self.peers.take(input, &mut self.engine, self.clock.now());
     }
 
     /// 4. CTI sources.

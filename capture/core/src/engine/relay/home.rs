@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use silentmon_proto::ids::{ServerName, SessionId};
-use silentmon_proto::peer::RelayMessage;
+use silentmon_proto::peer::{RelayMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, SessionStatus};
 use silentmon_proto::time::Instant;
@@ -14,10 +14,11 @@ use silentmon_proto::time::Instant;
 use super::super::media::transmit;
 use super::super::{Engine, Transmit};
 use super::missing::Missing;
+use super::moving::as_told;
 use super::{Relay, Way};
 use crate::cluster::PeerLink;
 use crate::diagnosis::Diagnosis;
-use crate::session::{Admission, MonitorSession, Sound, Voice};
+use crate::session::{Admission, Attachment, MonitorSession, Sound, Voice};
 
 /// Members that one session is heard from at a time.
 const MOST_SOURCES: usize = 3;
@@ -134,15 +135,10 @@ impl Relay {
 
 impl Engine {
     /// Asks members for what they see of a session's agent and this server doesn't, and lets go of those that nothing is
-    /// gained from.
+    /// gained from. A hub does so for other members, too: it asks the leaves that dialled it.
     pub(in super::super) fn follow_elsewhere(&mut self, id: SessionId, now: Instant) {
-        let at_home = |session: &&MonitorSession| session.home.is_none() && session.admission == Admission::Admitted;
-        let Some(session) = self.sessions.get(&id).filter(at_home) else {
-            return;
-        };
-        if self.cluster().is_none() {
-            return;
-        }
+        let session = self.sessions.get(&id).filter(|session| self.hears_elsewhere(session));
+        let Some(session) = session else { return };
         let missed = session.missed();
         let wanted = self.members_wanted(session, now);
         let elsewhere = self.relay.elsewhere.entry(id).or_default();
@@ -173,7 +169,7 @@ impl Engine {
             let text = format!("{} gains nothing from it any more.", self.settings.server);
             self.unsubscribe(id, &member, &Reason::new(Code::AudioFlowing, text));
         }
-        if let Some(session) = self.home_session(id) {
+        if let Some(session) = self.sessions.get(&id).map(as_told) {
             for member in ask {
                 self.say(&member, RelayMessage::Subscribe(session.clone()));
             }
@@ -191,10 +187,22 @@ impl Engine {
             if let Some(source) = self.relay.source(id, member) {
                 source.asked = now;
             }
-            if let Some(session) = self.home_session(id) {
+            let session = self.sessions.get(&id).filter(|session| self.hears_elsewhere(session));
+            if let Some(session) = session.map(as_told) {
                 self.say(member, RelayMessage::Subscribe(session));
             }
         }
+    }
+
+    /// Whether other members are asked for a session: where it is at home and, by a hub that another one asks, everywhere.
+    fn hears_elsewhere(&self, session: &MonitorSession) -> bool {
+        let role = self.cluster().map(|cluster| cluster.settings().role);
+        let here = match session.attachment {
+            _ if session.home.is_none() => role.is_some(),
+            Attachment::Relayed(_) => role == Some(Role::Hub),
+            Attachment::Attached(_) | Attachment::Detached(_) => false,
+        };
+        here && session.admission == Admission::Admitted
     }
 
     /// Members from which something is gained: a leg that isn't seen here, or copies where the own mirror misses packets.
@@ -212,18 +220,40 @@ impl Engine {
         let missed = known.and_then(|elsewhere| elsewhere.missed_at);
         let poor = missed.is_some_and(|at| now.saturating_since(at) < POOR_FOR);
         let gain = |legs: &[bool; 2]| legs.iter().zip(own).filter(|&(&theirs, own)| theirs && !own).count();
-        let directory = self.membership.directory().into_iter();
-        let seen_by = directory.flat_map(|directory| directory.seen_by(&session.agent));
-        let mut members: Vec<_> = seen_by
+        let asked = |member: &ServerName| known.is_some_and(|elsewhere| elsewhere.sources.contains_key(member));
+        let mut members: Vec<_> = self
+            .seen_by_way_of(session, asked)
+            .into_iter()
             .filter(|(_, legs)| poor || gain(legs) > 0)
-            .map(|(member, legs)| {
-                let asked = known.is_some_and(|elsewhere| elsewhere.sources.contains_key(member));
-                (std::cmp::Reverse(gain(&legs)), !asked, member)
-            })
+            .map(|(member, legs)| (std::cmp::Reverse(gain(&legs)), !asked(member), member))
             .collect();
         members.sort();
         let wanted = members.into_iter().take(MOST_SOURCES);
         wanted.map(|(.., member)| member.clone()).collect()
+    }
+
+    /// Who can be asked for a session's agent, and for which legs: whoever sees him, or a hub that such a leaf dialled, rather
+    /// one that is asked already. For another member a hub asks its own leaves alone: it has a way to all others itself.
+    fn seen_by_way_of(
+        &self,
+        session: &MonitorSession,
+        asked: impl Fn(&ServerName) -> bool,
+    ) -> BTreeMap<&ServerName, [bool; 2]> {
+        let mut ways: BTreeMap<&ServerName, [bool; 2]> = BTreeMap::new();
+        let (Some(cluster), Some(directory)) = (self.cluster(), self.membership.directory()) else {
+            return ways;
+        };
+        for (seer, legs) in directory.seen_by(&session.agent) {
+            if session.home.is_some() && !cluster.is_leaf_here(seer) {
+                continue;
+            }
+            let known = cluster.ways_to(seer).find(|way| asked(way));
+            if let Some(way) = known.or_else(|| cluster.ways_to(seer).next()) {
+                let all = ways.entry(way).or_default();
+                *all = [all[0] || legs[0], all[1] || legs[1]];
+            }
+        }
+        ways
     }
 
     /// A member's audio.
@@ -326,6 +356,16 @@ impl Engine {
             self.unsubscribe(id, &member, reason);
         }
         self.relay.elsewhere.remove(&id);
+    }
+
+    /// Lets those know that aren't leaves of this hub: by these it is heard for the session's new home, too.
+    pub(super) fn unsubscribe_others(&mut self, id: SessionId, reason: &Reason) {
+        let sources = self.relay.elsewhere.get(&id).map(|elsewhere| &elsewhere.sources);
+        let others = sources.into_iter().flat_map(BTreeMap::keys);
+        let here = |member: &ServerName| self.cluster().is_some_and(|cluster| cluster.is_leaf_here(member));
+        for member in others.filter(|member| !here(member)).cloned().collect::<Vec<_>>() {
+            self.unsubscribe(id, &member, reason);
+        }
     }
 
     fn unsubscribe(&mut self, id: SessionId, member: &ServerName, reason: &Reason) {

@@ -11,7 +11,9 @@ use silentmon_capture_core::link::backoff::Backoff;
 use silentmon_certs::ClientTls;
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::PeerMessage;
-use silentmon_transport::{Channel, CloseCode, Connection, ControlReceiver, ServerAddress, nothing_listens_any_longer};
+use silentmon_transport::{
+    Channel, CloseCode, Connection, ControlReceiver, Refused, ServerAddress, ServerEndpoint, nothing_listens_any_longer,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +70,9 @@ impl House {
             let arrived = tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some(PeerTls { dialled, dialling }) = renewals.recv() => {
-                    endpoint.replace_tls(dialled);
+                    if let Some(endpoint) = &endpoint {
+                        endpoint.replace_tls(dialled);
+                    }
                     self.dialling.store(Arc::new(dialling));
                     continue;
                 }
@@ -81,10 +85,12 @@ impl House {
                     continue;
                 }
                 _ = recheck.tick() => {
-                    endpoint.withdraw_expired();
+                    if let Some(endpoint) = &endpoint {
+                        endpoint.withdraw_expired();
+                    }
                     continue;
                 }
-                arrived = endpoint.accept() => arrived,
+                arrived = arrival(&mut endpoint) => arrived,
             };
             match arrived {
                 Some(Ok(channel)) => {
@@ -103,7 +109,9 @@ impl House {
         let Self { inputs, tasks, .. } = self;
         drop(inputs);
         let _ = tokio::time::timeout(FINISH_LIMIT * 2, tasks.wait()).await;
-        endpoint.close("the server stops").await;
+        if let Some(endpoint) = endpoint {
+            endpoint.close("the server stops").await;
+        }
     }
 
     /// Dials a member once, and watches over it as long as the connection lasts.
@@ -232,6 +240,14 @@ impl House {
                 return (CloseCode::Denied, problem.to_holder());
             }
         }
+    }
+}
+
+/// Whoever dials next; never, where there is no door.
+async fn arrival(endpoint: &mut Option<ServerEndpoint>) -> Option<Result<Channel, Refused>> {
+    match endpoint {
+        Some(endpoint) => endpoint.accept().await,
+        None => std::future::pending().await,
     }
 }
 

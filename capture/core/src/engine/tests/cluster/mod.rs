@@ -1,6 +1,7 @@
 //! Sessions across members: who is heard where, what policy keeps back, and how they go on when members die or part.
 
 mod chaos;
+mod leaves;
 mod net;
 mod pauses;
 
