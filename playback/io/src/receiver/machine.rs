@@ -20,9 +20,9 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(15);
 /// How long after the last audio a server is asked whether it is still there: whoever only listens would notice late that
 /// nobody answers any more.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_millis(200);
 /// Audio that came within this time of the last thing heard was flowing.
-const FLOWING: Duration = Duration::from_millis(200);
+const FLOWING: Duration = Duration::from_millis(100);
 /// How long a server may take for its welcome.
 const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// How long sessions may take to stop when the receiver is closed.
@@ -433,8 +433,18 @@ impl Machine {
     fn wait(&mut self) -> Duration {
         let doubled = FIRST_WAIT.saturating_mul(1_u32 << self.rounds.min(8));
         let longest = doubled.min(LONGEST_WAIT);
+        longest / 2 + self.part_of(longest / 2)
+    }
+
+    /// 25 to 100 ms, before the next server is dialled where the last one was there for long: all its supervisors come at
+    /// once.
+    fn stagger(&mut self) -> Duration {
+        FIRST_WAIT / 8 + self.part_of(FIRST_WAIT / 8 * 3)
+    }
+
+    fn part_of(&mut self, span: Duration) -> Duration {
         let share = (self.next_random() >> 40) as f64 / f64::from(1_u32 << 24);
-        longest.mul_f64(0.5 + share / 2.0)
+        span.mul_f64(share)
     }
 
     /// xorshift64 (Marsaglia 2003).
@@ -475,7 +485,7 @@ impl Machine {
         if self.monitors.values().any(|monitor| monitor.stage == Stage::Running) {
             self.missed_since = Some(self.last_heard);
         }
-        let retry_in = self.wait();
+        let retry_in = if self.rounds == 0 { self.stagger() } else { self.wait() };
         let server = self.server();
         self.phase = Phase::Waiting { until: now + retry_in };
         // Whatever became of this one, its cluster knows the sessions.
