@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime, VarInt};
 use silentmon_certs::{ClientTls, Verdict};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::Channel;
 use crate::address::ServerAddress;
 use crate::congestion::Demand;
-use crate::connection::{CloseCode, Connection};
+use crate::connection::{ARE_YOU_THERE, CloseCode, Connection};
 use crate::control::{ControlReceiver, ControlSender};
 use crate::error::{ConnectError, ControlError, HandshakeError};
 use crate::settings::{Settings, Side};
@@ -121,6 +122,8 @@ async fn watch(connection: quinn::Connection, refused: Arc<Notify>) {
 /// Whether a server from which a packet came back answers nothing any more.
 async fn is_dead(connection: &quinn::Connection) -> bool {
     let before = connection.stats();
+    // Where the path is full, or the server takes no datagrams, QUIC repeats what it said before.
+    let _ = connection.send_datagram(Bytes::from_static(ARE_YOU_THERE));
     let mut asked = None;
     let suspected = Instant::now();
     while suspected.elapsed() < SUSPECTED_FOR {
