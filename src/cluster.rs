@@ -2,7 +2,7 @@
 
 use silentmon_capture_core::cluster::ClusterSettings;
 use silentmon_capture_io::service::{PeerDoor, PeerTls, Refusals};
-use silentmon_proto::peer::{HEARTBEAT, RETRIES};
+use silentmon_proto::peer::{HEARTBEAT, RETRIES, Role};
 use silentmon_transport::{ServerEndpoint, Settings};
 use tokio::sync::mpsc;
 
@@ -28,6 +28,7 @@ pub fn settings(config: &CaptureConfig) -> anyhow::Result<Option<ClusterSettings
         service_port: config.service.listen.port(),
         software: SOFTWARE.to_owned(),
         peers: section.peers.iter().map(|peer| peer.name.clone()).collect(),
+        role: Role::Member,
         has_cti: config.cti.iter().any(|cti| !cti.dialled().is_empty()),
         heartbeat: HEARTBEAT,
         retries: RETRIES,

@@ -19,5 +19,6 @@ pub mod rtp;
 pub mod sccp;
 pub mod sdp;
 pub mod sip;
+pub mod store;
 pub mod telephone_event;
 pub mod time;

@@ -96,6 +96,15 @@ pub enum PeerMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unreached: Option<Reason>,
     },
+    /// A hub tells another one of a leaf that dialled it, or asks about one.
+    OfLeaf {
+        /// The leaf.
+        leaf: ServerName,
+        /// The run of its program.
+        run: u64,
+        /// What.
+        says: LeafSays,
+    },
     /// The member stops, or can't be in a cluster with the other.
     Goodbye {
         /// Why.
@@ -123,6 +132,53 @@ pub struct Hello {
     pub service_port: u16,
     /// Program and version, for the log.
     pub software: String,
+    /// What it is to the others.
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// What a server is in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// One among equals, who know everything of each other.
+    #[default]
+    Member,
+    /// A member that leaves dial.
+    Hub,
+    /// It dials hubs, tells what it knows itself, and isn't told what others know.
+    Leaf,
+}
+
+/// What a hub tells another one of a leaf.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "says", rename_all = "snake_case")]
+pub enum LeafSays {
+    /// The leaf has dialled the hub.
+    Here,
+    /// It is gone from there.
+    Gone,
+    /// Asks the hub to ask the leaf for everything it knows.
+    WantSnapshot,
+    /// See [`PeerMessage::Snapshot`], with the leaf's numbers.
+    Snapshot {
+        /// Number of the newest fact that it holds.
+        number: u64,
+        /// What the leaf knows.
+        facts: Vec<Fact>,
+        /// Whether another page of the same snapshot follows.
+        more: bool,
+    },
+    /// See [`PeerMessage::News`], with the leaf's number.
+    News {
+        /// Its number.
+        number: u64,
+        /// What.
+        fact: Fact,
+    },
+    /// Something that a newer version says; to be ignored.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How a member stands to the CTI sources: one member of a cluster holds the sessions with them (requirements T10).

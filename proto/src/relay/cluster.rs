@@ -24,8 +24,19 @@ pub struct ClusterStatus {
     pub agents: usize,
     /// Agents whose streams this member sees.
     pub sees: usize,
+    /// The store by which members learn of each other, where they don't tell each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
     /// The other members.
     pub members: Vec<MemberStatus>,
+}
+
+/// How it stands with the cluster's store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Why it can't be reached; absent where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
 }
 
 /// One of the other members.

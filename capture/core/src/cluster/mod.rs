@@ -2,34 +2,44 @@
 //! streams, and who holds the sessions with the CTI sources.
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
-//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `sessions`
-//! knows who listens where, `desks` where agents are told of it, `relay` carries what members say about hearing an agent at another one.
+//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `relay`
+//! carries what members say about hearing an agent at another one, `leaves` are servers that tell and aren't told.
+//!
+//! `directory` is what the engine asks, whether members tell each other or by a key-value store (`store`). In both, `known`
+//! is what they tell of themselves: `seen` who sees whom, `sessions` who listens where, `desks` where agents are told of it.
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 
 mod desks;
+mod directory;
 mod duty;
+mod known;
+mod leaves;
 mod link;
 mod relay;
+mod seen;
 mod sessions;
+mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use silentmon_proto::ids::{AgentId, ClusterName, ServerName};
 use silentmon_proto::peer::{
-    FACTS_IN_A_PAGE, Fact, Hello, HomeSession, OLDEST_VERSION, PeerMessage, RelayMessage, VERSION,
+    FACTS_IN_A_PAGE, Fact, Hello, HomeSession, OLDEST_VERSION, PeerMessage, RelayMessage, Role, VERSION,
 };
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
-use self::desks::Desks;
+pub use self::directory::Directory;
 use self::duty::Duty;
+use self::known::Known;
+use self::leaves::Leaves;
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
-use self::sessions::Sessions;
+pub use self::store::{Expected, PutOutcome, StoreDirectory, StoreInput, StorePut, StoreTransmit};
 
 /// How long a connection may be open without a greeting.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
@@ -62,7 +72,9 @@ pub struct ClusterSettings {
     pub service_port: u16,
     /// Program and version.
     pub software: String,
-    /// The other members, as configured.
+    /// What this server is to the others.
+    pub role: Role,
+    /// The other members, as configured; of a leaf, the hubs.
     pub peers: Vec<ServerName>,
     /// Whether CTI sources are configured.
     pub has_cti: bool,
@@ -70,6 +82,9 @@ pub struct ClusterSettings {
     pub heartbeat: Duration,
     /// Heartbeats that may stay unanswered (requirements section 3: 3).
     pub retries: u32,
+    /// Where other members reach this one, `HOST:PORT`, where they learn of each other by a store: what a connection is
+    /// for is sound then.
+    pub store: Option<String>,
 }
 
 /// Something to be sent.
@@ -92,6 +107,10 @@ pub enum PeerTransmit {
 /// Something the engine or the shell should know.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClusterEvent {
+    /// There is a connection with a member now.
+    Linked(ServerName),
+    /// There is none any longer, and why.
+    Unlinked(ServerName, Reason),
     /// A member is there.
     Joined(ServerName),
     /// A member is gone, and why.
@@ -110,6 +129,15 @@ pub enum ClusterEvent {
         facts: Vec<Fact>,
         /// Whether it holds the CTI sessions, so that nobody knows better.
         instead: bool,
+    },
+    /// A leaf told everything it knows: of these agents, what it doesn't tell is over.
+    ToldAllOf {
+        /// Which.
+        from: ServerName,
+        /// Whose agents are meant.
+        agents: BTreeSet<AgentId>,
+        /// What.
+        facts: Vec<Fact>,
     },
     /// Somebody who has a server's certificate asks whether that server is reached: to be answered by
     /// [`Cluster::answer_probe`].
@@ -164,12 +192,8 @@ pub struct Cluster {
     followed: Option<ServerName>,
     /// Number of the newest of our own facts.
     number: u64,
-    /// Agents whose streams we see.
-    sees: BTreeMap<AgentId, [bool; 2]>,
-    /// Agents whose streams others see.
-    seen: BTreeMap<AgentId, BTreeMap<ServerName, [bool; 2]>>,
-    sessions: Sessions,
-    desks: Desks,
+    known: Known,
+    leaves: Leaves,
     transmits: VecDeque<PeerTransmit>,
     events: VecDeque<ClusterEvent>,
 }
@@ -179,16 +203,14 @@ impl Cluster {
     pub fn new(settings: ClusterSettings, now: Instant) -> Self {
         let awaits_until = now + settings.heartbeat;
         Self {
-            duty: Duty::new(settings.has_cti, awaits_until),
+            duty: Duty::new(settings.has_cti && settings.store.is_none(), awaits_until),
             settings,
             links: BTreeMap::new(),
             members: BTreeMap::new(),
             followed: None,
             number: 0,
-            sees: BTreeMap::new(),
-            seen: BTreeMap::new(),
-            sessions: Sessions::default(),
-            desks: Desks::default(),
+            known: Known::default(),
+            leaves: Leaves::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -198,16 +220,7 @@ impl Cluster {
     pub fn handle_connected(&mut self, link: PeerLink, dialled: Dialled, peer: ServerName, now: Instant) {
         self.links
             .insert(link, Link::new(peer, dialled, now, self.settings.heartbeat));
-        let hello = Hello {
-            version: VERSION,
-            oldest: OLDEST_VERSION,
-            cluster: self.settings.cluster.clone(),
-            server: self.settings.server.clone(),
-            run: self.settings.run,
-            service_port: self.settings.service_port,
-            software: self.settings.software.clone(),
-        };
-        self.send(link, PeerMessage::Hello(hello));
+        self.send(link, PeerMessage::Hello(self.settings.hello()));
     }
 
     /// A connection is gone.
@@ -245,20 +258,20 @@ impl Cluster {
             }
             // Whoever hasn't greeted has nothing else to say.
             _ if !known => {}
+            message if self.settings.store.is_some() => self.handle_sound(from, peer, message, now),
+            message if self.leaves.is_straight(&peer) => self.handle_leaf(from, &peer, message, now),
+            message if self.settings.role == Role::Leaf => self.handle_hub(from, peer, message, now),
+            PeerMessage::OfLeaf { leaf, run, says } => self.take_told_on(&peer, &leaf, run, says, now),
             PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
             PeerMessage::Snapshot { number, facts, more } => self.take_snapshot(from, &peer, number, facts, more),
-            PeerMessage::News { number, fact } => self.take_news(from, peer, number, fact),
+            PeerMessage::News { number, fact } => self.take_news(from, &peer, number, fact),
             PeerMessage::Heartbeat { sent, number, cti } => {
                 self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
                 self.check_number(from, number);
                 self.duty.handle_told(&peer, cti);
                 self.decide_duty(now);
             }
-            PeerMessage::HeartbeatAnswer { sent, answered } => {
-                if let Some(link) = self.links.get_mut(&from) {
-                    link.measure_clock(sent, answered, now);
-                }
-            }
+            PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
             PeerMessage::Relay(message) => self.take_relay(peer, *message),
             PeerMessage::HandOver { to, term } => {
                 if to == self.settings.server && self.duty.claim(term) {
@@ -269,11 +282,27 @@ impl Cluster {
         }
     }
 
-    /// Heartbeats that are due, connections that are silent, and the CTI sessions' holder.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let over = self.sessions.handle_timeout(now);
-        self.events
-            .extend(over.into_iter().map(ClusterEvent::ListenedElsewhere));
+    /// The next thing to be sent.
+    pub fn poll_transmit(&mut self) -> Option<PeerTransmit> {
+        self.transmits.pop_front()
+    }
+
+    /// What this member was told at its start.
+    pub const fn settings(&self) -> &ClusterSettings {
+        &self.settings
+    }
+
+    /// Answers [`ClusterEvent::ProbeWanted`]: why the member isn't reached, if so.
+    pub fn answer_probe(&mut self, link: PeerLink, unreached: Option<Reason>) {
+        if self.links.contains_key(&link) {
+            self.send(link, PeerMessage::Probed { unreached });
+        }
+    }
+}
+
+impl Directory for Cluster {
+    fn handle_timeout(&mut self, now: Instant) {
+        self.events.extend(self.known.handle_timeout(now));
         let retries = self.settings.retries;
         let due: Vec<PeerLink> = self
             .links
@@ -294,29 +323,23 @@ impl Cluster {
             link.due = now + self.settings.heartbeat;
             self.send_heartbeat(id, now);
         }
+        self.forget_leaves(now);
         self.decide_duty(now);
     }
 
-    /// When [`Self::handle_timeout`] wants to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.values().map(|link| link.due);
-        links.chain(self.duty.poll_timeout()).min()
+        let leaf = self.leaves.first_lost().map(|lost| lost + self.leaf_lease());
+        links.chain(self.duty.poll_timeout()).chain(leaf).min()
     }
 
-    /// The next thing to be sent.
-    pub fn poll_transmit(&mut self) -> Option<PeerTransmit> {
-        self.transmits.pop_front()
-    }
-
-    /// The next thing the engine or the shell should know.
-    pub fn poll_event(&mut self) -> Option<ClusterEvent> {
+    fn poll_event(&mut self) -> Option<ClusterEvent> {
         self.events.pop_front()
     }
 
-    /// Tells all members something that this one learnt itself.
-    pub fn tell(&mut self, fact: &Fact) {
+    fn tell(&mut self, fact: &Fact) {
         self.number += 1;
-        for link in self.members.values().copied().collect::<Vec<_>>() {
+        for link in self.equals() {
             self.send(
                 link,
                 PeerMessage::News {
@@ -327,52 +350,8 @@ impl Cluster {
         }
     }
 
-    /// Whether this member sees an agent's streams: his side's, the customer's.
-    pub fn handle_sees(&mut self, agent: &AgentId, legs: [bool; 2]) {
-        let former = self.sees.get(agent).copied().unwrap_or_default();
-        if former == legs {
-            return;
-        }
-        if legs == [false; 2] {
-            self.sees.remove(agent);
-        } else {
-            self.sees.insert(agent.clone(), legs);
-        }
-        self.tell(&Fact::Sees {
-            agent: agent.clone(),
-            legs,
-        });
-    }
-
-    /// Whether this member sees agents' streams, of all agents with media; of others it sees none.
-    pub fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
-        let seen: BTreeMap<AgentId, [bool; 2]> = seen.into_iter().collect();
-        let gone: Vec<AgentId> = self
-            .sees
-            .keys()
-            .filter(|agent| !seen.contains_key(*agent))
-            .cloned()
-            .collect();
-        for agent in gone {
-            self.handle_sees(&agent, [false; 2]);
-        }
-        for (agent, legs) in seen {
-            self.handle_sees(&agent, legs);
-        }
-    }
-
-    /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
-    pub fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
-        let own = self.sees.iter().map(|(agent, &legs)| Fact::Sees {
-            agent: agent.clone(),
-            legs,
-        });
-        let facts: Vec<Fact> = known
-            .into_iter()
-            .chain(own)
-            .chain(self.sessions.facts())
-            .chain(self.desks.facts())
-            .collect();
+    fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
+        let facts: Vec<Fact> = known.into_iter().chain(self.known.own()).collect();
         let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
         let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
         for page in 1..=pages {
@@ -385,19 +364,16 @@ impl Cluster {
         }
     }
 
-    /// Whether this member is to tell what it knows of agents and calls: it holds the CTI sessions, or nobody does.
-    pub fn tells_cti(&self) -> bool {
+    fn tells_cti(&self) -> bool {
         let holder = self.holder();
         holder.is_none_or(|holder| *holder == self.settings.server)
     }
 
-    /// Who holds the CTI sessions, as far as known here.
-    pub fn holder(&self) -> Option<&ServerName> {
+    fn holder(&self) -> Option<&ServerName> {
         self.duty.holder(&self.settings.server)
     }
 
-    /// The CTI sessions can't be had from here: another member is to hold them, if one can.
-    pub fn handle_cti_failed(&mut self, now: Instant) {
+    fn handle_cti_failed(&mut self, now: Instant) {
         if self.duty.give_up(now) {
             self.events.push_back(ClusterEvent::Cti(HoldsCti::No));
             self.send_heartbeats(now);
@@ -405,11 +381,7 @@ impl Cluster {
         }
     }
 
-    /// Lets another member hold the CTI sessions, or this one.
-    ///
-    /// # Errors
-    /// Why it can't, in words.
-    pub fn hand_over(&mut self, to: &ServerName, now: Instant) -> Result<(), String> {
+    fn hand_over(&mut self, to: &ServerName, now: Instant) -> Result<(), String> {
         let own = *to == self.settings.server;
         let link = self.members.get(to).copied();
         if !own && link.is_none() {
@@ -427,8 +399,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Says goodbye to all members.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         let reason = Reason::new(Code::NoCaptureServer, format!("{} stops.", self.settings.server));
         for link in std::mem::take(&mut self.links).into_keys() {
             self.send(link, PeerMessage::Goodbye { reason: reason.clone() });
@@ -437,47 +408,31 @@ impl Cluster {
         self.members.clear();
     }
 
-    /// What is known of a member that is there.
-    pub fn member(&self, server: &ServerName) -> Option<Member<'_>> {
+    fn members(&self) -> Box<dyn Iterator<Item = &ServerName> + '_> {
+        Box::new(self.members.keys())
+    }
+
+    fn member(&self, server: &ServerName) -> Option<Member<'_>> {
         let link = self.links.get(self.members.get(server)?)?;
         Some(Member {
             since: link.since,
             software: &link.software,
             version: link.version,
             clock: link.clock(),
-            sees: self.seen.values().filter(|by| by.contains_key(server)).count(),
+            sees: self.known.seen.count(server),
         })
     }
 
-    /// Agents whose streams this member sees.
-    pub fn seen_here(&self) -> usize {
-        self.sees.len()
+    fn known(&self) -> &Known {
+        &self.known
     }
 
-    /// What this member was told at its start.
-    pub const fn settings(&self) -> &ClusterSettings {
-        &self.settings
+    fn known_mut(&mut self) -> &mut Known {
+        &mut self.known
     }
+}
 
-    /// Answers [`ClusterEvent::ProbeWanted`]: why the member isn't reached, if so.
-    pub fn answer_probe(&mut self, link: PeerLink, unreached: Option<Reason>) {
-        if self.links.contains_key(&link) {
-            self.send(link, PeerMessage::Probed { unreached });
-        }
-    }
-
-    /// Members that are there, with how their clocks differ from ours.
-    pub fn members(&self) -> impl Iterator<Item = (&ServerName, Option<ClockDifference>)> {
-        let clock = |link: &PeerLink| self.links.get(link).and_then(Link::clock);
-        self.members.iter().map(move |(name, link)| (name, clock(link)))
-    }
-
-    /// Other members that see an agent's streams.
-    pub fn seen_by(&self, agent: &AgentId) -> impl Iterator<Item = (&ServerName, [bool; 2])> {
-        let members = self.seen.get(agent).into_iter().flatten();
-        members.map(|(name, legs)| (name, *legs))
-    }
-
+impl Cluster {
     fn greet(&mut self, from: PeerLink, hello: &Hello, now: Instant) {
         let Some(link) = self.links.get_mut(&from) else { return };
         let peer = link.peer.clone();
@@ -503,13 +458,36 @@ impl Cluster {
             }
             self.replace_link(former, same_run, &peer, now);
         }
-        let joined = self.members.insert(peer.clone(), from).is_none();
+        if hello.role == Role::Leaf {
+            self.take_leaf(&peer, from, hello.run, now);
+            return;
+        }
+        let joined = self.link_with(&peer, from);
+        if self.settings.store.is_some() {
+            return self.send_heartbeat(from, now);
+        }
+        let leaf = self.settings.role == Role::Leaf;
         if joined {
-            self.duty.handle_joined(&peer);
+            // A leaf's sources are its own.
+            if !leaf {
+                self.duty.handle_joined(&peer);
+            }
             self.events.push_back(ClusterEvent::Joined(peer));
         }
         self.send_heartbeat(from, now);
-        self.send(from, PeerMessage::WantSnapshot);
+        if !leaf {
+            self.send(from, PeerMessage::WantSnapshot);
+            self.tell_leaves(from);
+        }
+    }
+
+    /// From now on a member is talked to over this connection. Answers whether there was none.
+    fn link_with(&mut self, peer: &ServerName, link: PeerLink) -> bool {
+        let new = self.members.insert(peer.clone(), link).is_none();
+        if new {
+            self.events.push_back(ClusterEvent::Linked(peer.clone()));
+        }
+        new
     }
 
     /// A member's connection gives way to another one. Of a former run nothing counts on.
@@ -519,6 +497,12 @@ impl Cluster {
         if !same_run {
             let reason = Reason::new(Code::NoCaptureServer, format!("{peer} was started again."));
             self.forget_member(former, peer, reason, now);
+        }
+    }
+
+    fn measure_clock(&mut self, link: PeerLink, sent: Instant, answered: Instant, now: Instant) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.measure_clock(sent, answered, now);
         }
     }
 
@@ -533,17 +517,18 @@ impl Cluster {
             return;
         }
         link.news = Numbering::After(number);
-        let (facts, own): (Vec<Fact>, Vec<Fact>) = std::mem::take(&mut link.snapshot)
-            .into_iter()
-            .partition(|fact| matches!(fact, Fact::Cti { .. }));
-        self.forget_seen_by(peer);
-        self.sessions.forget(peer);
-        self.forget_desks(peer);
-        for fact in own {
-            self.take_fact(peer.clone(), fact);
+        let parts = Parts::of(std::mem::take(&mut link.snapshot));
+        let facts = parts.cti;
+        self.events.extend(self.known.begin_anew(peer, &parts.sees));
+        for fact in parts.others {
+            self.take_fact(peer, fact);
         }
         let holder = self.holder();
         let instead = holder == Some(peer);
+        if instead {
+            self.ask_leaves();
+        }
+        let holder = self.holder();
         // Others know nothing that the holder doesn't know better.
         if instead || (holder.is_none() && !facts.is_empty()) {
             self.events.push_back(ClusterEvent::ToldAll {
@@ -554,7 +539,7 @@ impl Cluster {
         }
     }
 
-    fn take_news(&mut self, from: PeerLink, peer: ServerName, number: u64, fact: Fact) {
+    fn take_news(&mut self, from: PeerLink, peer: &ServerName, number: u64, fact: Fact) {
         let Some(link) = self.links.get_mut(&from) else { return };
         if !link.news.takes(number) {
             self.send(from, PeerMessage::WantSnapshot);
@@ -562,17 +547,9 @@ impl Cluster {
         self.take_fact(peer, fact);
     }
 
-    fn take_fact(&mut self, peer: ServerName, fact: Fact) {
-        match fact {
-            Fact::Sees { agent, legs } => self.note_seen(&peer, agent, legs),
-            Fact::Cti { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
-                self.events.push_back(ClusterEvent::Told(peer, fact));
-            }
-            Fact::Session(session) => self.note_session(peer, session),
-            Fact::SessionOver { session } => self.note_session_over(&peer, session),
-            Fact::Desk { agent, open } => self.note_desk(peer, agent, open),
-            Fact::Unknown => {}
-        }
+    fn take_fact(&mut self, peer: &ServerName, fact: Fact) {
+        let fact = self.by_our_times(peer, fact);
+        self.events.extend(self.known.take(peer, fact));
     }
 
     /// Facts come in order with the heartbeats: one that is behind has lost some.
@@ -581,33 +558,6 @@ impl Cluster {
             && !link.news.has(number)
         {
             self.send(from, PeerMessage::WantSnapshot);
-        }
-    }
-
-    fn note_seen(&mut self, by: &ServerName, agent: AgentId, legs: [bool; 2]) {
-        let seen = self.seen.entry(agent.clone()).or_default();
-        let former = if legs == [false; 2] {
-            seen.remove(by)
-        } else {
-            seen.insert(by.clone(), legs)
-        };
-        if seen.is_empty() {
-            self.seen.remove(&agent);
-        }
-        if former.unwrap_or_default() != legs {
-            self.events.push_back(ClusterEvent::SeenElsewhere(agent));
-        }
-    }
-
-    fn forget_seen_by(&mut self, peer: &ServerName) {
-        let agents: Vec<AgentId> = self
-            .seen
-            .iter()
-            .filter(|(_, by)| by.contains_key(peer))
-            .map(|(agent, _)| agent.clone())
-            .collect();
-        for agent in agents {
-            self.note_seen(peer, agent, [false; 2]);
         }
     }
 
@@ -623,10 +573,18 @@ impl Cluster {
             return;
         }
         self.members.remove(peer);
+        self.events
+            .push_back(ClusterEvent::Unlinked(peer.clone(), reason.clone()));
+        if self.settings.store.is_some() {
+            return;
+        }
+        if self.leaves.is_straight(peer) {
+            self.leaf_link_lost(peer, now);
+            return;
+        }
+        self.leaf_ways_lost(peer, now);
         self.duty.handle_left(peer);
-        self.forget_seen_by(peer);
-        self.sessions.orphan(peer, now);
-        self.forget_desks(peer);
+        self.events.extend(self.known.forget(peer, now));
         self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
         self.decide_duty(now);
     }
@@ -682,50 +640,124 @@ impl Cluster {
     }
 }
 
-impl ClusterSettings {
-    /// Whether a server may be a member.
-    fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        match self.objections(certificate, hello).into_iter().next() {
-            Some(reason) => Err(reason),
-            None => Ok(()),
+/// A snapshot: what its member sees, what is known of agents and calls, and the rest.
+#[derive(Debug, Default)]
+struct Parts {
+    sees: BTreeMap<AgentId, [bool; 2]>,
+    cti: Vec<Fact>,
+    others: Vec<Fact>,
+}
+
+impl Parts {
+    fn of(facts: Vec<Fact>) -> Self {
+        let mut parts = Self::default();
+        for fact in facts {
+            match fact {
+                Fact::Sees { agent, legs } => {
+                    parts.sees.insert(agent, legs);
+                }
+                Fact::Cti { .. } => parts.cti.push(fact),
+                _ => parts.others.push(fact),
+            }
         }
+        parts
+    }
+}
+
+impl ClusterSettings {
+    /// Who this member is.
+    fn hello(&self) -> Hello {
+        Hello {
+            version: VERSION,
+            oldest: OLDEST_VERSION,
+            cluster: self.cluster.clone(),
+            server: self.server.clone(),
+            run: self.run,
+            service_port: self.service_port,
+            software: self.software.clone(),
+            role: self.role,
+        }
+    }
+
+    /// Whether a server may be a member of the mesh, or a leaf of this hub.
+    fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
+        if self.store.is_some() {
+            return self.admit_unlisted(certificate, hello);
+        }
+        self.objections(certificate, hello)
+            .into_iter()
+            .next()
+            .map_or(Ok(()), Err)
+    }
+
+    /// Whether a server that is none of those configured may be a member.
+    fn admit_unlisted(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
+        let objections = self.foreign(certificate, hello).into_iter().chain(self.unequal(hello));
+        objections.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Everything that keeps a server from being a member, what matters most first.
     pub fn objections(&self, certificate: &ServerName, hello: &Hello) -> Vec<Reason> {
+        let mut objections = self.foreign(certificate, hello);
+        objections.extend(self.unlisted(hello));
+        objections.extend(self.unequal(hello));
+        objections
+    }
+
+    /// Whether a server isn't who it says, or of another cluster.
+    fn foreign(&self, certificate: &ServerName, hello: &Hello) -> Vec<Reason> {
         let mut objections = Vec::new();
-        let mut object = |code, text: String| objections.push(Reason::new(code, text));
         if hello.server != *certificate || hello.server == self.server {
             let text = format!(
                 "A server says that its name is {}; its certificate says {certificate}, and this server is {}.",
                 hello.server, self.server
             );
-            object(Code::CertificateRefused, text);
+            objections.push(Reason::new(Code::CertificateRefused, text));
         }
         if hello.cluster != self.cluster {
             let text = format!(
                 "{} is of cluster {}, {} of {}.",
                 hello.server, hello.cluster, self.server, self.cluster
             );
-            object(Code::ForeignMember, text);
+            objections.push(Reason::new(Code::ForeignMember, text));
         }
-        if !self.peers.contains(&hello.server) {
-            let text = format!("{} is not among the peers of {}.", hello.server, self.server);
-            object(Code::ForeignMember, text);
-        }
+        objections
+    }
+
+    /// Whether a server isn't among those configured, nor a leaf of this hub.
+    fn unlisted(&self, hello: &Hello) -> Option<Reason> {
+        let text = match (self.role, hello.role) {
+            (Role::Hub, Role::Leaf) => return None,
+            (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => format!(
+                "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
+                hello.server, hello.role, self.server, self.role
+            ),
+            (Role::Leaf, Role::Hub) | (Role::Member | Role::Hub, Role::Member | Role::Hub) => {
+                if self.peers.contains(&hello.server) {
+                    return None;
+                }
+                format!("{} is not among the peers of {}.", hello.server, self.server)
+            }
+        };
+        Some(Reason::new(Code::ForeignMember, text))
+    }
+
+    /// Whether a server doesn't speak as this one does, or listens elsewhere.
+    fn unequal(&self, hello: &Hello) -> Vec<Reason> {
+        let mut objections = Vec::new();
         if hello.version < OLDEST_VERSION || hello.oldest > VERSION {
             let text = format!(
                 "{} speaks versions {} to {} of the peers' messages, {} speaks {OLDEST_VERSION} to {VERSION}.",
                 hello.server, hello.oldest, hello.version, self.server
             );
-            object(Code::ForeignMember, text);
+            objections.push(Reason::new(Code::ForeignMember, text));
         }
         if hello.service_port != self.service_port {
             let text = format!(
                 "{} listens on {}, {} on {}: all members must use one service port.",
                 hello.server, hello.service_port, self.server, self.service_port
             );
-            object(Code::ServicePortMismatch, text);
+            objections.push(Reason::new(Code::ServicePortMismatch, text));
         }
         objections
     }

@@ -1,19 +1,22 @@
-//! What members say about hearing an agent at another one, and about who listens where.
+//! What members say about hearing an agent at another one, and by whose clock.
 
 use std::time::Duration;
 
-use silentmon_proto::ids::{AgentId, ServerName, SessionId};
+use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::{Fact, HomeSession, PeerMessage, RelayMessage};
 use silentmon_proto::time::Instant;
 
 use super::{Cluster, ClusterEvent, PeerLink};
 
 impl Cluster {
-    /// Says something about a session to a member; to nobody where it isn't there.
-    pub fn say(&mut self, to: &ServerName, message: RelayMessage) {
-        if let Some(link) = self.link_to(to) {
+    /// Says something about a session to a member. Answers whether there is a connection with it: without one it is said
+    /// to nobody.
+    pub fn say(&mut self, to: &ServerName, message: RelayMessage) -> bool {
+        let link = self.link_to(to);
+        if let Some(link) = link {
             self.send(link, PeerMessage::Relay(Box::new(message)));
         }
+        link.is_some()
     }
 
     /// The connection over which a member is talked to.
@@ -25,44 +28,6 @@ impl Cluster {
     pub fn member_at(&self, link: PeerLink) -> Option<&ServerName> {
         let peer = &self.links.get(&link)?.peer;
         (self.members.get(peer) == Some(&link)).then_some(peer)
-    }
-
-    /// A session begins here, or something of it changed.
-    pub fn handle_session(&mut self, session: HomeSession) {
-        if self.sessions.tell(session.clone()) {
-            self.tell(&Fact::Session(session));
-        }
-    }
-
-    /// A session ended here, or goes on elsewhere.
-    pub fn handle_session_over(&mut self, session: SessionId) {
-        if self.sessions.tell_over(session) {
-            self.tell(&Fact::SessionOver { session });
-        }
-    }
-
-    /// A program at an agent's desk takes notices from here, or no longer.
-    pub fn handle_desk(&mut self, agent: &AgentId, open: bool) {
-        if self.desks.tell(agent, open) {
-            let agent = agent.clone();
-            self.tell(&Fact::Desk { agent, open });
-        }
-    }
-
-    /// Whether a program at an agent's desk takes notices from another member.
-    pub fn has_desk_elsewhere(&self, agent: &AgentId) -> bool {
-        self.desks.is_elsewhere(agent)
-    }
-
-    /// Where else a session is held or was, and what is known of it; times are by our clock. A member that is gone is
-    /// remembered for as long as a session outlives a broken connection.
-    pub fn session_elsewhere(&self, session: SessionId) -> Option<(&ServerName, &HomeSession)> {
-        self.sessions.get(session)
-    }
-
-    /// Sessions of other members.
-    pub fn sessions_elsewhere(&self) -> impl Iterator<Item = (&ServerName, &HomeSession)> {
-        self.sessions.elsewhere()
     }
 
     /// Shortest round trip over a connection that was measured lately; none where none was yet.
@@ -77,6 +42,19 @@ impl Cluster {
         clock.map_or(now, |clock| clock.ours(at))
     }
 
+    /// A member said something over a connection that is for sound alone.
+    pub(super) fn handle_sound(&mut self, from: PeerLink, peer: ServerName, message: PeerMessage, now: Instant) {
+        match message {
+            PeerMessage::Heartbeat { sent, .. } => {
+                self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
+            }
+            PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
+            PeerMessage::Relay(message) => self.take_relay(peer, *message),
+            // The store says what else there is to say.
+            _ => {}
+        }
+    }
+
     pub(super) fn take_relay(&mut self, from: ServerName, message: RelayMessage) {
         let message = match message {
             RelayMessage::Subscribe(session) => RelayMessage::Subscribe(self.with_our_times(&from, session)),
@@ -85,26 +63,12 @@ impl Cluster {
         self.events.push_back(ClusterEvent::Relay(from, message));
     }
 
-    pub(super) fn note_session(&mut self, home: ServerName, session: HomeSession) {
-        let session = self.with_our_times(&home, session);
-        if self.sessions.note(home.clone(), session.clone()) {
-            self.events.push_back(ClusterEvent::SessionElsewhere(home, session));
+    /// A fact with its times by our clock.
+    pub(super) fn by_our_times(&self, from: &ServerName, fact: Fact) -> Fact {
+        match fact {
+            Fact::Session(session) => Fact::Session(self.with_our_times(from, session)),
+            other => other,
         }
-    }
-
-    pub(super) fn note_session_over(&mut self, home: &ServerName, session: SessionId) {
-        let agent = self.sessions.note_over(home, session);
-        self.events.extend(agent.map(ClusterEvent::ListenedElsewhere));
-    }
-
-    pub(super) fn note_desk(&mut self, at: ServerName, agent: AgentId, open: bool) {
-        self.desks.note(at, agent.clone(), open);
-        self.events.push_back(ClusterEvent::DeskElsewhere(agent));
-    }
-
-    pub(super) fn forget_desks(&mut self, at: &ServerName) {
-        let gone = self.desks.forget(at);
-        self.events.extend(gone.into_iter().map(ClusterEvent::DeskElsewhere));
     }
 
     fn with_our_times(&self, of: &ServerName, session: HomeSession) -> HomeSession {

@@ -105,6 +105,8 @@ pub struct MembersCase<'a> {
     pub there: usize,
     /// Those that aren't, and why, where that is known.
     pub away: Vec<(&'a ServerName, Option<&'a Reason>)>,
+    /// Why the store by which members learn of each other can't be reached.
+    pub store_away: Option<&'a str>,
 }
 
 /// How a CTI link stands.

@@ -71,18 +71,27 @@ pub(super) fn cluster(case: &Case<'_>) -> Option<Reason> {
     // One that is refused won't come by itself.
     let known = || case.members.away.iter().filter_map(|(_, why)| *why);
     let refused = known().find(|why| why.code != Code::NoCaptureServer);
-    refused.or_else(|| known().next()).map(Reason::without_evidence)
+    let store_away = || {
+        let why = case.members.store_away?;
+        let text = format!(
+            "The store by which the cluster's members learn of each other can't be reached: {why}. What was last known stays."
+        );
+        Some(Reason::new(Code::NoCaptureServer, text))
+    };
+    let member = refused.or_else(|| known().next()).map(Reason::without_evidence);
+    member.or_else(store_away)
 }
 
 pub(super) fn cluster_evidence(case: &Case<'_>) -> Evidence {
     let away: Vec<_> = case.members.away.iter().map(|(server, _)| server.as_str()).collect();
-    if case.members.there + away.len() == 0 {
+    if case.members.there + away.len() == 0 && case.members.store_away.is_none() {
         return Evidence::new().with("other members", "none configured");
     }
     let away = (!away.is_empty()).then(|| away.join(", "));
     Evidence::new()
         .with("other members there", case.members.there)
         .with_known("not there", away)
+        .with_known("store", case.members.store_away)
 }
 
 pub(super) fn audit(case: &Case<'_>) -> Option<Reason> {

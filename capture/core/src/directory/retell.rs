@@ -81,11 +81,31 @@ impl AgentDirectory {
             self.take_up(event, at);
         }
         if instead {
-            self.drop_untold(now, at);
+            self.drop_untold(now, at, |_| true);
         }
         // They were news where they were first told.
         self.notices.clear();
         std::mem::take(&mut self.touched)
+    }
+
+    /// Takes up what another directory tells again of some agents: of these, what it doesn't tell is over. Names the agents
+    /// concerned.
+    pub fn handle_retelling_of(
+        &mut self,
+        agents: &BTreeSet<AgentId>,
+        events: &[CtiEvent],
+        now: Instant,
+    ) -> BTreeSet<AgentId> {
+        let mut touched = self.handle_retelling(events, false, now);
+        let at = now + Duration::from_nanos(events.len() as u64);
+        self.drop_untold(
+            now,
+            at,
+            |party| matches!(party, Party::Agent(id) if agents.contains(id)),
+        );
+        self.notices.clear();
+        touched.append(&mut self.touched);
+        touched
     }
 
     fn retell_agent(&self, id: &AgentId, agent: &super::Agent) -> AgentUpdate {
@@ -179,8 +199,8 @@ impl AgentDirectory {
         }
     }
 
-    /// Ends calls and media that were last told before a time.
-    fn drop_untold(&mut self, before: Instant, now: Instant) {
+    /// Ends calls and media of some parties that were last told before a time.
+    fn drop_untold(&mut self, before: Instant, now: Instant, whose: impl Fn(&Party) -> bool) {
         let agents = self
             .agents
             .iter()
@@ -188,7 +208,7 @@ impl AgentDirectory {
         let waiting = self.waiting.iter();
         let waiting = waiting.map(|(device, line)| (Party::Device(device.clone()), line));
         let mut outdated = Vec::new();
-        for (party, line) in agents.chain(waiting) {
+        for (party, line) in agents.chain(waiting).filter(|(party, _)| whose(party)) {
             let calls: Vec<CallId> = line
                 .calls
                 .iter()

@@ -1,7 +1,7 @@
 //! The cluster: what other members tell goes into the directory, what this server learns goes to them, and who holds the
 //! sessions with the CTI sources is carried out.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
@@ -9,76 +9,39 @@ use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
 use silentmon_proto::pause::{PauseKind, PauseOf, PauseSource, ToldPause};
 use silentmon_proto::peer::{Fact, PeerMessage};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage};
+use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage, StoreStatus};
 use silentmon_proto::time::Instant;
 
 use super::figures::ClusterFigures;
 use super::{ConnectionId, Engine, EngineEvent};
-use crate::cluster::{Cluster, ClusterEvent, Dialled, HoldsCti, PeerLink, PeerTransmit};
+use crate::cluster::{
+    Cluster, ClusterEvent, Dialled, Directory, HoldsCti, PeerLink, PeerTransmit, StoreDirectory, StoreInput,
+    StoreTransmit,
+};
 use crate::diagnosis::MembersCase;
 use crate::policy::Pause;
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
 const CTI_GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
-/// Servers that were refused and are remembered.
-const MOST_REFUSED: usize = 64;
-
-/// What an engine knows of its cluster besides [`Cluster`] itself.
-#[derive(Debug, Default)]
-pub(super) struct Membership {
-    cluster: Option<Cluster>,
-    /// Why servers that wanted to be members, or were to be, aren't.
-    refused: BTreeMap<ServerName, Reason>,
-    /// Since when this member holds the CTI sessions and has reached no source.
-    sources_away: Option<Instant>,
-}
-
-impl Membership {
-    pub(super) fn new(cluster: Option<Cluster>) -> Self {
-        Self {
-            cluster,
-            ..Self::default()
-        }
-    }
-
-    pub(super) const fn cluster(&self) -> Option<&Cluster> {
-        self.cluster.as_ref()
-    }
-
-    pub(super) const fn cluster_mut(&mut self) -> Option<&mut Cluster> {
-        self.cluster.as_mut()
-    }
-
-    /// Answers whether that is something new.
-    fn note_refused(&mut self, server: &ServerName, reason: &Reason) -> bool {
-        let known = self.refused.get(server);
-        if known == Some(reason) || (known.is_none() && self.refused.len() >= MOST_REFUSED) {
-            return false;
-        }
-        self.refused.insert(server.clone(), reason.clone());
-        true
-    }
-}
-
 impl Engine {
     /// A connection with another member is there; `peer` is the name in its certificate.
     pub fn handle_peer_connected(&mut self, link: PeerLink, dialled: Dialled, peer: ServerName, now: Instant) {
-        self.with_cluster(now, |cluster| cluster.handle_connected(link, dialled, peer, now));
+        self.with_links(now, |cluster| cluster.handle_connected(link, dialled, peer, now));
     }
 
     /// A connection with another member is gone.
     pub fn handle_peer_disconnected(&mut self, link: PeerLink, why: &str, now: Instant) {
-        self.with_cluster(now, |cluster| cluster.handle_disconnected(link, why, now));
+        self.with_links(now, |cluster| cluster.handle_disconnected(link, why, now));
     }
 
     /// Another member said something.
     pub fn handle_peer_message(&mut self, from: PeerLink, message: PeerMessage, now: Instant) {
-        self.with_cluster(now, |cluster| cluster.handle_message(from, message, now));
+        self.with_links(now, |cluster| cluster.handle_message(from, message, now));
     }
 
     /// A member's program isn't there any longer.
     pub fn handle_peer_died(&mut self, peer: &ServerName, now: Instant) {
-        self.with_cluster(now, |cluster| cluster.handle_died(peer, now));
+        self.with_links(now, |cluster| cluster.handle_died(peer, now));
     }
 
     /// A server that was dialled, or dialled, can't be a member.
@@ -91,7 +54,20 @@ impl Engine {
 
     /// The next thing to be sent to another member.
     pub fn poll_peer_transmit(&mut self) -> Option<PeerTransmit> {
-        self.membership.cluster.as_mut()?.poll_transmit()
+        self.membership.cluster_mut()?.poll_transmit()
+    }
+
+    /// The store by which members learn of each other said something.
+    pub fn handle_store(&mut self, input: StoreInput, now: Instant) {
+        if let Some(store) = self.membership.store_mut() {
+            store.handle_input(input, now);
+        }
+        self.take_up_cluster(now);
+    }
+
+    /// The next thing to be done with that store.
+    pub fn poll_store_transmit(&mut self) -> Option<StoreTransmit> {
+        self.membership.store_mut()?.poll_transmit()
     }
 
     /// Lets a member hold the CTI sessions.
@@ -105,34 +81,41 @@ impl Engine {
 
     /// Whether another member is reached, for somebody who asked; why not, if so.
     pub fn handle_probed(&mut self, link: PeerLink, unreached: Option<Reason>) {
-        if let Some(cluster) = &mut self.membership.cluster {
+        if let Some(cluster) = self.membership.cluster_mut() {
             cluster.answer_probe(link, unreached);
         }
     }
 
     /// How the cluster stands, as seen from here; nothing for a server that is alone.
     pub fn cluster_status(&self) -> Option<ClusterStatus> {
-        let cluster = self.cluster()?;
-        let settings = cluster.settings();
+        let settings = self.cluster()?.settings();
+        let directory = self.membership.directory()?;
         Some(ClusterStatus {
             cluster: settings.cluster.clone(),
             server: settings.server.clone(),
             service_port: settings.service_port,
             software: settings.software.clone(),
-            holder: cluster.holder().cloned(),
+            holder: directory.holder().cloned(),
             agents: self.directory.agents().count(),
-            sees: cluster.seen_here(),
-            members: settings
-                .peers
-                .iter()
-                .map(|peer| self.member_status(cluster, peer))
+            sees: directory.seen_here(),
+            store: self.membership.store().map(|store| StoreStatus {
+                away: store.why_away().map(ToOwned::to_owned),
+            }),
+            members: self
+                .membership
+                .expected()
+                .map(|peer| self.member_status(peer))
                 .collect(),
         })
     }
 
-    fn member_status(&self, cluster: &Cluster, server: &ServerName) -> MemberStatus {
-        let member = cluster.member(server);
-        let clock = member.and_then(|member| member.clock);
+    fn member_status(&self, server: &ServerName) -> MemberStatus {
+        let member = self
+            .membership
+            .directory()
+            .and_then(|directory| directory.member(server));
+        let linked = self.cluster().and_then(|cluster| cluster.member(server));
+        let clock = linked.and_then(|linked| linked.clock);
         MemberStatus {
             server: server.clone(),
             since: member.map(|member| member.since),
@@ -143,7 +126,7 @@ impl Engine {
             round_trip_us: clock.map(|clock| u64::try_from(clock.round_trip.as_micros()).unwrap_or(u64::MAX)),
             problem: match member {
                 Some(_) => None,
-                None => self.membership.refused.get(server).cloned(),
+                None => self.membership.refused().get(server).cloned(),
             },
         }
     }
@@ -167,15 +150,18 @@ impl Engine {
 
     /// How the other members stand, for the diagnosis.
     pub(super) fn members_case(&self) -> MembersCase<'_> {
-        let Some(cluster) = self.cluster() else {
+        let Some(directory) = self.membership.directory() else {
             return MembersCase::default();
         };
-        let peers = cluster.settings().peers.iter();
-        let (there, away): (Vec<_>, Vec<_>) = peers.partition(|peer| cluster.member(peer).is_some());
-        let why = |server| (server, self.membership.refused.get(server));
+        let (there, away): (Vec<_>, Vec<_>) = self
+            .membership
+            .expected()
+            .partition(|peer| directory.member(peer).is_some());
+        let why = |server| (server, self.membership.refused().get(server));
         MembersCase {
             there: there.len(),
             away: away.into_iter().map(why).collect(),
+            store_away: self.membership.store().and_then(StoreDirectory::why_away),
         }
     }
 
@@ -203,44 +189,70 @@ impl Engine {
         self.send(from, ServerMessage::Cluster { request, result });
     }
 
-    /// The cluster, where there is one.
+    /// Connections with other members, where this server is in a cluster.
     pub const fn cluster(&self) -> Option<&Cluster> {
-        self.membership.cluster.as_ref()
+        self.membership.cluster()
     }
 
     /// Why servers that should be members aren't.
     pub fn refused_members(&self) -> impl Iterator<Item = (&ServerName, &Reason)> {
-        self.membership.refused.iter()
+        self.membership.refused().iter()
     }
 
-    /// Lets the cluster do something, and takes up what comes of it.
-    fn with_cluster<T>(&mut self, now: Instant, act: impl FnOnce(&mut Cluster) -> T) -> Option<T> {
-        let done = act(self.membership.cluster.as_mut()?);
-        while let Some(event) = self.membership.cluster.as_mut().and_then(Cluster::poll_event) {
+    /// Lets connections with members do something, and takes up what comes of it.
+    fn with_links<T>(&mut self, now: Instant, act: impl FnOnce(&mut Cluster) -> T) -> Option<T> {
+        let done = act(self.membership.cluster_mut()?);
+        self.take_up_cluster(now);
+        Some(done)
+    }
+
+    /// Lets whatever knows the other members do something, and takes up what comes of it.
+    fn with_cluster<T>(&mut self, now: Instant, act: impl FnOnce(&mut dyn Directory) -> T) -> Option<T> {
+        let done = act(self.membership.directory_mut()?);
+        self.take_up_cluster(now);
+        Some(done)
+    }
+
+    fn take_up_cluster(&mut self, now: Instant) {
+        while let Some(event) = self.membership.poll_event() {
             self.handle_cluster_event(event, now);
         }
-        Some(done)
     }
 
     fn handle_cluster_event(&mut self, event: ClusterEvent, now: Instant) {
         match event {
+            ClusterEvent::Linked(server) => {
+                self.membership.forget_refused(&server);
+                self.ask_again(&server, now);
+                self.events.push_back(EngineEvent::MemberLinked(server));
+            }
+            ClusterEvent::Unlinked(server, reason) => {
+                self.handle_member_left(&server, &reason, now);
+                self.events.push_back(EngineEvent::MemberUnlinked(server));
+            }
             ClusterEvent::Joined(server) => {
-                self.membership.refused.remove(&server);
+                self.membership.forget_refused(&server);
                 self.events.push_back(EngineEvent::MemberJoined(server));
             }
-            ClusterEvent::Left(server, reason) => {
-                self.handle_member_left(&server, &reason, now);
-                self.events.push_back(EngineEvent::MemberLeft { server, reason });
-            }
+            ClusterEvent::Left(server, reason) => self.events.push_back(EngineEvent::MemberLeft { server, reason }),
             ClusterEvent::Refused(server, reason) => self.handle_peer_refused(&server, reason),
             ClusterEvent::SnapshotWanted(link) => {
                 let known = self.known_facts();
-                if let Some(cluster) = &mut self.membership.cluster {
+                if let Some(cluster) = self.membership.directory_mut() {
                     cluster.give_snapshot(link, known);
                 }
             }
             ClusterEvent::Told(_, fact) => self.take_fact(fact, now),
-            ClusterEvent::ToldAll { facts, instead, .. } => self.take_facts(facts, instead, now),
+            ClusterEvent::ToldAll { facts, instead, .. } => {
+                let events = self.take_links(facts, now);
+                let agents = self.directory.handle_retelling(&events, instead, now);
+                self.follow_retold(agents, now);
+            }
+            ClusterEvent::ToldAllOf { agents, facts, .. } => {
+                let events = self.take_links(facts, now);
+                let agents = self.directory.handle_retelling_of(&agents, &events, now);
+                self.follow_retold(agents, now);
+            }
             ClusterEvent::SessionElsewhere(home, session) => self.handle_session_elsewhere(&home, &session, now),
             ClusterEvent::ListenedElsewhere(agent) => self.events.push_back(EngineEvent::ListeningChanged { agent }),
             ClusterEvent::DeskElsewhere(agent) => {
@@ -267,7 +279,11 @@ impl Engine {
     fn known_facts(&self) -> Vec<Fact> {
         let asked_for = self.pauses.iter().filter(|pause| pause.source != PauseSource::Variable);
         let mut facts: Vec<Fact> = asked_for.map(|pause| Fact::Pause(told_pause(pause))).collect();
-        if !self.cluster().is_some_and(Cluster::tells_cti) {
+        if !self
+            .membership
+            .directory()
+            .is_some_and(|directory| directory.tells_cti())
+        {
             return facts;
         }
         let links = self.links.states().iter().map(|(link, state)| {
@@ -316,14 +332,14 @@ impl Engine {
 
     /// Tells the other members that nothing of somebody's calls may be heard.
     pub(super) fn tell_pause(&mut self, pause: &Pause) {
-        if let Some(cluster) = &mut self.membership.cluster {
+        if let Some(cluster) = self.membership.directory_mut() {
             cluster.tell(&Fact::Pause(told_pause(pause)));
         }
     }
 
     /// Tells them that it may be again.
     pub(super) fn tell_pause_over(&mut self, kind: PauseKind, of: &PauseOf, by: &str) {
-        if let Some(cluster) = &mut self.membership.cluster {
+        if let Some(cluster) = self.membership.directory_mut() {
             cluster.tell(&Fact::PauseOver {
                 kind,
                 of: of.clone(),
@@ -332,7 +348,8 @@ impl Engine {
         }
     }
 
-    fn take_facts(&mut self, facts: Vec<Fact>, instead: bool, now: Instant) {
+    /// Takes up how links stand and which agents are whose; the rest is for the directory.
+    fn take_links(&mut self, facts: Vec<Fact>, now: Instant) -> Vec<CtiEvent> {
         let mut events = Vec::with_capacity(facts.len());
         for fact in facts {
             let Fact::Cti { link, event } = fact else { continue };
@@ -349,8 +366,11 @@ impl Engine {
                 }
             }
         }
+        events
+    }
+
+    fn follow_retold(&mut self, agents: BTreeSet<AgentId>, now: Instant) {
         self.views_changed = true;
-        let agents = self.directory.handle_retelling(&events, instead, now);
         self.directory.take_notices();
         self.follow_pauses(&agents, now);
         self.follow_all(agents, now);
@@ -358,7 +378,7 @@ impl Engine {
 
     /// Tells the other members what a CTI source told this one.
     pub(super) fn tell_cluster(&mut self, link: Option<&LinkName>, event: &CtiEvent) {
-        if self.membership.cluster.is_none() {
+        if self.cluster().is_none() {
             return;
         }
         let event = match event {
@@ -366,7 +386,7 @@ impl Engine {
             _ => Some(event.clone()),
         };
         let Some(event) = event else { return };
-        if let Some(cluster) = &mut self.membership.cluster {
+        if let Some(cluster) = self.membership.directory_mut() {
             cluster.tell(&Fact::Cti {
                 link: link.cloned(),
                 event,
@@ -376,13 +396,15 @@ impl Engine {
 
     /// Whether another member sees a leg of an agent's.
     pub(super) fn is_seen_elsewhere(&self, agent: &AgentId, leg: Leg) -> bool {
-        self.cluster()
-            .is_some_and(|cluster| cluster.seen_by(agent).any(|(_, legs)| legs[leg.index()]))
+        self.membership
+            .directory()
+            .is_some_and(|directory| directory.seen_by(agent).any(|(_, legs)| legs[leg.index()]))
     }
 
     /// The member that sees an agent: this one, as far as it does or nobody does.
     pub(super) fn seer(&self, agent: &AgentId, now: Instant) -> &ServerName {
-        let elsewhere = self.cluster().and_then(|cluster| cluster.seen_by(agent).next());
+        let directory = self.membership.directory();
+        let elsewhere = directory.and_then(|directory| directory.seen_by(agent).next());
         match elsewhere {
             Some((server, _)) if self.sees(agent, now) == [false; 2] => server,
             _ => &self.settings.server,
@@ -397,7 +419,7 @@ impl Engine {
 
     /// Tells the others whose streams are seen, and lets another member reach the CTI sources where this one can't.
     pub(super) fn look_after_cluster(&mut self, now: Instant) {
-        if self.membership.cluster.is_none() {
+        if self.cluster().is_none() {
             return;
         }
         let seen: Vec<(AgentId, [bool; 2])> = self
@@ -416,9 +438,8 @@ impl Engine {
 
     /// Whether this member holds the CTI sessions and has reached none of the sources for too long.
     fn cti_away(&mut self, now: Instant) -> bool {
-        let holds = self
-            .cluster()
-            .is_some_and(|cluster| cluster.holder() == Some(&self.settings.server));
+        let directory = self.membership.directory();
+        let holds = directory.is_some_and(|directory| directory.holder() == Some(&self.settings.server));
         let reached = self.links.states().values().any(|link| link.down.is_none());
         if !holds || reached {
             self.membership.sources_away = None;
@@ -429,15 +450,10 @@ impl Engine {
     }
 
     pub(super) fn handle_cluster_timeout(&mut self, now: Instant) {
-        let due = self.cluster().and_then(Cluster::poll_timeout);
+        let due = self.membership.poll_timeout();
         if due.is_some_and(|due| due <= now) {
-            self.with_cluster(now, |cluster| cluster.handle_timeout(now));
-        }
-    }
-
-    pub(super) fn stop_cluster(&mut self) {
-        if let Some(cluster) = &mut self.membership.cluster {
-            cluster.stop();
+            self.membership.handle_timeout(now);
+            self.take_up_cluster(now);
         }
     }
 }

@@ -325,7 +325,7 @@ impl Engine {
 
     fn forget_session(&mut self, id: SessionId) -> Option<MonitorSession> {
         let session = self.sessions.remove(&id)?;
-        if let Some(cluster) = self.membership.cluster_mut() {
+        if let Some(cluster) = self.membership.directory_mut() {
             cluster.handle_session_over(id);
         }
         self.channels.remove(&session.channel);

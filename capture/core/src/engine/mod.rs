@@ -2,7 +2,7 @@
 //! events out. One engine per server, driven by one event loop.
 //!
 //! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links` looks after CTI
-//! links, `cluster` speaks with other members, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `relay` joins what other members see, `figures` sums up for metrics, `diagnosis` says why there
+//! links, `cluster` speaks with other members, which `membership` keeps, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `relay` joins what other members see, `figures` sums up for metrics, `diagnosis` says why there
 //! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
@@ -14,6 +14,7 @@ mod figures;
 mod former_pauses;
 mod links;
 mod media;
+mod membership;
 mod pauses;
 mod relay;
 mod repairs;
@@ -35,7 +36,7 @@ use silentmon_proto::relay::{AgentRow, ServerMessage};
 use silentmon_proto::time::Instant;
 
 use crate::attribution::Evidence;
-use crate::cluster::{Cluster, ClusterSettings, HoldsCti, PeerLink};
+use crate::cluster::{ClusterSettings, HoldsCti, PeerLink};
 pub use crate::diagnosis::CaptureHealth;
 use crate::diagnosis::SpanWatch;
 use crate::directory::{AgentDirectory, MediaOrigin, Notice, Release, Resynchronised};
@@ -47,7 +48,6 @@ use crate::stream::StreamTable;
 
 use self::authority::ForeignRequest;
 pub use self::authority::ForeignRequests;
-use self::cluster::Membership;
 pub use self::diagnosis::ReasonCounts;
 use self::figures::Past;
 pub use self::figures::{ClusterFigures, EngineFigures, LegFigures};
@@ -55,6 +55,7 @@ pub use self::former_pauses::FormerPause;
 use self::links::Links;
 pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
 use self::media::Routes;
+use self::membership::Membership;
 pub use self::pauses::{Desk, PauseGranted, PauseRecord, PauseRequest};
 use self::relay::Relay;
 
@@ -287,6 +288,17 @@ pub enum EngineEvent {
         /// Why.
         reason: Reason,
     },
+    /// There is a connection with a member of the cluster now.
+    MemberLinked(ServerName),
+    /// There is none any longer.
+    MemberUnlinked(ServerName),
+    /// A member is needed that there is no connection with.
+    DialWanted {
+        /// Which.
+        server: ServerName,
+        /// Where it answers, `HOST:PORT`.
+        address: String,
+    },
     /// A member of the cluster is there.
     MemberJoined(ServerName),
     /// A member of the cluster is gone.
@@ -357,6 +369,9 @@ impl EngineEvent {
             Self::FilterChanged
             | Self::ListeningChanged { .. }
             | Self::DemandChanged { .. }
+            | Self::MemberLinked(_)
+            | Self::MemberUnlinked(_)
+            | Self::DialWanted { .. }
             | Self::MemberJoined(_)
             | Self::MemberLeft { .. }
             | Self::MemberRefused { .. }
@@ -396,10 +411,9 @@ impl Engine {
     pub fn new(settings: EngineSettings, now: Instant) -> Self {
         let mut directory = AgentDirectory::new(settings.resolvers.clone());
         directory.handle_devices(MediaOrigin::Devices, settings.devices.clone());
-        let cluster = settings.cluster.clone().map(|cluster| Cluster::new(cluster, now));
         Self {
             directory,
-            membership: Membership::new(cluster),
+            membership: Membership::new(settings.cluster.as_ref(), now),
             relay: Relay::default(),
             settings,
             streams: StreamTable::default(),
@@ -546,7 +560,7 @@ impl Engine {
             self.send(connection, ServerMessage::Goodbye { reason: reason.clone() });
             self.transmits.push_back(Transmit::Close { connection });
         }
-        self.stop_cluster();
+        self.membership.stop();
     }
 
     /// The next thing to be sent.
@@ -561,7 +575,7 @@ impl Engine {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Instant {
-        let cluster = self.cluster().and_then(Cluster::poll_timeout);
+        let cluster = self.membership.poll_timeout();
         let earlier = self.pauses.next_end().into_iter().chain(cluster);
         earlier.fold(self.next_tick, Instant::min)
     }

@@ -419,7 +419,7 @@ impl Engine {
             }
         }
         let open = self.desks.contains_key(agent);
-        if let Some(cluster) = self.membership.cluster_mut() {
+        if let Some(cluster) = self.membership.directory_mut() {
             cluster.handle_desk(agent, open);
         }
         self.disclose(agent, now);
@@ -428,7 +428,8 @@ impl Engine {
 
     /// Whether a program at an agent's desk takes notices, from this server or another member of its cluster.
     fn has_desk(&self, agent: &AgentId) -> bool {
-        let elsewhere = || self.cluster().is_some_and(|cluster| cluster.has_desk_elsewhere(agent));
+        let directory = self.membership.directory();
+        let elsewhere = || directory.is_some_and(|directory| directory.has_desk_elsewhere(agent));
         self.desks.contains_key(agent) || elsewhere()
     }
 

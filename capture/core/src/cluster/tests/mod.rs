@@ -1,6 +1,7 @@
 //! Members with real directories on a simulated network.
 
-mod net;
+mod leaves;
+pub mod net;
 
 use proptest::prelude::*;
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaStarted};
@@ -10,7 +11,7 @@ use self::net::{Net, name, settings};
 use super::*;
 
 /// An agent signs in and takes a call.
-fn talks(agent: usize, call: usize) -> [CtiEvent; 3] {
+pub fn talks(agent: usize, call: usize) -> [CtiEvent; 3] {
     let id = AgentId::new(format!("{agent}"));
     let call = format!("{agent}-{call}");
     let address = format!("10.{}.{}.20:{}", agent / 250, agent % 250, 20_000 + agent % 1_000);
@@ -30,7 +31,7 @@ fn talks(agent: usize, call: usize) -> [CtiEvent; 3] {
     ]
 }
 
-fn hangs_up(agent: usize, call: usize) -> CtiEvent {
+pub fn hangs_up(agent: usize, call: usize) -> CtiEvent {
     let call = format!("{agent}-{call}");
     CallEnded {
         call: call.as_str().into(),
@@ -242,7 +243,13 @@ fn who_sees_an_agent_is_known_everywhere_until_he_is_gone() {
 fn clocks_are_compared() {
     let mut net = Net::mesh(2);
     net.run(1.0);
-    let (_, clock) = net.node(0).cluster.members().next().expect("met");
+    let cluster = &net.node(0).cluster;
+    let clock = cluster
+        .members()
+        .next()
+        .and_then(|name| cluster.member(name))
+        .expect("met")
+        .clock;
     let clock = clock.expect("measured");
     assert_eq!((clock.ahead, clock.round_trip), (0, Duration::from_millis(2)));
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::ServerName;
-use silentmon_proto::peer::{Fact, PeerMessage};
+use silentmon_proto::peer::{Fact, PeerMessage, Role};
 use silentmon_proto::reason::Reason;
 use silentmon_proto::time::Instant;
 
-use crate::cluster::{Cluster, ClusterEvent, ClusterSettings, Dialled, HoldsCti, PeerLink, PeerTransmit};
+use crate::cluster::{Cluster, ClusterEvent, ClusterSettings, Dialled, Directory, HoldsCti, PeerLink, PeerTransmit};
 use crate::directory::AgentDirectory;
 
 /// How long a message is on its way.
@@ -17,13 +17,12 @@ const DELAY: Duration = Duration::from_millis(1);
 /// How often a member dials those it doesn't reach.
 const REDIAL: Duration = Duration::from_secs(2);
 
-pub struct Node {
-    pub cluster: Cluster,
+pub struct Node<D = Cluster> {
+    pub cluster: D,
     pub directory: AgentDirectory,
     pub holds: bool,
     pub log: Vec<ClusterEvent>,
     pub sent: u64,
-    run: u64,
 }
 
 /// Both ends of a connection.
@@ -65,9 +64,11 @@ pub fn settings(number: usize, of: usize) -> ClusterSettings {
         service_port: 42228,
         software: "a test".to_owned(),
         peers: (0..of).filter(|other| *other != number).map(name).collect(),
+        role: Role::Member,
         has_cti: true,
         heartbeat: Duration::from_secs(5),
         retries: 3,
+        store: None,
     }
 }
 
@@ -102,16 +103,7 @@ impl Net {
     pub fn start(&mut self, number: usize) {
         let settings = &mut self.settings[number];
         settings.run += 1;
-        let node = Node {
-            cluster: Cluster::new(settings.clone(), self.now),
-            directory: AgentDirectory::default(),
-            holds: false,
-            log: Vec::new(),
-            sent: 0,
-            run: settings.run,
-        };
-        assert_eq!(node.run, self.settings[number].run);
-        self.nodes[number] = Some(node);
+        self.nodes[number] = Some(Node::new(Cluster::new(settings.clone(), self.now)));
     }
 
     /// The program is gone; with `loudly` the others' sockets say so.
@@ -149,12 +141,7 @@ impl Net {
     /// A CTI source tells a member something.
     pub fn tell(&mut self, number: usize, event: &CtiEvent) {
         let now = self.now;
-        let node = self.node(number);
-        node.directory.handle_event(event, now);
-        node.cluster.tell(&Fact::Cti {
-            link: None,
-            event: event.clone(),
-        });
+        self.node(number).tell(event, now);
         self.settle(number);
     }
 
@@ -212,7 +199,7 @@ impl Net {
                     .any(|wire| wire.open && wire.dialler == dialler && wire.dialled == dialled);
                 let met = self.nodes[dialler].as_ref().is_some_and(|node| {
                     let peer = &self.settings[dialled].server;
-                    node.cluster.members().any(|(name, _)| name == peer)
+                    node.cluster.members().any(|name| name == peer)
                 });
                 if dialler != dialled && configured && both_run && !connected && !met && !self.is_cut(dialler, dialled)
                 {
@@ -316,8 +303,27 @@ impl Net {
     }
 }
 
-impl Node {
-    fn take(&mut self, event: &ClusterEvent, now: Instant) {
+impl<D: Directory> Node<D> {
+    pub fn new(cluster: D) -> Self {
+        Self {
+            cluster,
+            directory: AgentDirectory::default(),
+            holds: false,
+            log: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// A CTI source tells it something.
+    pub fn tell(&mut self, event: &CtiEvent, now: Instant) {
+        self.directory.handle_event(event, now);
+        self.cluster.tell(&Fact::Cti {
+            link: None,
+            event: event.clone(),
+        });
+    }
+
+    pub fn take(&mut self, event: &ClusterEvent, now: Instant) {
         match event {
             ClusterEvent::SnapshotWanted(link) => {
                 let known = if self.cluster.tells_cti() {
@@ -345,6 +351,14 @@ impl Node {
                 let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();
                 self.directory.handle_retelling(&events, *instead, now);
             }
+            ClusterEvent::ToldAllOf { facts, agents, .. } => {
+                let event = |fact: &Fact| match fact {
+                    Fact::Cti { event, .. } => Some(event.clone()),
+                    _ => None,
+                };
+                let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();
+                self.directory.handle_retelling_of(agents, &events, now);
+            }
             ClusterEvent::Cti(holds) => self.holds = *holds == HoldsCti::Yes,
             _ => {}
         }
@@ -366,7 +380,7 @@ impl Node {
     }
 
     pub fn members(&self) -> Vec<String> {
-        self.cluster.members().map(|(name, _)| name.to_string()).collect()
+        self.cluster.members().map(ToString::to_string).collect()
     }
 
     pub fn reasons(&self) -> Vec<Reason> {

@@ -180,6 +180,23 @@ impl Engine {
         }
     }
 
+    /// There is a connection with a member: what couldn't be said to it is said.
+    pub(in super::super) fn ask_again(&mut self, member: &ServerName, now: Instant) {
+        let asked = |elsewhere: &Elsewhere| {
+            let source = elsewhere.sources.get(member);
+            source.is_some_and(|source| source.stage == Stage::Asked)
+        };
+        let waiting = self.relay.elsewhere.iter().filter(|(_, elsewhere)| asked(elsewhere));
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(source) = self.relay.source(id, member) {
+                source.asked = now;
+            }
+            if let Some(session) = self.home_session(id) {
+                self.say(member, RelayMessage::Subscribe(session));
+            }
+        }
+    }
+
     /// Members from which something is gained: a leg that isn't seen here, or copies where the own mirror misses packets.
     fn members_wanted(&self, session: &MonitorSession, now: Instant) -> Vec<ServerName> {
         let here = session.seen_here(SEEN_WITHIN, now);
@@ -195,10 +212,8 @@ impl Engine {
         let missed = known.and_then(|elsewhere| elsewhere.missed_at);
         let poor = missed.is_some_and(|at| now.saturating_since(at) < POOR_FOR);
         let gain = |legs: &[bool; 2]| legs.iter().zip(own).filter(|&(&theirs, own)| theirs && !own).count();
-        let seen_by = self
-            .cluster()
-            .into_iter()
-            .flat_map(|cluster| cluster.seen_by(&session.agent));
+        let directory = self.membership.directory().into_iter();
+        let seen_by = directory.flat_map(|directory| directory.seen_by(&session.agent));
         let mut members: Vec<_> = seen_by
             .filter(|(_, legs)| poor || gain(legs) > 0)
             .map(|(member, legs)| {

@@ -21,7 +21,7 @@ use silentmon_proto::relay::{AudioHeader, OutputKind, RepairRequest, ServerMessa
 use silentmon_proto::time::Instant;
 
 use self::home::Elsewhere;
-use super::{ConnectionId, Engine, ForeignRequest};
+use super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
 use crate::cluster::{Cluster, PeerLink};
 use crate::session::{Attachment, Listener, MonitorSession};
 
@@ -204,8 +204,19 @@ impl Engine {
     }
 
     fn say(&mut self, to: &ServerName, message: RelayMessage) {
-        if let Some(cluster) = self.membership.cluster_mut() {
-            cluster.say(to, message);
+        let asks = matches!(message, RelayMessage::Subscribe(_));
+        let Some(cluster) = self.membership.cluster_mut() else {
+            return;
+        };
+        if cluster.say(to, message) || !asks {
+            return;
+        }
+        // Members of a store are dialled when they are needed.
+        if let Some(address) = self.membership.store().and_then(|store| store.address_of(to)) {
+            self.events.push_back(EngineEvent::DialWanted {
+                server: to.clone(),
+                address: address.to_owned(),
+            });
         }
     }
 

@@ -6,7 +6,6 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
 use super::super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
-use crate::cluster::Cluster;
 use crate::policy::Principal;
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
@@ -18,7 +17,7 @@ impl Engine {
         wanted: &SessionRequest,
         resume: Option<SessionId>,
     ) -> Option<(ServerName, HomeSession)> {
-        let (home, session) = self.cluster()?.session_elsewhere(resume?)?;
+        let (home, session) = self.membership.directory()?.session_elsewhere(resume?)?;
         let same =
             session.principal.is_same(principal) && session.agent == wanted.agent && session.output == wanted.output;
         if !same {
@@ -49,7 +48,7 @@ impl Engine {
     /// Tells the cluster of a session that is at home here, so that it can go on elsewhere.
     pub(in super::super) fn tell_of_session(&mut self, id: SessionId) {
         if let Some(session) = self.home_session(id)
-            && let Some(cluster) = self.membership.cluster_mut()
+            && let Some(cluster) = self.membership.directory_mut()
         {
             cluster.handle_session(session);
         }
@@ -100,14 +99,15 @@ impl Engine {
     pub(super) fn is_home_no_more(&mut self, id: SessionId, home: &ServerName) {
         let text = format!("The session goes on at {home}.");
         self.unsubscribe_all(id, &Reason::new(Code::AudioFlowing, text));
-        if let Some(cluster) = self.membership.cluster_mut() {
+        if let Some(cluster) = self.membership.directory_mut() {
             cluster.handle_session_over(id);
         }
     }
 
     /// Sessions of other members that aren't known here besides.
     pub(in super::super) fn sessions_elsewhere(&self) -> impl Iterator<Item = &HomeSession> {
-        let sessions = self.cluster().into_iter().flat_map(Cluster::sessions_elsewhere);
+        let directory = self.membership.directory().into_iter();
+        let sessions = directory.flat_map(|directory| directory.sessions_elsewhere());
         let others = sessions.filter(|(_, session)| !self.sessions.contains_key(&session.session));
         others.map(|(_, session)| session)
     }

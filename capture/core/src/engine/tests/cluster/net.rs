@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use silentmon_proto::ids::{AgentId, ServerName};
-use silentmon_proto::peer::PeerMessage;
+use silentmon_proto::peer::{PeerMessage, Role};
 
 use super::super::*;
-use crate::cluster::{ClusterSettings, Dialled, PeerTransmit};
+use crate::cluster::{ClusterSettings, Dialled, Directory, PeerTransmit};
 
 /// How long a message is on its way.
 const DELAY: Duration = Duration::from_millis(1);
@@ -199,9 +199,11 @@ impl Net {
             service_port: 42228,
             software: "a test".to_owned(),
             peers: (0..count).filter(|other| *other != number).map(server).collect(),
+            role: Role::Member,
             has_cti: true,
             heartbeat: Duration::from_secs(5),
             retries: 3,
+            store: None,
         };
         let settings = EngineSettings {
             server: server(number),
@@ -587,7 +589,7 @@ impl Net {
             for to in (0..count).filter(|&to| to != from) {
                 let met = |member: &Member| {
                     let mut members = member.engine.cluster().expect("a member").members();
-                    members.any(|(name, _)| *name == server(to))
+                    members.any(|name| *name == server(to))
                 };
                 let dialled = self.wires.values().any(|wire| wire.open && wire.ends == [from, to]);
                 let dials = self.members[from].as_ref().is_some_and(|member| !met(member));

@@ -1,0 +1,703 @@
+//! A capture server among others that learn of each other by a key-value store (see [`silentmon_proto::store`]) instead
+//! of telling each other: many sites, where the store is there already.
+//!
+//! `mod` holds the state and the verbs, `log` is what this member tells, `origin` what another one told, `term` decides
+//! who holds the CTI sessions, `leases` who is there. One record is put at a time; facts that come meanwhile share the next.
+//!
+//! While the store is away, or doesn't take what this member puts, what was last known stays: nobody is gone because he
+//! can't be heard of. Afterwards everything is read again, and what changed meanwhile is put.
+
+mod leases;
+mod log;
+mod origin;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use silentmon_proto::ids::ServerName;
+use silentmon_proto::peer::{CtiDuty, Fact};
+use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::store::{self, MemberRecord, NewsRecord, PageRecord, StoreKey, TermRecord};
+use silentmon_proto::time::Instant;
+
+use super::known::Known;
+use super::{ClusterEvent, ClusterSettings, Directory, HoldsCti, Member, Parts, PeerLink};
+
+use self::leases::{Leases, Renewed, Sight};
+use self::log::{Log, Told};
+use self::origin::{Brought, Origin};
+use self::term::Term;
+
+/// What stands where a member's connection stands in a mesh: the one that asks for snapshots is the store.
+const STORE: PeerLink = PeerLink(0);
+/// After something failed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// What is kept of the store's values while all are read.
+const MOST_BYTES_READ: usize = 256 * 1024 * 1024;
+
+/// Something to be done with the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreTransmit {
+    /// All that is there is to be told by [`StoreDirectory::handle_change`], then
+    /// [`StoreDirectory::handle_caught_up`] called, then what changes told.
+    Read,
+    /// A value is to be put, and [`StoreDirectory::handle_outcome`] told: none is sent before that.
+    Put(StorePut),
+    /// All that a member told is to be removed, as far as it was put before a revision.
+    Purge {
+        /// Which.
+        origin: ServerName,
+        /// The revision.
+        before: u64,
+    },
+}
+
+/// What the store tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreInput {
+    /// It can be reached, for the first time or again.
+    Available,
+    /// It can't, and why. What was on its way may have arrived or not.
+    Unavailable(String),
+    /// Changes were missed, or can't be had, and why.
+    Missed(String),
+    /// A key has this value now, or none.
+    Change {
+        /// Which.
+        key: String,
+        /// What.
+        value: Option<Vec<u8>>,
+        /// Counts all changes of the store.
+        revision: u64,
+    },
+    /// All that was there when [`StoreTransmit::Read`] was asked for has been told.
+    CaughtUp,
+    /// What became of a put.
+    Outcome(PutOutcome),
+}
+
+/// See [`StoreTransmit::Put`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorePut {
+    /// Where.
+    pub key: StoreKey,
+    /// What; none removes the key.
+    pub value: Option<Vec<u8>>,
+    /// What must stand there.
+    pub expected: Expected,
+}
+
+/// See [`StorePut::expected`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Anything, or nothing.
+    Anything,
+    /// What has this revision; 0: nothing that ever was.
+    Revision(u64),
+}
+
+/// What became of a [`StoreTransmit::Put`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// It is there, with this revision.
+    Stored(u64),
+    /// Another revision stood there.
+    Conflict,
+    /// Nobody knows.
+    Failed,
+    /// No store takes it: it is too large.
+    TooLarge,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct StoreDirectory {
+    settings: ClusterSettings,
+    /// Where other members reach this one.
+    address: String,
+    reach: Reach,
+    sent: Option<Sent>,
+    /// Nothing is put before.
+    retry_at: Option<Instant>,
+    beat: u64,
+    /// When this member's record is to be renewed; none: at once.
+    beat_due: Option<Instant>,
+    leases: Leases,
+    term: Term,
+    /// This member doesn't claim the CTI sessions before: two that don't take each other for members would never end.
+    claim_at: Option<Instant>,
+    /// Whom the CTI sessions' holder was last seen to be.
+    followed: Option<ServerName>,
+    log: Log,
+    known: Known,
+    stops: bool,
+    rejected: u64,
+    /// What was said last when it couldn't be reached.
+    why_away: Option<String>,
+    transmits: VecDeque<StoreTransmit>,
+    events: VecDeque<ClusterEvent>,
+}
+
+/// Whether the store can be reached.
+#[derive(Debug)]
+enum Reach {
+    Away,
+    /// All is being read: values with their revisions.
+    Reading(BTreeMap<StoreKey, (Vec<u8>, u64)>, usize),
+    Open,
+}
+
+/// What is on its way to the store.
+#[derive(Debug)]
+enum Sent {
+    Member,
+    Term(TermRecord),
+    Log,
+    Grave(ServerName),
+}
+
+impl StoreDirectory {
+    /// A member that has read nothing yet; others reach it at `address`, `HOST:PORT`.
+    pub fn new(settings: ClusterSettings, address: String) -> Self {
+        Self {
+            term: Term::new(settings.has_cti),
+            log: Log::new(settings.run),
+            leases: Leases::new(settings.heartbeat * settings.retries),
+            settings,
+            address,
+            reach: Reach::Away,
+            sent: None,
+            retry_at: None,
+            beat: 0,
+            beat_due: None,
+            claim_at: None,
+            followed: None,
+            known: Known::default(),
+            stops: false,
+            rejected: 0,
+            why_away: None,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The store said something.
+    pub fn handle_input(&mut self, input: StoreInput, now: Instant) {
+        match input {
+            StoreInput::Available => self.handle_available(),
+            StoreInput::Unavailable(why) => {
+                self.handle_unavailable();
+                self.why_away = Some(why);
+            }
+            StoreInput::Missed(why) => {
+                self.handle_missed();
+                self.why_away = Some(why);
+            }
+            StoreInput::Change { key, value, revision } => self.handle_change(&key, value.as_deref(), revision, now),
+            StoreInput::CaughtUp => self.handle_caught_up(now),
+            StoreInput::Outcome(outcome) => self.handle_outcome(outcome, now),
+        }
+    }
+
+    /// The store can be reached, for the first time or again.
+    pub fn handle_available(&mut self) {
+        self.beat_due = None;
+        self.retry_at = None;
+        self.read_all();
+    }
+
+    /// Changes were missed: everything is read again, while this member goes on to say that it is there.
+    pub fn handle_missed(&mut self) {
+        if !matches!(self.reach, Reach::Away) {
+            self.read_all();
+        }
+    }
+
+    /// The store can't be reached. What was on its way may have arrived or not.
+    pub fn handle_unavailable(&mut self) {
+        self.reach = Reach::Away;
+        self.transmits.clear();
+        self.drop_sent();
+    }
+
+    /// A key has this value now, or none. Revisions count all changes of the store.
+    pub fn handle_change(&mut self, key: &str, value: Option<&[u8]>, revision: u64, now: Instant) {
+        let Ok(key) = key.parse::<StoreKey>() else {
+            self.rejected += 1;
+            return;
+        };
+        match &mut self.reach {
+            Reach::Away => {}
+            Reach::Reading(read, bytes) => {
+                let length = value.map_or(0, <[u8]>::len);
+                if *bytes + length > MOST_BYTES_READ {
+                    self.rejected += 1;
+                    return;
+                }
+                *bytes += length;
+                read.insert(key, (value.unwrap_or_default().to_vec(), revision));
+            }
+            Reach::Open => {
+                self.take(key, value.unwrap_or_default(), revision, now);
+                self.decide_term(now);
+            }
+        }
+    }
+
+    /// All that was there when [`StoreTransmit::Read`] was asked for has been told.
+    pub fn handle_caught_up(&mut self, now: Instant) {
+        let Reach::Reading(read, _) = &mut self.reach else {
+            return;
+        };
+        let read = std::mem::take(read);
+        let in_step: Vec<ServerName> = self.leases.in_step().cloned().collect();
+        if self.log.has_told_more_than(&self.own_in(&read)) {
+            self.log.want_snapshot();
+        }
+        self.leases.extend(now);
+        if !read.contains_key(&StoreKey::Term) {
+            self.term.handle_record(None, 0);
+        }
+        // Members come before what they told, and their snapshots before their news; news in the order of their numbers.
+        let (news, others): (BTreeMap<_, _>, BTreeMap<_, _>) = read
+            .into_iter()
+            .partition(|(key, _)| matches!(key, StoreKey::News { .. }));
+        for (key, (value, revision)) in others {
+            self.take(key, &value, revision, now);
+        }
+        let mut numbered: Vec<(ServerName, NewsRecord)> = news
+            .into_iter()
+            .filter_map(|(key, (value, _))| Some((key.origin()?.clone(), decode(&value)?)))
+            .collect();
+        numbered.sort_by(|(one, first), (other, second)| (one, first.number).cmp(&(other, second.number)));
+        for (origin, record) in numbered {
+            self.take_news(&origin, record);
+        }
+        self.transmits.clear();
+        // Snapshots of those that were in step weren't looked at; who else misses something waits for the next one.
+        if in_step
+            .iter()
+            .any(|name| self.leases.get(name).is_some_and(Origin::wants_pages))
+        {
+            self.read_all();
+        } else {
+            self.reach = Reach::Open;
+        }
+        self.decide_term(now);
+    }
+
+    /// What became of the value that was to be put.
+    pub fn handle_outcome(&mut self, outcome: PutOutcome, now: Instant) {
+        let Some(sent) = self.sent.take() else { return };
+        match (outcome, sent) {
+            (PutOutcome::Stored(_), Sent::Member) => self.leases.handle_stored(now),
+            (PutOutcome::Stored(revision), Sent::Term(record)) => {
+                self.term.handle_record(Some(record), revision);
+                self.claim_at = Some(now + self.settings.heartbeat);
+            }
+            (PutOutcome::Stored(_), Sent::Log) => self.log.handle_stored(),
+            (PutOutcome::Stored(before), Sent::Grave(origin)) => {
+                self.transmits.push_back(StoreTransmit::Purge { origin, before });
+            }
+            (PutOutcome::TooLarge, Sent::Log) => self.log.handle_refused(),
+            // It lives.
+            (PutOutcome::Conflict, Sent::Grave(_)) => {}
+            (PutOutcome::Conflict | PutOutcome::Failed | PutOutcome::TooLarge, sent) => {
+                self.sent = Some(sent);
+                self.drop_sent();
+                self.retry_at = Some(now + RETRY_AFTER);
+            }
+        }
+        self.decide_term(now);
+    }
+
+    /// The next thing to be done with the store.
+    pub fn poll_transmit(&mut self) -> Option<StoreTransmit> {
+        if let Some(transmit) = self.transmits.pop_front() {
+            return Some(transmit);
+        }
+        let reading = match &self.reach {
+            Reach::Away => return None,
+            Reach::Reading(..) => true,
+            Reach::Open => false,
+        };
+        // While it reads, a member says just that it is there.
+        if self.sent.is_some() || self.retry_at.is_some() || (reading && self.beat_due.is_some()) {
+            return None;
+        }
+        let (sent, put) = self.next_put()?;
+        self.sent = Some(sent);
+        Some(StoreTransmit::Put(put))
+    }
+
+    /// Whether the store can be reached.
+    pub const fn is_open(&self) -> bool {
+        matches!(self.reach, Reach::Open)
+    }
+
+    /// Why the store can't be reached, or not read; nothing where it can.
+    pub fn why_away(&self) -> Option<&str> {
+        let why = self.why_away.as_deref().unwrap_or("it hasn't been reached yet");
+        (!self.is_open()).then_some(why)
+    }
+
+    /// Where another member can be reached.
+    pub fn address_of(&self, member: &ServerName) -> Option<&str> {
+        self.leases.get(member).map(|origin| origin.address.as_str())
+    }
+
+    /// Keys and values that nobody could read, and facts that the store wouldn't take.
+    pub const fn rejected(&self) -> u64 {
+        self.rejected + self.log.dropped()
+    }
+
+    fn next_put(&mut self) -> Option<(Sent, StorePut)> {
+        let anything = |key, value| StorePut {
+            key,
+            value: Some(value),
+            expected: Expected::Anything,
+        };
+        let own = &self.settings.server;
+        if self.beat_due.is_none() {
+            if self.stops {
+                return None;
+            }
+            // Due again by the clock, which `handle_timeout` knows.
+            self.beat_due = Some(self.leases.now() + self.settings.heartbeat);
+            let record = MemberRecord {
+                hello: self.settings.hello(),
+                address: self.address.clone(),
+                cti: self.term.own,
+                beat: self.beat,
+            };
+            self.beat += 1;
+            let put = anything(StoreKey::Member(own.clone()), store::encode(&record));
+            return Some((Sent::Member, put));
+        }
+        if let Some((record, revision)) = self.claim() {
+            let put = StorePut {
+                key: StoreKey::Term,
+                value: Some(store::encode(&record)),
+                expected: Expected::Revision(revision),
+            };
+            return Some((Sent::Term(record), put));
+        }
+        if let Some((key, value)) = self.log.poll(own) {
+            return Some((Sent::Log, anything(key, value)));
+        }
+        let (grave, revision) = self.leases.poll_grave(own)?;
+        let put = StorePut {
+            key: StoreKey::Member(grave.clone()),
+            value: None,
+            expected: Expected::Revision(revision),
+        };
+        Some((Sent::Grave(grave), put))
+    }
+
+    fn drop_sent(&mut self) {
+        match self.sent.take() {
+            Some(Sent::Member) => self.beat_due = None,
+            Some(Sent::Log) => self.log.handle_failed(),
+            Some(Sent::Term(_) | Sent::Grave(_)) | None => {}
+        }
+    }
+
+    fn read_all(&mut self) {
+        self.reach = Reach::Reading(BTreeMap::new(), 0);
+        self.transmits.clear();
+        self.transmits.push_back(StoreTransmit::Read);
+    }
+
+    /// What the store has of this member's log.
+    fn own_in(&self, read: &BTreeMap<StoreKey, (Vec<u8>, u64)>) -> Told {
+        let mut told = Told::default();
+        for (key, (value, _)) in read
+            .iter()
+            .filter(|(key, _)| key.origin() == Some(&self.settings.server))
+        {
+            match key {
+                StoreKey::News { .. } => {
+                    let record = decode(value).filter(|record: &NewsRecord| record.run == self.settings.run);
+                    told.news = told.news.max(record.map_or(0, |record| record.number));
+                }
+                StoreKey::Page { .. } => {
+                    told.pages |= decode(value).is_some_and(|record: PageRecord| record.run == self.settings.run);
+                }
+                StoreKey::Member(_) | StoreKey::Term => {}
+            }
+        }
+        told
+    }
+
+    fn take(&mut self, key: StoreKey, value: &[u8], revision: u64, now: Instant) {
+        let own = key.origin() == Some(&self.settings.server);
+        match key {
+            StoreKey::Term => self.term.handle_record(decode(value), revision),
+            StoreKey::Member(_) if own => self.leases.handle_seen(now),
+            StoreKey::News { .. } | StoreKey::Page { .. } if own => {}
+            StoreKey::Member(name) => match decode(value) {
+                Some(record) => self.take_member(&name, &record, revision, now),
+                None => self.bury(&name, format!("{name} stops.")),
+            },
+            StoreKey::News { origin, .. } => match decode(value) {
+                Some(record) => self.take_news(&origin, record),
+                None => self.rejected += 1,
+            },
+            StoreKey::Page { origin, set, page } => {
+                let Some(from) = self.leases.get_mut(&origin) else {
+                    return;
+                };
+                let Some(record) = decode(value) else {
+                    self.rejected += 1;
+                    return;
+                };
+                let brought = from.take_page(set, page, record);
+                self.take_brought(&origin, brought);
+            }
+        }
+    }
+
+    fn take_member(&mut self, name: &ServerName, record: &MemberRecord, revision: u64, now: Instant) {
+        if let Err(reason) = self.settings.admit_unlisted(name, &record.hello) {
+            if self.leases.refuse(name, record.hello.run) {
+                self.events.push_back(ClusterEvent::Refused(name.clone(), reason));
+            }
+            return;
+        }
+        if self.leases.get(name).is_some_and(|known| known.run != record.hello.run) {
+            self.bury(name, format!("{name} was started again."));
+        }
+        match self.leases.renew(name, record, revision, now) {
+            Renewed::Known => {}
+            Renewed::Joined => {
+                self.events.push_back(ClusterEvent::Joined(name.clone()));
+                // What it told before isn't told again by itself.
+                if record.beat > 0 && self.is_open() {
+                    self.read_all();
+                }
+            }
+            Renewed::TooMany => self.rejected += 1,
+        }
+    }
+
+    fn take_news(&mut self, origin: &ServerName, record: NewsRecord) {
+        if let Some(from) = self.leases.get_mut(origin) {
+            let brought = from.take_news(record);
+            self.take_brought(origin, brought);
+        }
+    }
+
+    fn take_brought(&mut self, origin: &ServerName, brought: Brought) {
+        match brought {
+            Brought::Nothing => {}
+            Brought::Gap => self.read_all(),
+            Brought::News(facts) => {
+                for fact in facts {
+                    self.events.extend(self.known.take(origin, fact));
+                }
+            }
+            Brought::All { facts, as_holder } => {
+                let parts = Parts::of(facts);
+                let facts = parts.cti;
+                self.events.extend(self.known.begin_anew(origin, &parts.sees));
+                for fact in parts.others {
+                    self.events.extend(self.known.take(origin, fact));
+                }
+                let holder = self.holder();
+                let instead = as_holder && holder == Some(origin);
+                if instead || (holder.is_none() && !facts.is_empty()) {
+                    let from = origin.clone();
+                    self.events.push_back(ClusterEvent::ToldAll { from, facts, instead });
+                }
+            }
+        }
+    }
+
+    /// A member is gone.
+    fn bury(&mut self, name: &ServerName, text: String) {
+        if self.leases.remove(name) {
+            self.events.extend(self.known.forget(name, self.leases.now()));
+            let reason = Reason::new(Code::NoCaptureServer, text);
+            self.events.push_back(ClusterEvent::Left(name.clone(), reason));
+        }
+    }
+
+    /// How a member stands to the CTI sources, where it is there.
+    fn duty_of(&self, member: &ServerName) -> Option<CtiDuty> {
+        if *member == self.settings.server {
+            Some(self.term.own)
+        } else {
+            self.leases.get(member).map(|member| member.cti)
+        }
+    }
+
+    /// What the term record should be, where it has to change.
+    fn claim(&self) -> Option<(TermRecord, u64)> {
+        let own = &self.settings.server;
+        let named = self.term.named().and_then(|named| self.duty_of(named));
+        let void = named.is_none_or(|duty| duty == CtiDuty::None);
+        let others = self.leases.iter().map(|(name, member)| (member.cti, name));
+        let able = others.chain([(self.term.own, own)]).filter_map(|(duty, name)| {
+            let rank = match duty {
+                // Where the record was lost, who holds goes on.
+                CtiDuty::Holds { .. } => 0,
+                CtiDuty::Ready => 1,
+                CtiDuty::Unfit => 2,
+                CtiDuty::None => return None,
+            };
+            Some((rank, name))
+        });
+        let void = void && self.claim_at.is_none();
+        self.term.claim(own, void, able.min().map(|(_, name)| name))
+    }
+
+    fn decide_term(&mut self, now: Instant) {
+        if let Some(holds) = self.term.decide(&self.settings.server, now) {
+            self.events.push_back(ClusterEvent::Cti(holds));
+            self.beat_due = None;
+            if holds == HoldsCti::Yes {
+                self.log.want_snapshot();
+            }
+        }
+        let holder = self.holder().cloned();
+        if holder != self.followed {
+            if let Some(origin) = holder.as_ref().and_then(|holder| self.leases.get_mut(holder)) {
+                origin.want_all();
+            }
+            self.followed = holder;
+        }
+        if self.is_open() && self.log.asks_for_snapshot() {
+            self.events.push_back(ClusterEvent::SnapshotWanted(STORE));
+        }
+    }
+}
+
+impl Directory for StoreDirectory {
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+        }
+        if self.beat_due.is_some_and(|due| due <= now) {
+            self.beat_due = None;
+        }
+        if self.claim_at.is_some_and(|at| at <= now) {
+            self.claim_at = None;
+        }
+        match self.leases.sight(now, self.settings.heartbeat * 2) {
+            Sight::Clear if self.is_open() => {}
+            Sight::Clear | Sight::Dim => self.leases.extend(now),
+            Sight::Lost => {
+                self.leases.extend(now);
+                self.handle_missed();
+            }
+        }
+        self.events.extend(self.known.handle_timeout(now));
+        for (name, silent) in self.leases.expire(now) {
+            self.bury(&name, format!("{name} has said nothing for {} s.", silent.as_secs()));
+        }
+        self.decide_term(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let own = self.beat_due.into_iter().chain(self.retry_at).chain(self.claim_at);
+        let away = matches!(self.reach, Reach::Away);
+        let open = (!away).then_some(own).into_iter().flatten();
+        open.chain(self.leases.poll_timeout())
+            .chain(self.term.poll_timeout())
+            .min()
+    }
+
+    fn poll_event(&mut self) -> Option<ClusterEvent> {
+        self.events.pop_front()
+    }
+
+    fn tell(&mut self, fact: &Fact) {
+        self.log.tell(fact.clone());
+    }
+
+    fn give_snapshot(&mut self, _: PeerLink, known: Vec<Fact>) {
+        let term = match self.term.own {
+            CtiDuty::Holds { term } => Some(term),
+            CtiDuty::None | CtiDuty::Ready | CtiDuty::Unfit => None,
+        };
+        let facts = known.into_iter().chain(self.known.own()).collect();
+        self.log.give_snapshot(facts, term);
+    }
+
+    fn tells_cti(&self) -> bool {
+        let holder = self.holder();
+        holder.is_none_or(|holder| *holder == self.settings.server)
+    }
+
+    fn holder(&self) -> Option<&ServerName> {
+        let own = &self.settings.server;
+        if matches!(self.term.own, CtiDuty::Holds { .. }) {
+            return Some(own);
+        }
+        self.term.named().filter(|name| self.leases.get(name).is_some())
+    }
+
+    fn handle_cti_failed(&mut self, now: Instant) {
+        let ready = self.leases.iter().find(|(_, member)| member.cti == CtiDuty::Ready);
+        let ready = ready.map(|(name, _)| name.clone());
+        if let Some(other) = ready.filter(|_| self.holder() == Some(&self.settings.server)) {
+            self.term.give_up_to(other, now);
+        }
+    }
+
+    fn hand_over(&mut self, to: &ServerName, _: Instant) -> Result<(), String> {
+        if !self.is_open() {
+            return Err("the cluster's store can't be reached now".to_owned());
+        }
+        match self.duty_of(to) {
+            None => Err(format!("expected a member that is there, found {to}")),
+            Some(CtiDuty::None) => Err(format!("{to} has no CTI source configured")),
+            Some(_) => {
+                self.term.want(to.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stops = true;
+        self.beat_due = None;
+        if self.is_open() {
+            self.transmits.push_back(StoreTransmit::Put(StorePut {
+                key: StoreKey::Member(self.settings.server.clone()),
+                value: None,
+                expected: Expected::Anything,
+            }));
+        }
+    }
+
+    fn members(&self) -> Box<dyn Iterator<Item = &ServerName> + '_> {
+        Box::new(self.leases.iter().map(|(name, _)| name))
+    }
+
+    fn member(&self, server: &ServerName) -> Option<Member<'_>> {
+        let origin = self.leases.get(server)?;
+        Some(Member {
+            since: origin.since,
+            software: &origin.software,
+            version: origin.version,
+            clock: None,
+            sees: self.known.seen.count(server),
+        })
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
+    }
+
+    fn known_mut(&mut self) -> &mut Known {
+        &mut self.known
+    }
+}
+
+fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Option<T> {
+    store::decode(value).ok()
+}
