@@ -45,14 +45,16 @@ struct Heard {
 }
 
 impl Heard {
-    fn take(&mut self, now: Instant, header: &AudioHeader, rtp: &[u8]) {
+    /// Answers whether it was heard before.
+    fn take(&mut self, now: Instant, header: &AudioHeader, rtp: &[u8]) -> bool {
         let Some(&[_, _, n0, n1, _, _, _, _, s0, s1, s2, s3]) = rtp.first_chunk() else {
-            return;
+            return false;
         };
         let own = self.ssrc + u32::from(header.leg == Leg::Customer);
         self.foreign += u64::from(u32::from_be_bytes([s0, s1, s2, s3]) != own);
         let (number, lately) = (u16::from_be_bytes([n0, n1]), &mut self.lately[header.leg.index()]);
-        self.twice += u64::from(lately.contains(&number));
+        let twice = lately.contains(&number);
+        self.twice += u64::from(twice);
         if lately.len() == REMEMBERED {
             lately.pop_front();
         }
@@ -65,6 +67,7 @@ impl Heard {
         {
             self.gaps.push((last, now - last));
         }
+        twice
     }
 
     fn delay(&mut self, percent: usize) -> u64 {
@@ -125,7 +128,10 @@ impl ReceiverSink for Ear {
 
     fn packet(&mut self, now: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]) {
         if let Some(heard) = lock(&self.0).get_mut(&request.0) {
-            heard.take(now, header, rtp);
+            let twice = heard.take(now, header, rtp);
+            if twice {
+                println!("# {:.3} {} twice: {header:?}", now.as_secs_f64(), heard.agent);
+            }
         }
     }
 
