@@ -333,7 +333,9 @@ impl Net {
         let up: Vec<usize> = (0..self.members.len()).filter(|&number| self.is_up(number)).collect();
         let told: Vec<usize> = up.iter().filter(holds).copied().collect();
         for member in if told.is_empty() { up } else { told } {
-            self.on(member, |engine, now| engine.handle_cti(event, now));
+            self.on(member, |engine, now| {
+                engine.handle_link_cti(&"source".into(), event, now);
+            });
         }
     }
 
