@@ -4,6 +4,7 @@ mod apart;
 mod chaos;
 mod net;
 mod pauses;
+mod supervising;
 
 use silentmon_proto::reason::Outcome;
 
