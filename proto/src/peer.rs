@@ -16,10 +16,10 @@ use crate::cti::CtiEvent;
 use crate::ids::{AgentId, ClusterName, LinkName, ServerName, SessionId};
 use crate::pause::{PauseKind, PauseOf, ToldPause};
 use crate::reason::Reason;
-use crate::relay::MediaOrigin;
+use crate::relay::{MediaOrigin, SuperviseAction};
 use crate::time::Instant;
 
-pub use self::relay::{HomeSession, RelayMessage};
+pub use self::relay::{HomeSession, RelayMessage, SuperviseWanted};
 
 /// Port on which a member answers the others (requirements section 3).
 pub const PEER_PORT: u16 = 42029;
@@ -243,6 +243,13 @@ pub enum Fact {
     Fed {
         /// What.
         event: CtiEvent,
+    },
+    /// What a CTI source can do for a supervisor at the member that holds the session with it.
+    Controls {
+        /// The source.
+        link: LinkName,
+        /// What.
+        controls: Vec<SuperviseAction>,
     },
     /// Media that start or stop at a device, as signalling in the member's mirror shows them.
     Sighted {

@@ -13,7 +13,7 @@ AT_LAST = 20.0  # where it dies without a word; and until another member holds t
 FOLLOWED = 3.0  # an agent who moves to another mirror is heard again
 BACK = 8.0  # all is found again after a fault
 PIECE = 0.5  # of what was heard may be missing in the journals: times are those of different programs
-END = 5.0  # at the end everybody has to hear everything for so long
+END = 3.0  # at the end everybody has to hear everything for so long
 LOUD = ("kill",)  # faults that close sockets
 SILENT = ("stand_still", "unplug", "deaf")
 
@@ -206,7 +206,8 @@ def holders(log):
 def slow_holders(log):
     for fault, after in holders(log):
         if after is None or after > AT_LAST:
-            yield f"nobody took the CTI sessions for {after} s after site{fault['member']} was gone at {fault['begin'] - log['first']:.1f} s"
+            late = "at all" if after is None else f"for {after:.1f} s"
+            yield f"nobody took the CTI sessions {late} after site{fault['member']} was gone at {fault['begin'] - log['first']:.1f} s"
 
 
 def judge(log):

@@ -222,6 +222,8 @@ pub enum Event<'a> {
         action: SuperviseAction,
         device: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
+        home: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<&'a str>,
     },
     /// His certificate was good no longer; his sessions ended before.
@@ -340,6 +342,7 @@ impl<'a> Event<'a> {
                 agent: record.agent.as_str(),
                 action: record.action,
                 device: record.device.as_str(),
+                home: record.home.as_ref().map(ServerName::as_str),
                 refused: record.refused.as_deref(),
             }),
             EngineEvent::SessionStarted(record) => Some(Self::Started {

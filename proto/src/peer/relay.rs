@@ -4,10 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AgentId, SessionId};
+use crate::ids::{AgentId, Extension, SessionId};
 use crate::principal::Principal;
 use crate::reason::Reason;
-use crate::relay::{OutputKind, SessionStatus};
+use crate::relay::{OutputKind, SessionStatus, SuperviseAction};
 use crate::time::Instant;
 
 /// See the module.
@@ -47,6 +47,31 @@ pub enum RelayMessage {
         /// Why.
         reason: Reason,
     },
+    /// The home's supervisor wants to be brought into the call that he hears, by the member that holds the CTI sessions.
+    Supervise(Box<SuperviseWanted>),
+    /// Answer: whether he was.
+    Supervised {
+        /// The number by which it was asked for.
+        number: u64,
+        /// Why not, in words.
+        result: Result<(), String>,
+    },
+    /// Something that a newer version says; to be ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+/// See [`RelayMessage::Supervise`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuperviseWanted {
+    /// Names it in the answer.
+    pub number: u64,
+    /// His session.
+    pub session: HomeSession,
+    /// What he wants.
+    pub action: SuperviseAction,
+    /// His phone.
+    pub device: Extension,
 }
 
 /// A supervisor's session, as his home tells the other members of it. Times are by the home's clock.

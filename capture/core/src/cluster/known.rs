@@ -33,9 +33,11 @@ impl Known {
                 .seen
                 .handle_other(from, &agent, legs)
                 .then_some(ClusterEvent::SeenElsewhere(agent)),
-            Fact::Cti { .. } | Fact::Sighted { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
-                Some(ClusterEvent::Told(from.clone(), fact))
-            }
+            Fact::Cti { .. }
+            | Fact::Controls { .. }
+            | Fact::Sighted { .. }
+            | Fact::Pause(_)
+            | Fact::PauseOver { .. } => Some(ClusterEvent::Told(from.clone(), fact)),
             Fact::Session(session) => self
                 .sessions
                 .note(from.clone(), session.clone())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::pause::ToldPause;
-use silentmon_proto::peer::{Fact, HomeSession, PeerMessage, RelayMessage};
+use silentmon_proto::peer::{Fact, HomeSession, PeerMessage, RelayMessage, SuperviseWanted};
 use silentmon_proto::time::Instant;
 
 use super::{ClockDifference, Cluster, ClusterEvent, PeerLink};
@@ -59,6 +59,10 @@ impl Cluster {
     pub(super) fn take_relay(&mut self, from: ServerName, message: RelayMessage) {
         let message = match message {
             RelayMessage::Subscribe(session) => RelayMessage::Subscribe(self.with_our_times(&from, session)),
+            RelayMessage::Supervise(wanted) => RelayMessage::Supervise(Box::new(SuperviseWanted {
+                session: self.with_our_times(&from, wanted.session),
+                ..*wanted
+            })),
             other => other,
         };
         self.events.push_back(ClusterEvent::Relay(from, message));

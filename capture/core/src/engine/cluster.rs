@@ -313,6 +313,7 @@ impl Engine {
         {
             return facts;
         }
+        facts.extend(self.told_controls());
         let links = self.links.states().iter().map(|(link, state)| {
             CtiEvent::from(LinkUpdate {
                 link: link.clone(),
@@ -342,6 +343,7 @@ impl Engine {
                         .extend(agents.into_iter().map(|agent| (agent, link.clone())));
                 }
             }
+            Fact::Controls { link, controls } => self.take_controls(from, &link, controls),
             Fact::Sighted { origin, event } => self.take_sighting(from, origin, &event, now),
             Fact::Pause(told) => self.take_pause(told, now),
             Fact::PauseOver { kind, of, by, at } => {

@@ -1,66 +1,39 @@
-//! CTI links: which are up, what they can do, and what supervisors ask of them (requirements S5, C2).
+//! CTI links: which are up, and what they can do (requirements C2).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
-use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, SessionId};
+use silentmon_proto::ids::{Leg, LinkName, ServerName};
+use silentmon_proto::peer::Fact;
 use silentmon_proto::reason::Reason;
-use silentmon_proto::relay::{ServerMessage, SuperviseAction};
+use silentmon_proto::relay::SuperviseAction;
 use silentmon_proto::time::Instant;
 
-use super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
+use super::Engine;
+use super::supervise::Commands;
 use crate::diagnosis::LinkState;
-use crate::link::{LinkCommand, Supervise};
-use crate::policy::Principal;
 
 /// How long after a link came back media told before are kept without a packet and without being told again.
 pub const RESYNCHRONISED_WITHIN: Duration = Duration::from_secs(60);
-/// How long a link may take to answer a command.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
-/// Most links kept, and most commands under way.
+/// Most links kept.
 const MAX_LINKS: usize = 64;
-const MAX_COMMANDS: usize = 256;
 
 /// What is known of the links.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     by_name: BTreeMap<LinkName, Link>,
     states: BTreeMap<LinkName, LinkState>,
-    commands: BTreeMap<u64, Command>,
-    next_command: u64,
+    pub(super) commands: Commands,
 }
 
 #[derive(Debug, Default)]
 struct Link {
     controls: &'static [SuperviseAction],
+    /// What it can do at other members.
+    controls_elsewhere: BTreeMap<ServerName, Vec<SuperviseAction>>,
     /// When it last came back after it was down, until what was told before has been looked through.
     back: Option<Instant>,
-}
-
-/// A command under way.
-#[derive(Debug)]
-struct Command {
-    connection: ConnectionId,
-    request: u32,
-    asked: Instant,
-}
-
-/// A supervisor asked to be brought into an agent's call; for the audit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuperviseRecord {
-    /// His session.
-    pub session: SessionId,
-    /// Who asked.
-    pub principal: Principal,
-    /// Whose call.
-    pub agent: AgentId,
-    /// What he asked for.
-    pub action: SuperviseAction,
-    /// His phone.
-    pub device: Extension,
-    /// Why it was refused; nothing where the link was asked.
-    pub refused: Option<String>,
 }
 
 impl Links {
@@ -102,12 +75,24 @@ impl Links {
         Some(self.by_name.entry(name.clone()).or_default())
     }
 
-    /// What a link can do for a supervisor now.
-    fn controls(&self, name: &LinkName) -> &'static [SuperviseAction] {
+    pub(super) fn names(&self) -> impl Iterator<Item = &LinkName> {
+        self.by_name.keys()
+    }
+
+    /// What a link can do for a supervisor now, here.
+    pub(super) fn controls_here(&self, name: &LinkName) -> &'static [SuperviseAction] {
         match self.by_name.get(name) {
             Some(link) if self.is_up(name) => link.controls,
             _ => &[],
         }
+    }
+
+    /// What it can do, here or at the member that holds the CTI sessions.
+    pub(super) fn controls(&self, name: &LinkName, holder: Option<&ServerName>) -> &[SuperviseAction] {
+        let here = self.controls_here(name);
+        let link = self.by_name.get(name).filter(|_| here.is_empty() && self.is_up(name));
+        let elsewhere = link.and_then(|link| link.controls_elsewhere.get(holder?));
+        elsewhere.map_or(here, Vec::as_slice)
     }
 }
 
@@ -128,19 +113,29 @@ impl Engine {
 
     /// Takes up what a link can do for a supervisor.
     pub fn handle_link_controls(&mut self, link: &LinkName, controls: &'static [SuperviseAction]) {
-        if let Some(link) = self.links.of_name(link) {
-            link.controls = controls;
+        let Some(known) = self.links.of_name(link) else { return };
+        if std::mem::replace(&mut known.controls, controls) == controls {
+            return;
+        }
+        if let Some(directory) = self.membership.directory_mut() {
+            let (link, controls) = (link.clone(), controls.to_vec());
+            directory.tell(&Fact::Controls { link, controls });
         }
     }
 
-    /// A link carried a command out, or couldn't.
-    pub fn handle_link_done(&mut self, number: u64, result: Result<(), String>, _now: Instant) {
-        let Some(command) = self.links.commands.remove(&number) else {
-            return;
-        };
-        let request = command.request;
-        if self.connections.contains_key(&command.connection) {
-            self.send(command.connection, ServerMessage::Supervised { request, result });
+    /// What links can do for a supervisor here, for other members.
+    pub(super) fn told_controls(&self) -> impl Iterator<Item = Fact> {
+        let able = self.links.by_name.iter().filter(|(_, link)| !link.controls.is_empty());
+        able.map(|(link, known)| Fact::Controls {
+            link: link.clone(),
+            controls: known.controls.to_vec(),
+        })
+    }
+
+    /// Takes up what a link can do at another member.
+    pub(super) fn take_controls(&mut self, from: &ServerName, link: &LinkName, controls: Vec<SuperviseAction>) {
+        if let Some(link) = self.links.of_name(link) {
+            link.controls_elsewhere.insert(from.clone(), controls);
         }
     }
 
@@ -162,120 +157,6 @@ impl Engine {
                 .extend(self.directory.agents().map(|(id, _)| id.clone()));
         }
         self.tell_changed_agents(now);
-    }
-
-    /// What the link of an agent can do for a supervisor.
-    pub(super) fn controls(&self, agent: &AgentId) -> Vec<SuperviseAction> {
-        let link = self.supervising_link(agent);
-        link.map_or(&[][..], |link| self.links.controls(link)).to_vec()
-    }
-
-    /// The link that the agent's events come from or, where that isn't known, the only one that can do anything.
-    fn supervising_link(&self, agent: &AgentId) -> Option<&LinkName> {
-        if let Some(link) = self.link_of.get(agent) {
-            return Some(link);
-        }
-        let links = self.links.by_name.keys();
-        let mut able = links.filter(|link| !self.links.controls(link).is_empty());
-        let only = able.next()?;
-        able.next().is_none().then_some(only)
-    }
-
-    /// A supervisor wants to be brought into the call he listens to.
-    pub(super) fn supervise(
-        &mut self,
-        from: ConnectionId,
-        request: u32,
-        session: SessionId,
-        (action, device): (SuperviseAction, Extension),
-        now: Instant,
-    ) {
-        let own = self
-            .sessions
-            .get(&session)
-            .filter(|session| session.connection() == Some(from));
-        let Some(session) = own else {
-            self.count_foreign(ForeignRequest::Supervise);
-            let result = Err("No such session of yours.".to_owned());
-            return self.send(from, ServerMessage::Supervised { request, result });
-        };
-        let mut record = SuperviseRecord {
-            session: session.id,
-            principal: session.principal.clone(),
-            agent: session.agent.clone(),
-            action,
-            device: device.clone(),
-            refused: None,
-        };
-        match self.supervise_command(&record) {
-            Ok((link, command)) => {
-                let connection = from;
-                let command_under_way = Command {
-                    connection,
-                    request,
-                    asked: now,
-                };
-                self.links.commands.insert(command.number, command_under_way);
-                self.links.next_command = command.number;
-                self.events.push_back(EngineEvent::SuperviseRequested(record));
-                let command = LinkCommand::Supervise(command);
-                self.events.push_back(EngineEvent::Command { link, command });
-            }
-            Err(why) => {
-                record.refused = Some(why.clone());
-                self.events.push_back(EngineEvent::SuperviseRequested(record));
-                let result = Err(why);
-                self.send(from, ServerMessage::Supervised { request, result });
-            }
-        }
-    }
-
-    /// The command, and the link it goes to.
-    fn supervise_command(&self, record: &SuperviseRecord) -> Result<(LinkName, Supervise), String> {
-        let id = &record.agent;
-        let able = |link: &&LinkName| self.links.controls(link).contains(&record.action);
-        let Some(link) = self.supervising_link(id).filter(able) else {
-            return Err("The CTI link can't bring a supervisor into a call in this way.".to_owned());
-        };
-        if self.links.commands.len() >= MAX_COMMANDS {
-            return Err("Too many requests are under way.".to_owned());
-        }
-        let heard = self.audible_media(id);
-        let agent = self.directory.agent(id);
-        let call = agent.and_then(|agent| heard.iter().find_map(|leg| agent.call_on(leg)));
-        let Some(call) = call else {
-            return Err(format!("Agent {id} is on no call that you may hear."));
-        };
-        let devices = self.directory.devices(id);
-        let Some(device) = devices.into_iter().next() else {
-            return Err(format!("The phone of agent {id} is not known."));
-        };
-        let command = Supervise {
-            number: self.links.next_command + 1,
-            action: record.action,
-            agent: id.clone(),
-            device,
-            call: call.id.clone(),
-            supervisor_device: record.device.clone(),
-        };
-        Ok((link.clone(), command))
-    }
-
-    /// Gives up commands that nobody answered.
-    pub(super) fn expire_commands(&mut self, now: Instant) {
-        let overdue = |command: &Command| now - command.asked >= ANSWERED_WITHIN;
-        let commands = self.links.commands.iter();
-        let late: Vec<u64> = commands
-            .filter(|(_, command)| overdue(command))
-            .map(|(&number, _)| number)
-            .collect();
-        for number in late {
-            let result = Err(format!(
-                "The CTI link didn't answer within {} s.",
-                ANSWERED_WITHIN.as_secs()
-            ));
-            self.handle_link_done(number, result, now);
-        }
     }
 
     /// A while after a link came back: media told before it was that nobody told again and that carry no packets have

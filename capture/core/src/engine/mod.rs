@@ -21,6 +21,7 @@ mod relay;
 mod repairs;
 mod resumed;
 mod rows;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod tones;
@@ -56,12 +57,13 @@ use self::figures::Past;
 pub use self::figures::{ClusterFigures, EngineFigures, LegFigures};
 pub use self::former_pauses::FormerPause;
 use self::links::Links;
-pub use self::links::{RESYNCHRONISED_WITHIN, SuperviseRecord};
+pub use self::links::RESYNCHRONISED_WITHIN;
 use self::media::Routes;
 use self::membership::Membership;
 pub use self::pauses::{Desk, PauseGranted, PauseRecord, PauseRequest};
 use self::relay::Relay;
 use self::resumed::Resumed;
+pub use self::supervise::SuperviseRecord;
 
 /// A supervisor's connection, numbered by the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

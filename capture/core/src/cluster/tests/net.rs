@@ -347,6 +347,7 @@ impl<D: Directory> Node<D> {
                     | Fact::Pause(_)
                     | Fact::PauseOver { .. }
                     | Fact::Fed { .. }
+                    | Fact::Controls { .. }
                     | Fact::Sighted { .. }
                     | Fact::Unknown => None,
                 };

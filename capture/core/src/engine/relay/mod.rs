@@ -175,6 +175,9 @@ impl Engine {
                 self.handle_not_relayed(from, session, reason, now);
             }
             RelayMessage::Status(status) => self.handle_source_status(from, *status, now),
+            RelayMessage::Supervise(wanted) => self.supervise_for_member(from, *wanted, now),
+            RelayMessage::Supervised { number, result } => self.handle_supervised(from, number, result),
+            RelayMessage::Unknown => {}
         }
     }
 
@@ -203,7 +206,7 @@ impl Engine {
         }
     }
 
-    fn say(&mut self, to: &ServerName, message: RelayMessage) {
+    pub(super) fn say(&mut self, to: &ServerName, message: RelayMessage) {
         let asks = matches!(message, RelayMessage::Subscribe(_));
         let Some(cluster) = self.membership.cluster_mut() else {
             return;

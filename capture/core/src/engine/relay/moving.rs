@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// A session as other members know it, where it is at home here and may be heard.
-    pub(super) fn home_session(&self, id: SessionId) -> Option<HomeSession> {
+    pub(in super::super) fn home_session(&self, id: SessionId) -> Option<HomeSession> {
         let session = self.sessions.get(&id)?;
         let told = session.home.is_none() && session.admission == Admission::Admitted;
         told.then(|| as_told(session))

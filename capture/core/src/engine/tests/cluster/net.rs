@@ -9,6 +9,7 @@ use silentmon_proto::peer::{PeerMessage, Role};
 
 use super::super::*;
 use crate::cluster::{ClusterSettings, Dialled, Directory, PeerTransmit};
+use crate::link::LinkCommand;
 
 /// How long a message is on its way.
 const DELAY: Duration = Duration::from_millis(1);
@@ -28,6 +29,8 @@ pub struct Member {
     ahead: Duration,
     /// What it wrote down, in order.
     pub journal: Vec<EngineEvent>,
+    /// What its CTI links were asked to do.
+    pub commands: Vec<LinkCommand>,
     /// Sessions whose start, or going on, is on disk.
     on_disk: BTreeSet<SessionId>,
     sessions_of: BTreeMap<ConnectionId, usize>,
@@ -64,6 +67,8 @@ pub struct Program {
     pub times: Vec<Instant>,
     relay_sequence: [Option<u32>; 2],
     pub wants: bool,
+    /// What became of a wish to be brought into the call.
+    pub supervised: Option<(u32, Result<(), String>)>,
 }
 
 enum Parcel {
@@ -240,6 +245,7 @@ impl Net {
             engine: Engine::new(settings, self.now + ahead),
             ahead,
             journal: Vec::new(),
+            commands: Vec::new(),
             on_disk: BTreeSet::new(),
             sessions_of: BTreeMap::new(),
         });
@@ -380,6 +386,7 @@ impl Net {
             times: Vec::new(),
             relay_sequence: [None; 2],
             wants: true,
+            supervised: None,
         });
         self.programs.len() - 1
     }
@@ -395,6 +402,16 @@ impl Net {
                 id,
                 Box::new(ClientMessage::StopMonitor { session }),
             ));
+        }
+    }
+
+    /// A program says something about its session.
+    pub fn say(&mut self, program: usize, message: impl FnOnce(SessionId) -> ClientMessage) {
+        let Program {
+            connection, session, ..
+        } = self.programs[program];
+        if let (Some((member, id)), Some(session)) = (connection, session) {
+            self.post(Parcel::ToServer(member, id, Box::new(message(session))));
         }
     }
 
@@ -441,6 +458,9 @@ impl Net {
         while let Some(event) = member.engine.poll_event() {
             if let EngineEvent::SessionStarted(record) | EngineEvent::SessionMoved { session: record, .. } = &event {
                 self.post(Parcel::OnDisk(number, self.runs[number], record.session));
+            }
+            if let EngineEvent::Command { command, .. } = &event {
+                member.commands.push(command.clone());
             }
             if event.is_audited() {
                 member.journal.push(event);
@@ -752,6 +772,7 @@ impl Net {
                 program.next_try = now + Duration::from_secs(1);
             }
             ServerMessage::SessionStatus(status) => program.status = Some(status),
+            ServerMessage::Supervised { request, result } => program.supervised = Some((request, result)),
             _ => {}
         }
     }
