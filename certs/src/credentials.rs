@@ -1,13 +1,16 @@
 //! Our own certificate chain and private key, from one file in any order or from `NAME.pem` with `NAME.key` beside it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
 
 use crate::Password;
 use crate::error::CertsError;
@@ -23,6 +26,30 @@ pub struct Credentials {
     certified: Arc<CertifiedKey>,
     identity: Identity,
     path: PathBuf,
+    reset_secret: ResetSecret,
+}
+
+/// A secret that is the same each time the program starts with the same private key, from which nothing follows about
+/// the key: what QUIC needs to say after a restart that it knows a connection no longer (RFC 9000 section 10.3.2).
+#[derive(Clone)]
+pub struct ResetSecret(Zeroizing<[u8; 32]>);
+
+impl ResetSecret {
+    fn of(key: &PrivateKeyDer<'_>) -> Self {
+        let digest = Sha256::new_with_prefix("silentmon stateless reset\0").chain_update(key.secret_der());
+        Self(Zeroizing::new(digest.finalize().into()))
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ResetSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResetSecret")
+    }
 }
 
 impl Credentials {
@@ -33,12 +60,15 @@ impl Credentials {
     /// Where a file is missing, unreadable or open to other users, the key is missing, encrypted under another password
     /// or no certificate's, or the certificate carries no role.
     pub fn load(path: &Path, password: Option<&Password>) -> Result<Self, CertsError> {
-        let certified = certified_key(path, password)?;
+        let (certificates, key) = read_parts(path, password)?;
+        let reset_secret = ResetSecret::of(&key);
+        let certified = assemble(path, &certificates, key)?;
         let identity = identity_in(path, &certified)?;
         Ok(Self {
             certified: Arc::new(certified),
             identity,
             path: path.to_owned(),
+            reset_secret,
         })
     }
 
@@ -85,6 +115,10 @@ impl Credentials {
             warnings.push(format!("the certificate in {path} is valid only from {from} on"));
         }
         warnings
+    }
+
+    pub(crate) const fn reset_secret(&self) -> &ResetSecret {
+        &self.reset_secret
     }
 
     pub(crate) fn certified(&self) -> Arc<CertifiedKey> {

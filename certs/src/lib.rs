@@ -28,7 +28,7 @@ pub use authority::{
     AuthorityOptions, BadHostPattern, CertificateAuthority, HostPattern, IntermediateOptions, Issued, IssuingPolicy,
     KeyAlgorithm, KeyKind, ListAbove, NamePattern, SignOptions,
 };
-pub use credentials::Credentials;
+pub use credentials::{Credentials, ResetSecret};
 pub use csr::SigningRequest;
 pub use cti::cti_client_tls;
 pub use enrol::{BadToken, Enrolled, EnrolmentServer, Invitation, Occurrence, Token, enrol, invite};

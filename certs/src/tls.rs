@@ -15,7 +15,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use time::OffsetDateTime;
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, ResetSecret};
 use crate::error::CertsError;
 use crate::identity::Identity;
 use crate::problem::{CertificateProblem, PeerRefusal, TlsProblem};
@@ -120,6 +120,11 @@ impl ServerTls {
     /// Who we are.
     pub fn identity(&self) -> &Identity {
         self.credentials.identity()
+    }
+
+    /// What connections of a former run are ended with.
+    pub const fn reset_secret(&self) -> &ResetSecret {
+        self.credentials.reset_secret()
     }
 
     /// Checks the chain of somebody who is connected already as a new handshake would: dates, authority, revocation,

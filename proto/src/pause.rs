@@ -90,4 +90,7 @@ pub struct ToldPause {
     pub since: Instant,
     /// Until when at the latest.
     pub until: Instant,
+    /// When it was asked for last: who ended it before didn't mean this. `since`, where an older version tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Instant>,
 }

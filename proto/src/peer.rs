@@ -16,6 +16,7 @@ use crate::cti::CtiEvent;
 use crate::ids::{AgentId, ClusterName, LinkName, ServerName, SessionId};
 use crate::pause::{PauseKind, PauseOf, ToldPause};
 use crate::reason::Reason;
+use crate::relay::MediaOrigin;
 use crate::time::Instant;
 
 pub use self::relay::{HomeSession, RelayMessage};
@@ -234,6 +235,21 @@ pub enum Fact {
         of: PauseOf,
         /// Who asked for that, in his own words.
         by: String,
+        /// When: what was asked for later goes on. Now, where an older version tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Instant>,
+    },
+    /// What is known, in a snapshot, of agents of whom a source of the member's own tells that nobody else has.
+    Fed {
+        /// What.
+        event: CtiEvent,
+    },
+    /// Media that start or stop at a device, as signalling in the member's mirror shows them.
+    Sighted {
+        /// Which signalling.
+        origin: MediaOrigin,
+        /// What.
+        event: CtiEvent,
     },
     /// Whether a program at an agent's desk takes notices from the member.
     Desk {

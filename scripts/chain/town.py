@@ -1,5 +1,5 @@
 """Builds a cluster: certificates, a network namespace for each member with a mirror port of its own, one with a bridge between them
-where supervisors and the simulated CTI Server are, and phones whose voice passes the mirrors one chooses."""
+where supervisors and the two sides of a simulated CTI Server are, and phones whose voice passes the mirrors one chooses."""
 
 import json
 import os
@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 from .stage import ROOT, Missing, end
 
 HUB = "10.77.0.100"
+SIDES = {"a": 42027, "b": 43027}
 
 
 def programs(named):
@@ -44,6 +46,7 @@ class Town:
         self.members, self.agents = list(range(1, members + 1)), agents
         self.places = [f"smtown-{os.getpid()}-{number}" for number in range(members + 1)]
         self.supervisors, self.running, self.services = supervisors, [], {}
+        self.sides, self.cables = {}, {}
 
     def __enter__(self):
         try:
@@ -68,13 +71,21 @@ class Town:
         ip("-n", hub, "link", "add", "br0", "type", "bridge")
         ip("-n", hub, "addr", "add", f"{HUB}/24", "dev", "br0")
         ip("-n", hub, "link", "set", "br0", "up")
+        # A cable's end that isn't in the bridge for a while has no address.
+        quiet = "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore"
+        subprocess.run(["ip", "netns", "exec", hub, "sh", "-c", quiet], check=True)
         for member in self.members:
             self.wire(hub, member)
         self.certificates()
         for member in self.members:
             (self.folder / f"site{member}.toml").write_text(self.configuration(member))
-        self.simulate()
-        self.phones = self.inside(0, sys.executable, Path(__file__).with_name("voice.py"), *self.mirrors(), stdin=subprocess.PIPE, text=True)
+        self.write_script()
+        # What a phone's media address is was told when its call began: to whoever was there.
+        self.simulate("a", "open")
+        self.simulate("b")
+        voice = Path(__file__).with_name("voice.py")
+        lates = (self.folder / "standstills").open("w")
+        self.phones = self.inside(0, sys.executable, voice, *self.mirrors(), stdin=subprocess.PIPE, stdout=lates, text=True)
 
     def mirrors(self):
         return [f"mirror{member}" for member in self.members]
@@ -86,6 +97,10 @@ class Town:
             ip("-n", hub, "link", "set", here, "up")
             ip("-n", place, "link", "set", there, "up")
         ip("-n", hub, "link", "set", f"member{member}", "master", "br0")
+        ip("-n", hub, "link", "add", f"detour{member}", "type", "veth", "peer", "name", f"bad{member}")
+        for end in ("detour", "bad"):
+            ip("-n", hub, "link", "set", f"{end}{member}", "up")
+        ip("-n", hub, "link", "set", f"bad{member}", "master", "br0")
         ip("-n", place, "addr", "add", f"10.77.0.{member}/24", "dev", "eth0")
 
     def certificates(self):
@@ -125,18 +140,22 @@ side_a = "{HUB}:42027"
 side_b = "{HUB}:43027"
 """
 
-    def simulate(self):
+    def write_script(self):
         """All agents are on a call from the start, wherever their media pass."""
         lines = []
         for agent in self.agents:
             about = {"agent": str(agent), "call": f"c{agent}"}
-            lines.append({"at": 0.1, "event": "agent_state", "agent": str(agent), "extension": f"3{agent}", "state": "talking"})
-            lines.append({"at": 0.2, "event": "call", "kind": "established", "acd": True, "calling": "5551234", "called": "8001", **about})
-            lines.append({"at": 0.3, "event": "media_started", "address": f"{phone(agent)}:24678", "codec": "PCMU", **about})
+            lines.append({"at": 0, "event": "agent_state", "agent": str(agent), "extension": f"3{agent}", "state": "talking"})
+            lines.append({"at": 0, "event": "call", "kind": "established", "acd": True, "calling": "5551234", "called": "8001", **about})
+            lines.append({"at": 0, "event": "media_started", "address": f"{phone(agent)}:24678", "codec": "PCMU", **about})
         (self.folder / "script.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        listen = ["--listen", f"{HUB}:42027", "--listen", f"{HUB}:43027"]
-        log = (self.folder / "cti.log").open("w")
-        self.cti = self.inside(0, self.silentmon, "simulate", "cti-server", "--script", "script.jsonl", *listen, stdout=log, stderr=log)
+
+    def simulate(self, side, start="immediately"):
+        """Starts a side of the CTI Server. Each is a program of its own and tells of the same telephone system: what is going on
+        is in the script, and one that starts late knows it at once."""
+        log = (self.folder / f"cti-{side}.log").open("a")
+        command = [self.silentmon, "simulate", "cti-server", "--script", "script.jsonl", "--start", start]
+        self.sides[side] = self.inside(0, *command, "--listen", f"{HUB}:{SIDES[side]}", stdout=log, stderr=log)
 
     def inside(self, place, *command, **options):
         command = ["ip", "netns", "exec", self.places[place], *map(str, command)]
@@ -164,13 +183,40 @@ side_b = "{HUB}:43027"
         """The cable between a member and all others."""
         ip("-n", self.places[0], "link", "set", f"member{member}", "up" if up else "down")
 
+    def spoil(self, member, *how):
+        """Makes the cable of a member a bad one, as chain/cable.py has it."""
+        cable = f"member{member}"
+        ip("-n", self.places[0], "link", "set", cable, "nomaster")
+        bad = self.inside(0, sys.executable, Path(__file__).with_name("cable.py"), cable, f"detour{member}", *how)
+        self.cables[member] = bad
+
+    def mend(self, member):
+        end(self.cables.pop(member))
+        ip("-n", self.places[0], "link", "set", f"member{member}", "master", "br0")
+
     def hear(self, servers, agents, seconds, who="anna"):
+        """Listens for some seconds or, with `-`, until `heard` asks what came of it."""
         servers = ",".join(f"10.77.0.{member}:42228" for member in servers)
-        return self.inside(0, self.hearing, servers, f"{who}.pem", "ca.pem", seconds, *agents, stdout=subprocess.PIPE, text=True)
+        return self.inside(0, self.hearing, servers, f"{who}.pem", "ca.pem", seconds, *agents, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def journal(self, member):
         path = self.folder / f"audit-site{member}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def holders(self):
+        """When which member took the CTI sessions, by the members' own words."""
+        found = []
+        for member in self.members:
+            log = self.folder / f"site{member}.log"
+            for line in log.read_text().splitlines():
+                if "this server holds the cluster's CTI sessions" in line:
+                    found.append((datetime.fromisoformat(line.split()[0].rstrip("Z")[:26] + "+00:00").timestamp(), member))
+        return sorted(found)
+
+    def standstills(self):
+        """When the phones couldn't talk in time, because the whole machine stood still: begin and length."""
+        lines = (self.folder / "standstills").read_text().splitlines()
+        return [tuple(map(float, line.split("+"))) for line in lines]
 
 
 def heard(process, timeout):

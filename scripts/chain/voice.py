@@ -1,5 +1,6 @@
 """Phones that talk: `voice.py INTERFACE…` sends both legs of each agent's call, a packet of 20 ms each, as tagged frames into the
-mirrors that were named for him. Lines on stdin: `AGENT MIRROR,MIRROR`, by place in the list of interfaces counted from 1."""
+mirrors that were named for him. Lines on stdin: `AGENT MIRROR,MIRROR`, by place in the list of interfaces counted from 1. Writes down
+when it couldn't talk in time, in seconds since 1970: `BEGIN+LENGTH`."""
 
 import os
 import socket
@@ -10,6 +11,7 @@ import time
 
 PACKET = 0.02
 VLAN = 110
+LATE = 0.03  # seconds
 
 
 def checksum(header):
@@ -68,6 +70,9 @@ def main():
                         sockets[mirror].send(packet)
                     except OSError:
                         pass  # a mirror whose member is gone
+        late = time.monotonic() - due
+        if late > LATE:
+            print(f"{time.time() - late:.3f}+{late:.3f}", flush=True)
         due = max(due + PACKET, time.monotonic() - 1)
         time.sleep(max(0, due - time.monotonic()))
 

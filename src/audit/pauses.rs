@@ -120,6 +120,7 @@ mod tests {
                 by: if source == PauseSource::Request { "till 3" } else { "" }.to_owned(),
                 since: Instant::EPOCH,
                 until: Instant::from_parts(until, 0),
+                asked: Instant::EPOCH,
                 calls: vec!["81".into()],
             },
             agents: Vec::new(),

@@ -4,20 +4,28 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint, EndpointConfig, TokioRuntime, VarInt};
 use silentmon_certs::{ClientTls, Verdict};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::Channel;
 use crate::address::ServerAddress;
 use crate::congestion::Demand;
-use crate::connection::{CloseCode, Connection};
+use crate::connection::{ARE_YOU_THERE, CloseCode, Connection};
 use crate::control::{ControlReceiver, ControlSender};
 use crate::error::{ConnectError, ControlError, HandshakeError};
 use crate::settings::{Settings, Side};
 use crate::socket;
+
+/// How long a server is suspected from which a packet came back, until something else does.
+const SUSPECTED_FOR: Duration = Duration::from_secs(1);
+/// How often it is looked whether it answers.
+const LOOK: Duration = Duration::from_millis(20);
+/// Within what time a server that lives answers, or three round trips where that is longer.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Dials a server. The connection is there when both sides accepted each other's certificate.
 ///
@@ -95,23 +103,49 @@ async fn nothing_listens(refused: &Notify) {
     refused.notified().await;
 }
 
-/// Ends a connection whose server's program died: nothing listens there, twice within a second in which nothing came
-/// from there. One ICMP message alone proves nothing; anybody can forge it.
+/// Ends a connection whose server's program died: nothing listens there, and what was asked since isn't answered. An ICMP
+/// message alone proves nothing; anybody can forge it.
 async fn watch(connection: quinn::Connection, refused: Arc<Notify>) {
     loop {
         tokio::select! {
             _ = connection.closed() => return,
             () = refused.notified() => {}
         }
-        let received = connection.stats().udp_rx.datagrams;
-        let again = timeout(Duration::from_secs(1), refused.notified()).await.is_ok();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        if again && connection.stats().udp_rx.datagrams == received {
+        if is_dead(&connection).await {
             tracing::info!(server = %connection.remote_address(), "nothing listens there any longer");
             connection.close(VarInt::from_u32(CloseCode::Silence.number()), b"nothing listens there");
             return;
         }
     }
+}
+
+/// Whether a server from which a packet came back answers nothing any more.
+async fn is_dead(connection: &quinn::Connection) -> bool {
+    let before = connection.stats();
+    // Where the path is full, or the server takes no datagrams, QUIC repeats what it said before.
+    let _ = connection.send_datagram(Bytes::from_static(ARE_YOU_THERE));
+    let mut asked = None;
+    let suspected = Instant::now();
+    while suspected.elapsed() < SUSPECTED_FOR {
+        tokio::time::sleep(LOOK).await;
+        let stats = connection.stats();
+        if stats.udp_rx.datagrams != before.udp_rx.datagrams {
+            return false;
+        }
+        if asked.is_none() && questions(&stats) != questions(&before) {
+            asked = Some(Instant::now());
+        }
+        if asked.is_some_and(|asked| asked.elapsed() >= ANSWERED_WITHIN.max(connection.rtt() * 3)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Frames that the other side has to acknowledge, of those that a supervisor's program sends (RFC 9000 section 13.2.1).
+const fn questions(stats: &quinn::ConnectionStats) -> u64 {
+    let frames = &stats.frame_tx;
+    frames.ping + frames.immediate_ack + frames.stream + frames.datagram + frames.max_data + frames.max_stream_data
 }
 
 async fn handshake(

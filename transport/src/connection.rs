@@ -18,6 +18,9 @@ use crate::error::{Closed, SendError};
 /// How long somebody whose certificate is good no longer may still be told so.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// A datagram that says nothing: QUIC acknowledges it where the other program lives.
+pub(crate) const ARE_YOU_THERE: &[u8] = &[0, 0];
+
 /// Why a connection is closed, as a number for the other program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseCode {
@@ -219,7 +222,14 @@ impl Connection {
     /// # Errors
     /// Where the connection is over.
     pub async fn receive_datagram(&self) -> Result<Bytes, Closed> {
-        self.inner.quinn.read_datagram().await.map_err(Closed::from_connection)
+        loop {
+            let datagram = self.inner.quinn.read_datagram().await;
+            let datagram = datagram.map_err(Closed::from_connection)?;
+            // QUIC has answered it.
+            if datagram != ARE_YOU_THERE {
+                return Ok(datagram);
+            }
+        }
     }
 
     /// Longest datagram that can be sent now, in bytes: 1,162 at first, 1,414 once the path's MTU is known to be 1,500.

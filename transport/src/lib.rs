@@ -13,6 +13,7 @@ mod connection;
 mod control;
 mod error;
 mod plain_rtp;
+mod reset;
 mod sentinel;
 mod server;
 mod settings;

@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 use crate::address::ServerAddress;
 
 /// How often it is looked.
-const INTERVAL: Duration = Duration::from_millis(250);
+const INTERVAL: Duration = Duration::from_millis(100);
 /// So often in a row must nothing be refused before a refusal says anything: a firewall may refuse whatever comes.
 const HEALTHY: u32 = 2;
 /// So often in a row must it be refused: one ICMP message alone proves nothing, anybody can forge it.

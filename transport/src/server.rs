@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, VarInt};
+use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, VarInt};
 use silentmon_certs::{ServerTls, Verdict};
 use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
@@ -15,6 +15,7 @@ use crate::congestion::Demand;
 use crate::connection::{CloseCode, Connection, WeakConnection};
 use crate::control::{ControlReceiver, ControlSender};
 use crate::error::{ControlError, HandshakeError, ListenError};
+use crate::reset;
 use crate::settings::{Settings, Side};
 use crate::socket;
 
@@ -57,7 +58,7 @@ impl ServerEndpoint {
         // Without a server configuration the endpoint would refuse; each connection gets its own when it is accepted.
         let template =
             configuration(&tls, &settings).map_err(|error| failed(std::io::Error::other(error.to_string())))?;
-        let config = EndpointConfig::default();
+        let config = reset::configuration(tls.reset_secret(), bound);
         let endpoint = Endpoint::new_with_abstract_socket(config, Some(template.0), socket, Arc::new(TokioRuntime))
             .map_err(failed)?;
         let (arrived, arrivals) = mpsc::channel(64);

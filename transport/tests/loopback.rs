@@ -13,7 +13,8 @@ use silentmon_certs::{CertificateProblem, ClientTls, Credentials, PeerRefusal, R
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::relay::{ALPN, ClientMessage, MAX_MESSAGE, ServerMessage};
 use silentmon_transport::{
-    CloseCode, ConnectError, ControlError, HandshakeError, SendError, SendOutcome, ServerAddress, Settings, connect,
+    CloseCode, ConnectError, ControlError, HandshakeError, SendError, SendOutcome, ServerAddress, ServerEndpoint,
+    Settings, connect,
 };
 
 fn hello() -> ClientMessage {
@@ -463,4 +464,40 @@ async fn keys_are_replaced_while_sound_flows() {
             .expect("in time");
         assert_eq!(heard.expect("open"), datagram);
     }
+}
+
+#[test]
+fn a_server_that_was_started_again_says_at_once_that_it_knows_a_connection_no_longer() {
+    let pki = Pki::new();
+    let tls = pki.server_tls();
+    let life = || tokio::runtime::Runtime::new().expect("a runtime");
+    let (first, supervisor) = (life(), life());
+    let (mut endpoint, address) = first.block_on(async { listen(tls.clone(), Settings::server()) });
+    let client = supervisor.spawn(async move {
+        let client = connect(&address, &pki.client_tls(), &Settings::client()).await;
+        (address, client.expect("connected"))
+    });
+    let server = first.block_on(endpoint.accept()).expect("open").expect("accepted");
+    let (address, mut client) = supervisor.block_on(client).expect("no panic");
+    // Whatever it would still say isn't said: its tasks end in mid air.
+    first.shutdown_background();
+    drop((server, endpoint));
+
+    let second = life();
+    let again = second.block_on(async {
+        for _ in 0..100 {
+            let socket = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
+            match ServerEndpoint::bind(socket, tls.clone(), Settings::server()) {
+                Ok(endpoint) => return endpoint,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        unreachable!("the former run keeps the port")
+    });
+    let closed = supervisor.block_on(async {
+        client.sender.send(&hello()).await.expect("a queue");
+        tokio::time::timeout(Duration::from_secs(2), client.connection.closed()).await
+    });
+    assert!(closed.is_ok(), "it was not told");
+    drop(again);
 }

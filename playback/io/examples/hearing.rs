@@ -1,10 +1,11 @@
 //! Listens to many agents over one connection, as `scripts/bench-hop` and `scripts/chaos` need it, and says what came: how
 //! late, with which gaps, and whether any of it was another agent's.
 //!
-//! `cargo run --release -p silentmon-playback-io --example hearing SERVER[,SERVER] IDENTITY CA SECONDS AGENT…`. An agent is a
-//! number, and the SSRCs of his call are twice that and one more. Ends with a table: agent, packets, packets of others,
-//! packets heard twice, median and 99th percentile of the time from the mirror to here in µs, and gaps as begin+length in
-//! seconds since 1970.
+//! `cargo run --release -p silentmon-playback-io --example hearing SERVER[,SERVER] IDENTITY CA SECONDS AGENT…`. With `-` in
+//! place of the seconds it listens until its standard input ends. An agent is a number, and the SSRCs of his call are twice
+//! that and one more. Says on the way, in lines that begin with `#` and the time, which server it talks to and what became
+//! of sessions. Ends with a table: agent, packets, packets of others, packets heard twice, median and 99th percentile of the
+//! time from the mirror to here in µs, and gaps as begin+length in seconds since 1970.
 
 #![allow(clippy::print_stdout, reason = "an example says what it found")]
 
@@ -23,7 +24,7 @@ use silentmon_proto::relay::{ALPN, AudioHeader, OutputKind};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerAddress, Settings};
 
-const USAGE: &str = "hearing SERVER[,SERVER] IDENTITY CA SECONDS AGENT…";
+const USAGE: &str = "hearing SERVER[,SERVER] IDENTITY CA SECONDS|- AGENT…";
 /// Silence of an agent that counts as a gap.
 const GAP: Duration = Duration::from_millis(100);
 /// Packets among which one may come twice.
@@ -32,6 +33,7 @@ const REMEMBERED: usize = 512;
 /// What came of one agent.
 #[derive(Default)]
 struct Heard {
+    agent: String,
     ssrc: u32,
     packets: u64,
     foreign: u64,
@@ -43,14 +45,16 @@ struct Heard {
 }
 
 impl Heard {
-    fn take(&mut self, now: Instant, header: &AudioHeader, rtp: &[u8]) {
+    /// Answers whether it was heard before.
+    fn take(&mut self, now: Instant, header: &AudioHeader, rtp: &[u8]) -> bool {
         let Some(&[_, _, n0, n1, _, _, _, _, s0, s1, s2, s3]) = rtp.first_chunk() else {
-            return;
+            return false;
         };
         let own = self.ssrc + u32::from(header.leg == Leg::Customer);
         self.foreign += u64::from(u32::from_be_bytes([s0, s1, s2, s3]) != own);
         let (number, lately) = (u16::from_be_bytes([n0, n1]), &mut self.lately[header.leg.index()]);
-        self.twice += u64::from(lately.contains(&number));
+        let twice = lately.contains(&number);
+        self.twice += u64::from(twice);
         if lately.len() == REMEMBERED {
             lately.pop_front();
         }
@@ -63,6 +67,7 @@ impl Heard {
         {
             self.gaps.push((last, now - last));
         }
+        twice
     }
 
     fn delay(&mut self, percent: usize) -> u64 {
@@ -80,30 +85,53 @@ fn lock(shared: &Shared) -> MutexGuard<'_, BTreeMap<u32, Heard>> {
 
 struct Ear(Shared);
 
-impl ReceiverSink for Ear {
-    fn event(&mut self, now: Instant, event: ReceiverEvent) {
-        match event {
-            ReceiverEvent::Lost { reason, .. } => println!("# {:.3} lost: {}", now.as_secs_f64(), reason.text),
+impl Ear {
+    fn agent(&self, request: RequestId) -> String {
+        let heard = lock(&self.0);
+        heard
+            .get(&request.0)
+            .map_or_else(String::new, |heard| heard.agent.clone())
+    }
+
+    fn words(&self, event: ReceiverEvent) -> Option<String> {
+        Some(match event {
+            ReceiverEvent::Dialling { server } => format!("dials {server}"),
+            ReceiverEvent::Connected { name, .. } => format!("connected {name}"),
+            ReceiverEvent::Lost { server, reason, .. } => format!("lost {server}: {}", reason.text),
             ReceiverEvent::MonitorRefused { request, reason } => {
-                println!("# {:.3} {} refused: {}", now.as_secs_f64(), request.0, reason.text);
+                format!("{} refused: {}", self.agent(request), reason.text)
+            }
+            ReceiverEvent::MonitorStopped { request, reason, .. } => {
+                format!("{} ended: {}", self.agent(request), reason.text)
             }
             ReceiverEvent::MonitorStarted {
                 request,
                 missed: Some(missed),
                 ..
-            } => println!(
-                "# {:.3} {} goes on after {:.3} s",
-                now.as_secs_f64(),
-                request.0,
-                missed.as_secs_f64()
-            ),
-            _ => {}
+            } => format!("{} goes on after {:.3} s", self.agent(request), missed.as_secs_f64()),
+            ReceiverEvent::MonitorStarted {
+                request,
+                resumed: false,
+                ..
+            } => format!("{} starts", self.agent(request)),
+            _ => return None,
+        })
+    }
+}
+
+impl ReceiverSink for Ear {
+    fn event(&mut self, now: Instant, event: ReceiverEvent) {
+        if let Some(words) = self.words(event) {
+            println!("# {:.3} {words}", now.as_secs_f64());
         }
     }
 
     fn packet(&mut self, now: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]) {
         if let Some(heard) = lock(&self.0).get_mut(&request.0) {
-            heard.take(now, header, rtp);
+            let twice = heard.take(now, header, rtp);
+            if twice {
+                println!("# {:.3} {} twice: {header:?}", now.as_secs_f64(), heard.agent);
+            }
         }
     }
 
@@ -130,10 +158,10 @@ async fn main() -> anyhow::Result<()> {
     };
     let heard = Shared::default();
     let receiver = Receiver::start(settings, tls, Box::new(Ear(Arc::clone(&heard))));
-    let mut names = BTreeMap::new();
     for agent in agents {
         let number: u32 = agent.parse().context(USAGE)?;
         let of = Heard {
+            agent: agent.clone(),
             ssrc: 2 * number,
             ..Heard::default()
         };
@@ -144,11 +172,17 @@ async fn main() -> anyhow::Result<()> {
             output: OutputKind::Play,
         });
         heard.insert(request.0, of);
-        names.insert(request.0, agent);
     }
-    tokio::time::sleep(Duration::from_secs_f64(seconds.parse().context(USAGE)?)).await;
+    match seconds.as_str() {
+        "-" => tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??,
+        seconds => {
+            tokio::time::sleep(Duration::from_secs_f64(seconds.parse().context(USAGE)?)).await;
+            0
+        }
+    };
     let now = clock::now();
-    for (request, heard) in lock(&heard).iter_mut() {
+    println!("# {:.3} over", now.as_secs_f64());
+    for heard in lock(&heard).values_mut() {
         if let Some(last) = heard.last.filter(|&last| now - last >= GAP) {
             heard.gaps.push((last, now - last));
         }
@@ -163,7 +197,7 @@ async fn main() -> anyhow::Result<()> {
             twice,
             ..
         } = *heard;
-        let (median, late, agent) = (heard.delay(50), heard.delay(99), names[request]);
+        let (median, late, agent) = (heard.delay(50), heard.delay(99), &heard.agent);
         println!(
             "{agent}\t{packets}\t{foreign}\t{twice}\t{median}\t{late}\t{}",
             gaps.join(" ")

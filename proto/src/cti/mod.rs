@@ -371,6 +371,23 @@ impl MediaStarted {
 }
 
 impl CtiEvent {
+    /// The agent it names.
+    pub const fn agent(&self) -> Option<&AgentId> {
+        match self {
+            Self::AgentState(update) => Some(&update.agent),
+            Self::Call(call) => call.agent.as_ref(),
+            Self::MediaStarted(media) => media.agent.as_ref(),
+            Self::MediaStopped(media) => media.agent.as_ref(),
+            Self::CallRenamed(_)
+            | Self::CallEnded(_)
+            | Self::CallVariables(_)
+            | Self::DeviceSnapshot(_)
+            | Self::Team(_)
+            | Self::Hoteling(_)
+            | Self::Link(_) => None,
+        }
+    }
+
     /// Looks after what the shape alone doesn't say.
     ///
     /// # Errors

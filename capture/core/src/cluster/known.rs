@@ -33,7 +33,9 @@ impl Known {
                 .seen
                 .handle_other(from, &agent, legs)
                 .then_some(ClusterEvent::SeenElsewhere(agent)),
-            Fact::Cti { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => Some(ClusterEvent::Told(from.clone(), fact)),
+            Fact::Cti { .. } | Fact::Sighted { .. } | Fact::Pause(_) | Fact::PauseOver { .. } => {
+                Some(ClusterEvent::Told(from.clone(), fact))
+            }
             Fact::Session(session) => self
                 .sessions
                 .note(from.clone(), session.clone())
@@ -46,7 +48,8 @@ impl Known {
                 self.desks.note(from.clone(), agent.clone(), open);
                 Some(ClusterEvent::DeskElsewhere(agent))
             }
-            Fact::Unknown => None,
+            // Of use in a snapshot only.
+            Fact::Fed { .. } | Fact::Unknown => None,
         }
     }
 

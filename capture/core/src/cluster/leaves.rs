@@ -385,6 +385,10 @@ impl Cluster {
 
     fn take_all_of_leaf(&mut self, name: &ServerName, facts: Vec<Fact>) {
         let mut parts = Parts::of(facts);
+        self.events.push_back(ClusterEvent::SightedAll {
+            from: name.clone(),
+            sightings: std::mem::take(&mut parts.sighted),
+        });
         parts.cti.retain(|fact| !is_of_a_link(fact));
         self.events.extend(self.known.begin_anew(name, &parts.sees));
         for fact in parts.others {

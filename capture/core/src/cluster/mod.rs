@@ -26,11 +26,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{AgentId, ClusterName, ServerName};
 use silentmon_proto::peer::{
     FACTS_IN_A_PAGE, Fact, Hello, HomeSession, OLDEST_VERSION, PeerMessage, RelayMessage, Role, VERSION,
 };
 use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 
 pub use self::directory::Directory;
@@ -130,6 +132,23 @@ pub enum ClusterEvent {
         facts: Vec<Fact>,
         /// Whether it holds the CTI sessions, so that nobody knows better.
         instead: bool,
+    },
+    /// A member told all that its own sources told of agents of whom no other member's do: of these, what it doesn't tell is
+    /// over.
+    Fed {
+        /// Who.
+        from: ServerName,
+        /// Of whom.
+        agents: BTreeSet<AgentId>,
+        /// What.
+        events: Vec<CtiEvent>,
+    },
+    /// A member told all that signalling in its mirror shows of phones' media. What it doesn't tell is over.
+    SightedAll {
+        /// Who.
+        from: ServerName,
+        /// What, and by which signalling.
+        sightings: Vec<(MediaOrigin, CtiEvent)>,
     },
     /// A leaf told everything it knows: of these agents, what it doesn't tell is over.
     ToldAllOf {
@@ -529,7 +548,8 @@ impl Cluster {
             return;
         }
         link.news = Numbering::After(number);
-        let parts = Parts::of(std::mem::take(&mut link.snapshot));
+        let mut parts = Parts::of(std::mem::take(&mut link.snapshot));
+        let alone = parts.known_to_it_alone(peer);
         let facts = parts.cti;
         self.events.extend(self.known.begin_anew(peer, &parts.sees));
         for fact in parts.others {
@@ -549,6 +569,7 @@ impl Cluster {
                 instead,
             });
         }
+        self.events.extend(alone);
     }
 
     fn take_news(&mut self, from: PeerLink, peer: &ServerName, number: u64, fact: Fact) {
@@ -657,6 +678,8 @@ impl Cluster {
 struct Parts {
     sees: BTreeMap<AgentId, [bool; 2]>,
     cti: Vec<Fact>,
+    fed: Vec<CtiEvent>,
+    sighted: Vec<(MediaOrigin, CtiEvent)>,
     others: Vec<Fact>,
 }
 
@@ -669,10 +692,28 @@ impl Parts {
                     parts.sees.insert(agent, legs);
                 }
                 Fact::Cti { .. } => parts.cti.push(fact),
+                Fact::Fed { event } => parts.fed.push(event),
+                Fact::Sighted { origin, event } => parts.sighted.push((origin, event)),
                 _ => parts.others.push(fact),
             }
         }
         parts
+    }
+
+    /// What a member that doesn't hold the CTI sessions knows and nobody else does.
+    fn known_to_it_alone(&mut self, from: &ServerName) -> Vec<ClusterEvent> {
+        let fed = std::mem::take(&mut self.fed);
+        let agents: BTreeSet<AgentId> = fed.iter().filter_map(CtiEvent::agent).cloned().collect();
+        let fed = ClusterEvent::Fed {
+            from: from.clone(),
+            agents,
+            events: fed,
+        };
+        let sightings = ClusterEvent::SightedAll {
+            from: from.clone(),
+            sightings: std::mem::take(&mut self.sighted),
+        };
+        vec![fed, sightings]
     }
 }
 
@@ -693,19 +734,10 @@ impl ClusterSettings {
 
     /// Whether a server may be a member of the mesh, or a leaf of this hub.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        if self.store.is_some() {
-            return self.admit_unlisted(certificate, hello);
-        }
         self.objections(certificate, hello)
             .into_iter()
             .next()
             .map_or(Ok(()), Err)
-    }
-
-    /// Whether a server that is none of those configured may be a member.
-    fn admit_unlisted(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        let objections = self.foreign(certificate, hello).into_iter().chain(self.unequal(hello));
-        objections.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Everything that keeps a server from being a member, what matters most first.
@@ -736,8 +768,11 @@ impl ClusterSettings {
         objections
     }
 
-    /// Whether a server isn't among those configured, nor a leaf of this hub.
+    /// Whether a server isn't among those configured, nor a leaf of this hub. A store knows others.
     fn unlisted(&self, hello: &Hello) -> Option<Reason> {
+        if self.store.is_some() {
+            return None;
+        }
         let text = match (self.role, hello.role) {
             (Role::Hub, Role::Leaf) if !self.peers.contains(&hello.server) => return None,
             (Role::Hub, Role::Leaf) => format!(

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use silentmon_proto::ids::ServerName;
+use silentmon_proto::pause::ToldPause;
 use silentmon_proto::peer::{Fact, HomeSession, PeerMessage, RelayMessage};
 use silentmon_proto::time::Instant;
 
-use super::{Cluster, ClusterEvent, PeerLink};
+use super::{ClockDifference, Cluster, ClusterEvent, PeerLink};
 
 impl Cluster {
     /// Says something about a session to a member. Answers whether there is a connection with it: without one it is said
@@ -65,14 +66,33 @@ impl Cluster {
 
     /// A fact with its times by our clock.
     pub(super) fn by_our_times(&self, from: &ServerName, fact: Fact) -> Fact {
+        let Some(clock) = self.clock_of(from) else {
+            return fact;
+        };
         match fact {
             Fact::Session(session) => Fact::Session(self.with_our_times(from, session)),
+            Fact::Pause(told) => Fact::Pause(ToldPause {
+                since: clock.ours(told.since),
+                until: clock.ours(told.until),
+                asked: told.asked.map(|asked| clock.ours(asked)),
+                ..told
+            }),
+            Fact::PauseOver { kind, of, by, at } => Fact::PauseOver {
+                kind,
+                of,
+                by,
+                at: at.map(|at| clock.ours(at)),
+            },
             other => other,
         }
     }
 
+    fn clock_of(&self, member: &ServerName) -> Option<ClockDifference> {
+        self.links.get(&self.link_to(member)?)?.clock()
+    }
+
     fn with_our_times(&self, of: &ServerName, session: HomeSession) -> HomeSession {
-        let Some(clock) = self.link_to(of).and_then(|link| self.links.get(&link)?.clock()) else {
+        let Some(clock) = self.clock_of(of) else {
             return session;
         };
         HomeSession {

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashMap;
 use silentmon_proto::cti::{AgentState, CtiEvent};
-use silentmon_proto::ids::{AgentId, CallId, Extension, MediaAddress, TeamName};
+use silentmon_proto::ids::{AgentId, CallId, Extension, MediaAddress, ServerName, TeamName};
 use silentmon_proto::time::Instant;
 
 use self::calls::{Calls, Party};
@@ -143,9 +143,20 @@ impl AgentDirectory {
     /// Takes up media that start or stop at a device, as signalling in the mirror shows them, and names the agents
     /// concerned. Other events are ignored.
     pub fn handle_sighting(&mut self, origin: MediaOrigin, event: &CtiEvent, now: Instant) -> BTreeSet<AgentId> {
+        self.handle_sighting_of(None, origin, event, now)
+    }
+
+    /// The same, where another member of the cluster sees it.
+    pub fn handle_sighting_of(
+        &mut self,
+        from: Option<&ServerName>,
+        origin: MediaOrigin,
+        event: &CtiEvent,
+        now: Instant,
+    ) -> BTreeSet<AgentId> {
         let devices = match event {
             CtiEvent::MediaStarted(media) => match &media.device {
-                Some(device) => self.resolvers.start(origin, device, media, now),
+                Some(device) => self.resolvers.start(origin, device, media, from, now),
                 None => Vec::new(),
             },
             CtiEvent::MediaStopped(media) => {

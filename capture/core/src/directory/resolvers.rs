@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::HashMap;
 use silentmon_proto::cti::{MediaStarted, MediaStopped};
-use silentmon_proto::ids::{Extension, MediaAddress};
+use silentmon_proto::ids::{Extension, MediaAddress, ServerName};
 use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 
@@ -23,6 +23,8 @@ pub(super) struct Resolvers {
     maps: BTreeMap<MediaOrigin, BTreeMap<Extension, MediaAddress>>,
     sighted: HashMap<(MediaOrigin, Extension), Line>,
     sockets: Sockets,
+    /// Of devices whose signalling was seen by another member of the cluster only, by which.
+    tellers: HashMap<(MediaOrigin, Extension), ServerName>,
 }
 
 impl Resolvers {
@@ -51,15 +53,41 @@ impl Resolvers {
         })
     }
 
-    /// Signalling shows that media start. Answers the devices concerned: a socket serves one phone at a time.
+    /// Media that signalling seen here shows.
+    pub fn sighted_here(&self) -> impl Iterator<Item = (MediaOrigin, &MediaLeg)> {
+        let here = self.sighted.iter().filter(|(key, _)| !self.tellers.contains_key(*key));
+        here.flat_map(|((origin, _), line)| line.media.iter().map(|leg| (*origin, leg)))
+    }
+
+    /// Of what another member's signalling showed just this goes on. Answers the devices concerned.
+    pub fn keep_told(
+        &mut self,
+        from: &ServerName,
+        told: &BTreeSet<(MediaOrigin, Extension, MediaAddress)>,
+    ) -> Vec<Extension> {
+        let its = self.tellers.iter().filter(|(_, teller)| *teller == from);
+        let its: Vec<_> = its.map(|(key, _)| key.clone()).collect();
+        for (origin, device) in &its {
+            self.edit(*origin, device, |line| {
+                line.media
+                    .retain(|leg| told.contains(&(*origin, device.clone(), leg.address)));
+            });
+        }
+        its.into_iter().map(|(_, device)| device).collect()
+    }
+
+    /// Signalling shows that media start, seen here or by another member of the cluster. Answers the devices concerned: a
+    /// socket serves one phone at a time.
     pub fn start(
         &mut self,
         origin: MediaOrigin,
         device: &Extension,
         media: &MediaStarted,
+        from: Option<&ServerName>,
         now: Instant,
     ) -> Vec<Extension> {
         let key = (origin, device.clone());
+        let new = !self.sighted.contains_key(&key);
         if self.sighted.len() >= MAX_SIGHTED && !self.sighted.contains_key(&key) {
             return Vec::new();
         }
@@ -89,6 +117,16 @@ impl Resolvers {
             told: now,
         };
         self.edit(origin, device, |line| line.start_media(leg));
+        match from {
+            // What is seen here counts.
+            None => {
+                self.tellers.remove(&key);
+            }
+            Some(from) if new || self.tellers.contains_key(&key) => {
+                self.tellers.insert(key, from.clone());
+            }
+            Some(_) => {}
+        }
         concerned
     }
 
@@ -127,6 +165,7 @@ impl Resolvers {
         }
         if line.is_empty() {
             self.sighted.remove(&key);
+            self.tellers.remove(&key);
         }
     }
 }

@@ -11,7 +11,8 @@ use silentmon_proto::cti::{
     AgentUpdate, CallEnded, CallEvent, CallEventKind, CallRenamed, CallVariables, CtiEvent, Hoteling, MediaDirection,
     MediaStarted,
 };
-use silentmon_proto::ids::{AgentId, CallId, Extension};
+use silentmon_proto::ids::{AgentId, CallId, Extension, ServerName};
+use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 
 use super::AgentDirectory;
@@ -86,6 +87,70 @@ impl AgentDirectory {
         // They were news where they were first told.
         self.notices.clear();
         std::mem::take(&mut self.touched)
+    }
+
+    /// As [`Self::handle_retelling`], and what isn't told is over but of some agents, of whom others know better.
+    pub fn handle_retelling_but(
+        &mut self,
+        kept: &BTreeSet<AgentId>,
+        events: &[CtiEvent],
+        now: Instant,
+    ) -> BTreeSet<AgentId> {
+        let of_others = |event: &&CtiEvent| event.agent().is_none_or(|agent| !kept.contains(agent));
+        let events: Vec<CtiEvent> = events.iter().filter(of_others).cloned().collect();
+        let mut touched = self.handle_retelling(&events, false, now);
+        let at = now + Duration::from_nanos(events.len() as u64);
+        self.drop_untold(now, at, |party| !matches!(party, Party::Agent(id) if kept.contains(id)));
+        self.notices.clear();
+        touched.append(&mut self.touched);
+        touched
+    }
+
+    /// Everything that [`Self::retell`] tells of some agents.
+    pub fn retell_of(&self, agents: &BTreeSet<AgentId>) -> Vec<CtiEvent> {
+        let known = agents.iter().filter_map(|id| self.agents.get(id));
+        let calls: BTreeSet<&CallId> = known.flat_map(|agent| &agent.line.calls).map(|call| &call.id).collect();
+        let mut events = self.retell();
+        events.retain(|event| match event {
+            CtiEvent::CallVariables(told) => calls.contains(&told.call),
+            other => other.agent().is_some_and(|agent| agents.contains(agent)),
+        });
+        events
+    }
+
+    /// Media of devices, as signalling seen here shows them.
+    pub fn retell_sightings(&self) -> Vec<(MediaOrigin, CtiEvent)> {
+        let started = |leg: &MediaLeg| MediaStarted {
+            device: leg.device.clone(),
+            call: leg.call.clone(),
+            remote: leg.remote,
+            direction: leg.directions.told_as(),
+            codec: leg.codec.clone(),
+            encrypted: leg.encrypted,
+            ..MediaStarted::at(leg.address)
+        };
+        let legs = self.resolvers.sighted_here();
+        legs.map(|(origin, leg)| (origin, started(leg).into())).collect()
+    }
+
+    /// Takes up what another member's signalling shows, in place of all that it told before, and names the agents
+    /// concerned.
+    pub fn handle_sightings(
+        &mut self,
+        from: &ServerName,
+        sightings: &[(MediaOrigin, CtiEvent)],
+        now: Instant,
+    ) -> BTreeSet<AgentId> {
+        let told = sightings.iter().filter_map(|(origin, event)| match event {
+            CtiEvent::MediaStarted(media) => Some((*origin, media.device.clone()?, media.address)),
+            _ => None,
+        });
+        let gone = self.resolvers.keep_told(from, &told.collect());
+        let mut agents = self.at_devices(gone.iter());
+        for (origin, event) in sightings {
+            agents.extend(self.handle_sighting_of(Some(from), *origin, event, now));
+        }
+        agents
     }
 
     /// Takes up what another directory tells again of some agents: of these, what it doesn't tell is over. Names the agents

@@ -256,12 +256,19 @@ impl Engine {
                     cluster.give_snapshot(link, known);
                 }
             }
-            ClusterEvent::Told(_, fact) => self.take_fact(fact, now),
-            ClusterEvent::ToldAll { facts, instead, .. } => {
+            ClusterEvent::Told(from, fact) => self.take_fact(&from, fact, now),
+            ClusterEvent::ToldAll { from, facts, instead } => {
                 let events = self.take_links(facts, now);
-                let agents = self.directory.handle_retelling(&events, instead, now);
+                let agents = if instead {
+                    let kept = self.known_better_than_by(&from);
+                    self.directory.handle_retelling_but(&kept, &events, now)
+                } else {
+                    self.directory.handle_retelling(&events, false, now)
+                };
                 self.follow_retold(agents, now);
             }
+            ClusterEvent::Fed { from, agents, events } => self.take_fed(&from, agents, events, now),
+            ClusterEvent::SightedAll { from, sightings } => self.take_sightings(&from, &sightings, now),
             ClusterEvent::ToldAllOf { agents, facts, .. } => {
                 let events = self.take_links(facts, now);
                 let agents = self.directory.handle_retelling_of(&agents, &events, now);
@@ -297,6 +304,8 @@ impl Engine {
     fn known_facts(&self) -> Vec<Fact> {
         let asked_for = self.pauses.iter().filter(|pause| pause.source != PauseSource::Variable);
         let mut facts: Vec<Fact> = asked_for.map(|pause| Fact::Pause(told_pause(pause))).collect();
+        facts.extend(self.resumed.facts());
+        facts.extend(self.known_alone());
         if !self
             .membership
             .directory()
@@ -323,21 +332,28 @@ impl Engine {
         Fact::Cti { link, event }
     }
 
-    fn take_fact(&mut self, fact: Fact, now: Instant) {
+    fn take_fact(&mut self, from: &ServerName, fact: Fact, now: Instant) {
         match fact {
             Fact::Cti { link, event } => {
                 let agents = self.take_up(&event, now);
+                self.fed.note(agents.clone(), link.as_ref(), from);
                 if let Some(link) = link {
                     self.link_of
                         .extend(agents.into_iter().map(|agent| (agent, link.clone())));
                 }
             }
+            Fact::Sighted { origin, event } => self.take_sighting(from, origin, &event, now),
             Fact::Pause(told) => self.take_pause(told, now),
-            Fact::PauseOver { kind, of, by } => {
-                self.resume(kind, &of, &by, now);
+            Fact::PauseOver { kind, of, by, at } => {
+                self.resume(kind, &of, &by, at.unwrap_or(now).min(now), now);
             }
             // The cluster keeps who sees whom, and who listens where.
-            Fact::Sees { .. } | Fact::Session(_) | Fact::SessionOver { .. } | Fact::Desk { .. } | Fact::Unknown => {}
+            Fact::Fed { .. }
+            | Fact::Sees { .. }
+            | Fact::Session(_)
+            | Fact::SessionOver { .. }
+            | Fact::Desk { .. }
+            | Fact::Unknown => {}
         }
     }
 
@@ -356,18 +372,19 @@ impl Engine {
     }
 
     /// Tells them that it may be again.
-    pub(super) fn tell_pause_over(&mut self, kind: PauseKind, of: &PauseOf, by: &str) {
+    pub(super) fn tell_pause_over(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) {
         if let Some(cluster) = self.membership.directory_mut() {
             cluster.tell(&Fact::PauseOver {
                 kind,
                 of: of.clone(),
                 by: by.to_owned(),
+                at: Some(now),
             });
         }
     }
 
     /// Takes up how links stand and which agents are whose; the rest is for the directory.
-    fn take_links(&mut self, facts: Vec<Fact>, now: Instant) -> Vec<CtiEvent> {
+    pub(super) fn take_links(&mut self, facts: Vec<Fact>, now: Instant) -> Vec<CtiEvent> {
         let mut events = Vec::with_capacity(facts.len());
         for fact in facts {
             let Fact::Cti { link, event } = fact else { continue };
@@ -387,7 +404,7 @@ impl Engine {
         events
     }
 
-    fn follow_retold(&mut self, agents: BTreeSet<AgentId>, now: Instant) {
+    pub(super) fn follow_retold(&mut self, agents: BTreeSet<AgentId>, now: Instant) {
         self.views_changed = true;
         self.directory.take_notices();
         self.follow_pauses(&agents, now);
@@ -511,5 +528,6 @@ fn told_pause(pause: &Pause) -> ToldPause {
         by: pause.by.clone(),
         since: pause.since,
         until: pause.until,
+        asked: Some(pause.asked),
     }
 }

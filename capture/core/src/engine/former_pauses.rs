@@ -41,6 +41,7 @@ impl Engine {
             by: former.by,
             since: former.since,
             until: written + WORTH_WRITING,
+            asked: None,
         };
         self.go_on(told, Vec::new(), now);
     }
@@ -58,8 +59,12 @@ impl Engine {
             by: told.by,
             since: told.since.min(now),
             until,
+            asked: told.asked.unwrap_or(told.since).min(now),
             calls,
         };
+        if self.was_resumed(&pause) {
+            return;
+        }
         // Where there are too many, as many are silent as can be.
         let _ = self.begin_pause(pause, now);
     }

@@ -118,9 +118,11 @@ impl Engine {
         if !matches!(event, CtiEvent::Link(_)) {
             self.links.note_event(link, now);
         }
-        for agent in self.take_up(event, now) {
-            self.link_of.insert(agent, link.clone());
+        let agents = self.take_up(event, now);
+        for agent in &agents {
+            self.link_of.insert(agent.clone(), link.clone());
         }
+        self.fed.note(agents, Some(link), &self.settings.server);
         self.tell_cluster(Some(link), event);
     }
 

@@ -6,6 +6,7 @@
 //! is sound or none. An event costs what its agent has, not
 //! what the house has.
 
+mod alone;
 mod authority;
 mod cluster;
 mod control;
@@ -18,6 +19,7 @@ mod membership;
 mod pauses;
 mod relay;
 mod repairs;
+mod resumed;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,7 @@ use crate::policy::{KeyedDigits, LockOut, Locked, Mute, PauseEnd, Pauses, Policy
 use crate::session::{Disclosed, MonitorSession};
 use crate::stream::StreamTable;
 
+use self::alone::Fed;
 use self::authority::ForeignRequest;
 pub use self::authority::ForeignRequests;
 pub use self::diagnosis::ReasonCounts;
@@ -58,6 +61,7 @@ use self::media::Routes;
 use self::membership::Membership;
 pub use self::pauses::{Desk, PauseGranted, PauseRecord, PauseRequest};
 use self::relay::Relay;
+use self::resumed::Resumed;
 
 /// A supervisor's connection, numbered by the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,10 +111,14 @@ pub struct Engine {
     paths_changed: bool,
     links: Links,
     link_of: HashMap<AgentId, LinkName>,
+    /// Agents of whom sources tell that belong to one member.
+    fed: Fed,
     seen: HashMap<IpAddr, Seen>,
     /// Whose phone has media at an address, by the agents' ids.
     owners: HashMap<MediaAddress, Vec<AgentId>>,
     pauses: Pauses,
+    /// Pauses that were ended early.
+    resumed: Resumed,
     /// Agents of whom nothing leaves the server because of a pause.
     silenced: BTreeSet<AgentId>,
     /// What customers of monitored agents keyed lately.
@@ -428,9 +436,11 @@ impl Engine {
             paths_changed: false,
             links: Links::default(),
             link_of: HashMap::default(),
+            fed: Fed::default(),
             seen: HashMap::default(),
             owners: HashMap::default(),
             pauses: Pauses::default(),
+            resumed: Resumed::default(),
             silenced: BTreeSet::new(),
             digits: HashMap::default(),
             tones: tones::Tones::default(),
@@ -455,14 +465,11 @@ impl Engine {
 
     /// Takes up what a CTI source said.
     pub fn handle_cti(&mut self, event: &CtiEvent, now: Instant) {
-        self.take_up(event, now);
+        let agents = self.take_up(event, now);
+        if self.cluster().is_some() {
+            self.fed.note(agents, None, &self.settings.server);
+        }
         self.tell_cluster(None, event);
-    }
-
-    /// Takes up media that start or stop at a device, as signalling in the mirror shows them.
-    pub fn handle_sighting(&mut self, origin: MediaOrigin, event: &CtiEvent, now: Instant) {
-        let agents = self.directory.handle_sighting(origin, event, now);
-        self.follow_all(agents, now);
     }
 
     /// Takes up where devices are, in place of all that `origin` said before.

@@ -68,6 +68,7 @@ impl Engine {
             by: request.by,
             since: now,
             until: now + lasting,
+            asked: now,
         };
         let begun = self.begin_pause(pause.clone(), now)?;
         self.tell_pause(&pause);
@@ -80,24 +81,17 @@ impl Engine {
 
     /// Ends every pause of a kind that hits somebody, whatever began it. Answers how many.
     pub fn handle_resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) -> usize {
-        self.tell_pause_over(kind, of, by);
-        self.resume(kind, of, by, now)
+        self.tell_pause_over(kind, of, by, now);
+        self.resume(kind, of, by, now, now)
     }
 
-    /// The same, wherever that was asked for.
-    pub(super) fn resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, now: Instant) -> usize {
-        let calls = self.calls_of(of);
-        let agents: BTreeSet<AgentId> = match of {
-            PauseOf::Agent(agent) => [agent.clone()].into(),
-            PauseOf::Extension(device) => self.directory.agents_at(device).iter().cloned().collect(),
-            PauseOf::Call(_) => BTreeSet::new(),
-        };
-        let hit = |pause: &Pause| {
-            let call = |id: &CallId| calls.contains(&self.directory.goes_on_as(id));
-            let agent = matches!(&pause.of, PauseOf::Agent(agent) if agents.contains(agent));
-            pause.kind == kind && (pause.of == *of || agent || pause.calls.iter().any(call))
-        };
-        let ended = self.pauses.end(hit);
+    /// The same, wherever and whenever that was asked for: what was asked for after it goes on.
+    pub(super) fn resume(&mut self, kind: PauseKind, of: &PauseOf, by: &str, at: Instant, now: Instant) -> usize {
+        self.resumed.note(kind, of, by, at);
+        let hit = self.hit_by(kind, of);
+        let ended = self
+            .pauses
+            .end(|pause| pause.asked <= at && hit.holds(pause, &self.directory));
         let count = ended.len();
         for pause in ended {
             self.pause_ended(pause, PauseEnd::Requested { by: by.to_owned() }, now);
@@ -124,6 +118,7 @@ impl Engine {
             by: String::new(),
             since: now,
             until: now + self.longest(PauseKind::Payment),
+            asked: now,
         };
         self.tell_pause(&pause);
         // Only pauses that were asked for can be too many.
@@ -162,6 +157,8 @@ impl Engine {
             self.pause_ended(pause, PauseEnd::Limit, now);
         }
         self.end_pauses_of_old_calls(now);
+        let longest = self.longest(PauseKind::Payment).max(self.longest(PauseKind::Private));
+        self.resumed.expire(now.saturating_back(longest));
         let directory = &self.directory;
         self.pauses.keep_spent(|call| directory.is_in_progress(call));
         let sessions_on = &self.sessions_on;
@@ -385,6 +382,7 @@ impl Engine {
                     by: rule.name.clone(),
                     since: now,
                     until: now + self.longest(PauseKind::Payment),
+                    asked: now,
                     calls: vec![call],
                 };
                 // Only pauses that were asked for can be too many.

@@ -106,6 +106,8 @@ pub struct Pause {
     pub since: Instant,
     /// Until when at the latest.
     pub until: Instant,
+    /// When it was asked for last.
+    pub asked: Instant,
     /// Calls it holds for: it ends with the last of them. None yet: it waits for one.
     pub calls: Vec<CallId>,
 }
@@ -168,6 +170,7 @@ impl Pauses {
         let key = pause.key();
         if let Some(running) = self.running.get_mut(&key) {
             running.until = running.until.max(pause.until);
+            running.asked = running.asked.max(pause.asked);
             if running.calls.is_empty() {
                 running.calls = pause.calls;
             }
@@ -288,6 +291,7 @@ mod tests {
             by: "desktop".to_owned(),
             since: Instant::EPOCH,
             until: Instant::from_parts(until, 0),
+            asked: Instant::EPOCH,
             calls: Vec::new(),
         }
     }

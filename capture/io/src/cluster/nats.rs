@@ -30,7 +30,7 @@ const INPUTS: usize = 4_096;
 /// A request that takes longer has failed, as while a JetStream cluster elects a leader (some 5 s).
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
 /// How long the last orders may take.
-const FINISH_LIMIT: Duration = Duration::from_secs(1);
+const FINISH_LIMIT: Duration = Duration::from_secs(3);
 /// Before the bucket is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Longest wait before the next attempt to connect.

@@ -20,9 +20,14 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(15);
 /// How long after the last audio a server is asked whether it is still there: whoever only listens would notice late that
 /// nobody answers any more.
-const QUIET: Duration = Duration::from_millis(500);
+const QUIET: Duration = Duration::from_millis(200);
 /// Audio that came within this time of the last thing heard was flowing.
-const FLOWING: Duration = Duration::from_millis(200);
+const FLOWING: Duration = Duration::from_millis(100);
+/// How long a server may leave a heartbeat unanswered before another one is dialled beside it: who answers first is talked to.
+/// That nothing listens there may not be said (RFC 1812 section 4.3.2.8: ICMP errors are rate-limited).
+const DOUBTFUL: Duration = Duration::from_millis(400);
+/// How long a connection must have lasted before that: two overloaded servers aren't dialled in circles.
+const SETTLED: Duration = Duration::from_secs(2);
 /// How long a server may take for its welcome.
 const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// How long sessions may take to stop when the receiver is closed.
@@ -37,6 +42,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub(super) enum Action {
     /// Dial this server.
     Dial(ServerAddress),
+    /// The server that is dialled isn't needed.
+    StopDialling,
     /// Let what was sent be delivered, then close the connection.
     HangUp(CloseCode, String),
     /// Nothing more is to be done.
@@ -63,6 +70,15 @@ enum Stage {
     },
     Running,
     Stopping,
+}
+
+/// See [`DOUBTFUL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// The server with this index is dialled.
+    Dialling(usize),
+    /// None of them answers either.
+    Tried,
 }
 
 #[derive(Debug)]
@@ -93,6 +109,10 @@ pub(super) struct Machine {
     last_sent: Instant,
     last_heard: Instant,
     last_audio: Option<Instant>,
+    /// When the first of the heartbeats that wait for an answer was sent.
+    asked: Option<Instant>,
+    /// Servers that are dialled, or were, beside the one that is talked to, since that was heard last.
+    beside: Option<Beside>,
     /// When the server that was lost was last heard, until sessions go on.
     missed_since: Option<Instant>,
     transmits: VecDeque<ClientMessage>,
@@ -118,6 +138,8 @@ impl Machine {
             last_sent: now,
             last_heard: now,
             last_audio: None,
+            asked: None,
+            beside: None,
             missed_since: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -149,7 +171,10 @@ impl Machine {
             Phase::Waiting { until } => Some(until),
             Phase::Dialling | Phase::Over => None,
             Phase::Greeting { since } => Some(since + WELCOME_LIMIT),
-            Phase::Open { .. } => Some(heartbeat.min(silence).min(self.quiet().unwrap_or(silence))),
+            Phase::Open { since } => {
+                let sooner = self.quiet().into_iter().chain(self.doubtful(since));
+                Some(sooner.fold(heartbeat.min(silence), Instant::min))
+            }
             Phase::Closing { until } => Some(until.min(silence)),
         }
     }
@@ -164,9 +189,11 @@ impl Machine {
             }
             Phase::Closing { until } if now >= until => self.end(),
             Phase::Open { .. } if now >= self.last_heard + SILENCE => self.silent(now),
+            Phase::Open { since } if self.doubtful(since).is_some_and(|at| now >= at) => self.dial_beside(self.current),
             Phase::Open { .. }
                 if now >= self.last_sent + HEARTBEAT || self.quiet().is_some_and(|quiet| now >= quiet) =>
             {
+                self.asked.get_or_insert(now);
                 self.transmit(ClientMessage::Heartbeat { sent: now }, now);
             }
             Phase::Waiting { .. }
@@ -180,12 +207,16 @@ impl Machine {
 
     /// The server that was dialled last answered.
     pub(super) fn handle_connected(&mut self, now: Instant) {
-        if self.phase != Phase::Dialling {
-            self.hang_up(CloseCode::Done, "no longer wanted");
-            return;
+        match (self.phase, self.beside.take()) {
+            (Phase::Dialling, _) => {}
+            (Phase::Open { since }, Some(Beside::Dialling(other))) => self.change_to(other, since, now),
+            _ => {
+                self.hang_up(CloseCode::Done, "no longer wanted");
+                return;
+            }
         }
         self.phase = Phase::Greeting { since: now };
-        self.last_heard = now;
+        self.heard(now);
         let hello = ClientMessage::Hello {
             version: VERSION,
             software: self.settings.software.clone(),
@@ -195,8 +226,10 @@ impl Machine {
 
     /// The server that was dialled last can't be talked to.
     pub(super) fn handle_dial_failed(&mut self, reason: Reason, now: Instant) {
-        if self.phase == Phase::Dialling {
-            self.dial_failed(reason, now);
+        match (self.phase, self.beside) {
+            (Phase::Dialling, _) => self.dial_failed(reason, now),
+            (Phase::Open { .. }, Some(Beside::Dialling(other))) => self.dial_beside(other),
+            _ => {}
         }
     }
 
@@ -212,7 +245,7 @@ impl Machine {
 
     /// An audio datagram arrived; whose it is.
     pub(super) fn handle_datagram(&mut self, channel: u16, now: Instant) -> Option<RequestId> {
-        self.last_heard = now;
+        self.heard(now);
         self.last_audio = Some(now);
         let mut monitors = self.monitors.iter();
         let found = monitors.find(|(_, monitor)| monitor.channel == Some(channel));
@@ -220,7 +253,7 @@ impl Machine {
     }
 
     pub(super) fn handle_message(&mut self, message: ServerMessage, now: Instant) {
-        self.last_heard = now;
+        self.heard(now);
         match message {
             ServerMessage::Welcome {
                 version,
@@ -348,6 +381,7 @@ impl Machine {
                 self.phase = Phase::Closing {
                     until: now + STOP_LIMIT,
                 };
+                self.stop_dialling_beside();
                 let requests: Vec<_> = self.monitors.keys().copied().collect();
                 for request in requests {
                     self.stop_monitor(request, now);
@@ -369,10 +403,55 @@ impl Machine {
         (flowing && self.last_sent <= self.last_heard).then(|| self.last_heard + QUIET)
     }
 
+    /// When a server that doesn't answer will have been silent for too long to go on with it alone.
+    fn doubtful(&self, since: Instant) -> Option<Instant> {
+        let asked = self.asked.filter(|_| self.beside.is_none())?;
+        let runs = self.monitors.values().any(|monitor| monitor.stage == Stage::Running);
+        (runs && self.settings.servers.len() > 1).then(|| (asked + DOUBTFUL).max(since + SETTLED))
+    }
+
+    /// Dials the server after this one, besides; the round ends at the one that is talked to.
+    fn dial_beside(&mut self, after: usize) {
+        let next = (after + 1) % self.settings.servers.len().max(1);
+        if next == self.current {
+            self.beside = Some(Beside::Tried);
+            return;
+        }
+        self.beside = Some(Beside::Dialling(next));
+        let server = self.server_at(next);
+        self.events
+            .push_back(ReceiverEvent::Dialling { server: server.clone() });
+        self.actions.push_back(Action::Dial(server));
+    }
+
+    /// The server that was dialled besides answered first.
+    fn change_to(&mut self, other: usize, since: Instant, now: Instant) {
+        let text = format!("{} doesn't answer.", self.server());
+        self.lost(Reason::new(Code::NoCaptureServer, text), since, now);
+        self.current = other;
+    }
+
+    /// The server that is talked to is there.
+    fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.asked = None;
+        self.stop_dialling_beside();
+    }
+
+    fn stop_dialling_beside(&mut self) {
+        if let Some(Beside::Dialling(_)) = self.beside.take() {
+            self.actions.push_back(Action::StopDialling);
+        }
+    }
+
     fn server(&self) -> ServerAddress {
+        self.server_at(self.current)
+    }
+
+    fn server_at(&self, index: usize) -> ServerAddress {
         let servers = &self.settings.servers;
         let fallback = || ServerAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
-        servers.get(self.current).cloned().unwrap_or_else(fallback)
+        servers.get(index).cloned().unwrap_or_else(fallback)
     }
 
     fn dial(&mut self) {
@@ -433,8 +512,18 @@ impl Machine {
     fn wait(&mut self) -> Duration {
         let doubled = FIRST_WAIT.saturating_mul(1_u32 << self.rounds.min(8));
         let longest = doubled.min(LONGEST_WAIT);
+        longest / 2 + self.part_of(longest / 2)
+    }
+
+    /// 25 to 100 ms, before the next server is dialled where the last one was there for long: all its supervisors come at
+    /// once.
+    fn stagger(&mut self) -> Duration {
+        FIRST_WAIT / 8 + self.part_of(FIRST_WAIT / 8 * 3)
+    }
+
+    fn part_of(&mut self, span: Duration) -> Duration {
         let share = (self.next_random() >> 40) as f64 / f64::from(1_u32 << 24);
-        longest.mul_f64(0.5 + share / 2.0)
+        span.mul_f64(share)
     }
 
     /// xorshift64 (Marsaglia 2003).
@@ -475,11 +564,22 @@ impl Machine {
         if self.monitors.values().any(|monitor| monitor.stage == Stage::Running) {
             self.missed_since = Some(self.last_heard);
         }
-        let retry_in = self.wait();
         let server = self.server();
-        self.phase = Phase::Waiting { until: now + retry_in };
-        // Whatever became of this one, its cluster knows the sessions.
-        self.next_server();
+        self.asked = None;
+        let retry_in = match self.beside.take() {
+            Some(Beside::Dialling(other)) => {
+                self.phase = Phase::Dialling;
+                self.current = other;
+                Duration::ZERO
+            }
+            Some(Beside::Tried) | None => {
+                let retry_in = if self.rounds == 0 { self.stagger() } else { self.wait() };
+                self.phase = Phase::Waiting { until: now + retry_in };
+                // Whatever became of this one, its cluster knows the sessions.
+                self.next_server();
+                retry_in
+            }
+        };
         self.events.push_back(ReceiverEvent::Lost {
             server,
             reason,

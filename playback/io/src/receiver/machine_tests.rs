@@ -366,6 +366,82 @@ fn a_server_whose_audio_stops_is_asked_once_whether_it_is_there() {
     assert_eq!(world.said(), [], "it is there: a call may be silent");
 }
 
+/// A machine that hears audio from the first of two servers until now.
+fn hearing_the_first_of_two() -> World {
+    let mut world = World::welcomed(&["a", "b"]);
+    world.machine.start_monitor(REQUEST, wish(), world.now);
+    world.hear(started());
+    for _ in 0..200 {
+        world.pass(Duration::from_millis(20));
+        world.machine.handle_datagram(9, world.now);
+    }
+    world.said();
+    world.events();
+    world.actions();
+    world
+}
+
+fn dials(world: &mut World) -> Vec<String> {
+    let host = |action| match action {
+        Action::Dial(server) => server.host().to_owned(),
+        other => format!("{other:?}"),
+    };
+    world.actions().into_iter().map(host).collect()
+}
+
+#[test]
+fn beside_a_server_that_does_not_answer_another_one_is_dialled_and_the_first_to_answer_is_talked_to() {
+    let mut world = hearing_the_first_of_two();
+    let heard = world.now;
+    world.pass(QUIET + DOUBTFUL);
+    assert_eq!(dials(&mut world), ["b"]);
+    world.said();
+    world.machine.handle_connected(world.now);
+    world.hear(welcome(1));
+    assert!(world.said().contains(&start_message(Some(SESSION))));
+    world.hear(started());
+    let missed = world.events().into_iter().find_map(|event| match event {
+        ReceiverEvent::MonitorStarted { missed, .. } => missed,
+        _ => None,
+    });
+    assert_eq!(missed, Some(world.now - heard));
+    assert!(world.now - heard < Duration::from_secs(1));
+}
+
+#[test]
+fn a_server_that_answers_after_all_is_kept() {
+    let mut world = hearing_the_first_of_two();
+    world.pass(QUIET + DOUBTFUL);
+    assert_eq!(dials(&mut world), ["b"]);
+    assert_eq!(world.machine.handle_datagram(9, world.now), Some(REQUEST));
+    assert_eq!(dials(&mut world), ["StopDialling"]);
+    world.machine.handle_dial_failed(unreachable(), world.now);
+    assert_eq!(dials(&mut world), [""; 0]);
+}
+
+#[test]
+fn where_no_other_server_answers_either_the_silent_one_is_waited_for() {
+    let mut world = hearing_the_first_of_two();
+    world.pass(QUIET + DOUBTFUL);
+    assert_eq!(dials(&mut world), ["b"]);
+    world.machine.handle_dial_failed(unreachable(), world.now);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(dials(&mut world), [""; 0], "each is dialled once");
+    assert_eq!(world.machine.handle_datagram(9, world.now), Some(REQUEST));
+}
+
+#[test]
+fn a_server_that_dies_while_another_one_is_dialled_gives_way_to_that_one() {
+    let mut world = hearing_the_first_of_two();
+    world.pass(QUIET + DOUBTFUL);
+    world.machine.handle_lost(unreachable(), world.now);
+    assert_eq!(dials(&mut world), ["b"], "it is dialled already");
+    world.said();
+    world.machine.handle_connected(world.now);
+    world.hear(welcome(1));
+    assert!(world.said().contains(&start_message(Some(SESSION))));
+}
+
 #[test]
 fn asks_for_a_new_session_where_the_old_one_is_unknown() {
     let mut world = World::listening();
@@ -671,6 +747,10 @@ proptest! {
                     Action::Dial(_) => {
                         prop_assert!(!dialling && !over);
                         dialling = true;
+                    }
+                    Action::StopDialling => {
+                        prop_assert!(dialling && connected);
+                        dialling = false;
                     }
                     Action::HangUp(..) => connected = false,
                     Action::End => {

@@ -182,12 +182,13 @@ fn seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-type Dialling = Pin<Box<dyn Future<Output = Result<Channel, ConnectError>> + Send>>;
+type Dialled = (ServerAddress, Result<Channel, ConnectError>);
+type Dialling = Pin<Box<dyn Future<Output = Dialled> + Send>>;
 
 struct Task {
     machine: Machine,
     tls: ClientTls,
-    /// The server that was dialled last.
+    /// The server that is talked to, or was last.
     dialled: Option<ServerAddress>,
     transport: silentmon_transport::Settings,
     sink: Box<dyn ReceiverSink>,
@@ -203,7 +204,7 @@ struct Task {
 
 enum Input {
     Order(Option<Command>),
-    Dialled(Result<Channel, ConnectError>),
+    Dialled(Box<Dialled>),
     Message(Box<Result<Option<ServerMessage>, ControlError>>),
     Datagram(Result<Bytes, Closed>),
     Timeout,
@@ -224,7 +225,7 @@ impl Task {
             let now = clock::now();
             match input {
                 Input::Order(order) => self.order(order, now),
-                Input::Dialled(outcome) => self.dialled(outcome, now),
+                Input::Dialled(dialled) => self.dialled(dialled.0, dialled.1, now),
                 Input::Message(message) => self.message(*message, now),
                 Input::Datagram(datagram) => self.datagram(datagram, now),
                 Input::Timeout => self.timeout(now),
@@ -245,7 +246,7 @@ impl Task {
         let timeout = or_never(deadline.map(|at| tokio::time::sleep_until(clock::deadline(at))));
         tokio::select! {
             order = self.orders.recv() => Input::Order(order),
-            outcome = or_never(self.dialling.as_mut()) => Input::Dialled(outcome),
+            outcome = or_never(self.dialling.as_mut()) => Input::Dialled(Box::new(outcome)),
             message = message => Input::Message(Box::new(message)),
             datagram = datagram => Input::Datagram(datagram),
             () = timeout => Input::Timeout,
@@ -262,6 +263,7 @@ impl Task {
         while let Some(action) = self.machine.poll_action() {
             match action {
                 Action::Dial(server) => self.dial(server),
+                Action::StopDialling => self.dialling = None,
                 Action::HangUp(code, reason) => self.hang_up(code, &reason).await,
                 Action::End => ended = true,
             }
@@ -298,9 +300,11 @@ impl Task {
     }
 
     fn dial(&mut self, server: ServerAddress) {
-        self.dialled = Some(server.clone());
         let (tls, transport) = (self.tls.clone(), self.transport.clone());
-        self.dialling = Some(Box::pin(async move { connect(&server, &tls, &transport).await }));
+        self.dialling = Some(Box::pin(async move {
+            let outcome = connect(&server, &tls, &transport).await;
+            (server, outcome)
+        }));
     }
 
     async fn hang_up(&mut self, code: CloseCode, reason: &str) {
@@ -347,11 +351,18 @@ impl Task {
         }
     }
 
-    fn dialled(&mut self, outcome: Result<Channel, ConnectError>, now: Instant) {
+    fn dialled(&mut self, server: ServerAddress, outcome: Result<Channel, ConnectError>, now: Instant) {
         self.dialling = None;
         match outcome {
             Ok(channel) => {
-                self.channel = Some(channel);
+                self.dialled = Some(server);
+                if let Some(silent) = self.channel.replace(channel) {
+                    silent
+                        .connection
+                        .close(CloseCode::Silence, "another server answered first");
+                    self.early.clear();
+                    self.repairs.clear(self.sink.as_mut());
+                }
                 self.next_path = now + HEARTBEAT;
                 self.next_recheck = now + RECHECK;
                 self.machine.handle_connected(now);

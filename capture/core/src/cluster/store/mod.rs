@@ -461,7 +461,7 @@ impl StoreDirectory {
     }
 
     fn take_member(&mut self, name: &ServerName, record: &MemberRecord, revision: u64, now: Instant) {
-        if let Err(reason) = self.settings.admit_unlisted(name, &record.hello) {
+        if let Err(reason) = self.settings.admit(name, &record.hello) {
             if self.leases.refuse(name, record.hello.run) {
                 self.events.push_back(ClusterEvent::Refused(name.clone(), reason));
             }
@@ -500,7 +500,8 @@ impl StoreDirectory {
                 }
             }
             Brought::All { facts, as_holder } => {
-                let parts = Parts::of(facts);
+                let mut parts = Parts::of(facts);
+                let alone = parts.known_to_it_alone(origin);
                 let facts = parts.cti;
                 self.events.extend(self.known.begin_anew(origin, &parts.sees));
                 for fact in parts.others {
@@ -512,6 +513,7 @@ impl StoreDirectory {
                     let from = origin.clone();
                     self.events.push_back(ClusterEvent::ToldAll { from, facts, instead });
                 }
+                self.events.extend(alone);
             }
         }
     }

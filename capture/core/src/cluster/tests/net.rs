@@ -346,6 +346,8 @@ impl<D: Directory> Node<D> {
                     | Fact::Desk { .. }
                     | Fact::Pause(_)
                     | Fact::PauseOver { .. }
+                    | Fact::Fed { .. }
+                    | Fact::Sighted { .. }
                     | Fact::Unknown => None,
                 };
                 let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();

@@ -1,5 +1,6 @@
 //! Sessions across members: who is heard where, what policy keeps back, and how they go on when members die or part.
 
+mod apart;
 mod chaos;
 mod leaves;
 mod net;

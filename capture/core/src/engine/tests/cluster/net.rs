@@ -354,7 +354,9 @@ impl Net {
         let up: Vec<usize> = (0..self.members.len()).filter(known).collect();
         let told: Vec<usize> = up.iter().filter(holds).copied().collect();
         for member in if told.is_empty() { up } else { told } {
-            self.on(member, |engine, now| engine.handle_cti(event, now));
+            self.on(member, |engine, now| {
+                engine.handle_link_cti(&"source".into(), event, now);
+            });
         }
     }
 
