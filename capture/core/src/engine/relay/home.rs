@@ -34,6 +34,8 @@ const POOR_FOR: Duration = Duration::from_secs(30);
 const SEEN_WITHIN: Duration = Duration::from_millis(500);
 /// How long a session may take until the first packet of what this server sees.
 const BEGINS_WITHIN: Duration = Duration::from_secs(1);
+/// A source that lets an agent be heard says so every second; one that was silent for so long may be gone.
+const SAYS_WITHIN: Duration = Duration::from_secs(4);
 /// A packet that is so old is of no use.
 const LATE: Duration = Duration::from_secs(2);
 /// Fixed part of an RTP header, in bytes (RFC 3550 section 5.1).
@@ -58,6 +60,8 @@ struct Source {
     /// When something was last gained from it.
     wanted: Instant,
     status: Option<SessionStatus>,
+    /// When it last said how it stands.
+    said: Instant,
     missing: [Missing; 2],
 }
 
@@ -78,8 +82,16 @@ impl Source {
             asked: now,
             wanted: now,
             status: None,
+            said: now,
             missing: Default::default(),
         }
+    }
+
+    /// For how long it has said nothing more of the sound that flowed when it last did.
+    fn silent_for(&self, now: Instant) -> Option<Duration> {
+        let flowed = self.status.as_ref()?.reason.code == Code::AudioFlowing;
+        let silent = now.saturating_since(self.said);
+        (flowed && silent > SAYS_WITHIN).then_some(silent)
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -324,6 +336,7 @@ impl Engine {
         let id = status.session;
         if let Some(source) = self.relay.source(id, from) {
             source.status = Some(status);
+            source.said = now;
             self.refresh_session(id, now);
         }
     }
@@ -393,7 +406,7 @@ impl Engine {
     }
 
     /// How a session stands where the own mirror may show nothing: by the member that sees most, or why none is heard.
-    pub(in super::super) fn as_others_see(&self, session: &MonitorSession, own: Diagnosis) -> Diagnosis {
+    pub(in super::super) fn as_others_see(&self, session: &MonitorSession, own: Diagnosis, now: Instant) -> Diagnosis {
         let Some(elsewhere) = self.relay.elsewhere.get(&session.id) else {
             return own;
         };
@@ -401,7 +414,12 @@ impl Engine {
             return own;
         }
         let sound = |status: &SessionStatus| status.reason.code.outcome();
-        if let Some((member, status)) = elsewhere.statuses().min_by_key(|(_, status)| sound(status)) {
+        let lately = |(member, _): &(&ServerName, _)| elsewhere.sources[*member].silent_for(now).is_none();
+        if let Some((member, status)) = elsewhere
+            .statuses()
+            .filter(lately)
+            .min_by_key(|(_, status)| sound(status))
+        {
             let named = |reason: &Reason| Reason {
                 text: format!("{member}: {}", reason.text),
                 ..reason.clone()
@@ -414,6 +432,14 @@ impl Engine {
         let reason = own.reason;
         let mut said = None;
         for (member, source) in &elsewhere.sources {
+            if let Some(silent) = source.silent_for(now) {
+                let text = format!(
+                    "{member}, which sees the agent, has said nothing for {} s.",
+                    silent.as_secs()
+                );
+                said = Some(Reason::new(Code::NoCaptureServer, text));
+                continue;
+            }
             said = Some(match &source.stage {
                 Stage::Refused(why) => Reason::new(why.code, format!("{member} refuses: {}", why.text)),
                 Stage::Asked | Stage::Heard(_) => match self.membership.refused().get(member) {

@@ -131,6 +131,28 @@ fn a_leaf_that_dies_is_missed_by_name_and_heard_again_when_it_is_back() {
 }
 
 #[test]
+fn a_leaf_that_falls_silent_is_named_before_its_connection_is_given_up() {
+    let mut net = site(&[0]);
+    let anna = net.listen("anna", 0, &[0]);
+    net.run(3.0);
+    net.kill(LEAF, false);
+    net.run(6.0);
+    let silent = reason(&net, anna);
+    assert_eq!(silent.code, Code::NoCaptureServer, "{silent}");
+    assert!(
+        silent
+            .text
+            .starts_with("gw2, which sees the agent, has said nothing for"),
+        "{silent}"
+    );
+    assert_eq!(
+        net.member(0).engine.cluster().expect("a hub").leaf_counts().here,
+        1,
+        "not yet"
+    );
+}
+
+#[test]
 fn a_session_goes_on_at_another_hub_that_the_leaf_dialled_when_its_home_dies() {
     let mut net = site(&[0, 1]);
     let anna = net.listen("anna", 0, &[0, 1]);
