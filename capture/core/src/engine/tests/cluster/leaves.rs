@@ -1,6 +1,7 @@
 //! Supervisors at hubs hear agents whom leaves see, whichever hubs these dialled.
 
 use super::*;
+use crate::cluster::Directory;
 
 const LEAF: usize = 2;
 
