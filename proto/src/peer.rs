@@ -129,7 +129,7 @@ pub struct Hello {
     pub server: ServerName,
     /// A random number of this run of the program: facts of a former run don't count on.
     pub run: u64,
-    /// The port of its supervisors' door: the same in the whole cluster.
+    /// The port of its supervisors' door: the same in the whole cluster. 0 of a leaf without one.
     pub service_port: u16,
     /// Program and version, for the log.
     pub software: String,

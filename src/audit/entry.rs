@@ -270,6 +270,9 @@ impl<'a> Event<'a> {
             EngineEvent::FilterChanged
             | EngineEvent::ListeningChanged { .. }
             | EngineEvent::DemandChanged { .. }
+            | EngineEvent::MemberLinked(_)
+            | EngineEvent::MemberUnlinked(_)
+            | EngineEvent::DialWanted { .. }
             | EngineEvent::MemberJoined(_)
             | EngineEvent::MemberLeft { .. }
             | EngineEvent::MemberRefused { .. }

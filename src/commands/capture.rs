@@ -135,6 +135,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
     let shutdown = CancellationToken::new();
     let (cti, start_links) = cti_sources(&config, &shutdown)?;
     let peers = cluster::door(&config.cluster, identity.peers, peer_renewals, refusals.clone())?;
+    let store = cluster::store(&config.cluster)?;
     let (question_sender, questions) = mpsc::channel(QUESTIONS);
     let (order_sender, orders) = mpsc::channel(QUESTIONS);
     let web = WebDoor {
@@ -172,11 +173,11 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
         local_time,
         former,
         engine,
-        door: ServiceDoor {
+        door: endpoint.map(|endpoint| ServiceDoor {
             endpoint,
             renewals,
             refusals,
-        },
+        }),
         capture,
         filter,
         script,
@@ -184,6 +185,7 @@ async fn serve(path: &Path, config: CaptureConfig, opened: Opened) -> anyhow::Re
         sources: cti,
         start_links,
         peers,
+        store,
         journal: Box::new(journal.clone()),
         questions,
         orders,
@@ -226,10 +228,14 @@ async fn metrics_page(config: &CaptureConfig, figures: CaptureFigures) -> anyhow
     }
 }
 
-/// Opens the supervisors' door.
-fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<ServerEndpoint> {
-    ServerEndpoint::bind(config.service.listen, tls, Settings::server())
-        .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))
+/// Opens the supervisors' door, where there is one.
+fn bind(config: &CaptureConfig, tls: ServerTls) -> anyhow::Result<Option<ServerEndpoint>> {
+    let Some(listen) = config.service.listen.address() else {
+        return Ok(None);
+    };
+    let bound = ServerEndpoint::bind(listen, tls, Settings::server());
+    let bound = bound.map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen: {error}")))?;
+    Ok(Some(bound))
 }
 
 fn open_source(config: &CaptureConfig) -> anyhow::Result<OpenSource> {

@@ -14,6 +14,7 @@ use silentmon_capture_core::policy::{
 };
 use silentmon_proto::cti::ged188::CallMessageMask;
 use silentmon_proto::ids::{AgentId, Extension, MediaAddress, SupervisorName, TeamName};
+use silentmon_proto::peer::Role;
 use silentmon_proto::relay::MediaOrigin;
 
 use super::authority::CONFIRM_WITHIN;
@@ -21,7 +22,7 @@ use super::cluster::ClusterSection;
 use super::cti::{self, CtiSection};
 use super::heard::{PaymentPauseTable, PrivateCallTable};
 use super::oidc::OidcSection;
-use super::values::{HostPort, Seconds};
+use super::values::{HostPort, Listen, Seconds};
 use super::{Complaint, Schema, read_table};
 use crate::secret::Secret;
 use crate::tls::IdentityFiles;
@@ -146,8 +147,8 @@ pub enum Pace {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServiceSection {
-    /// Where supervisors connect.
-    pub listen: SocketAddr,
+    /// Where supervisors connect; a leaf may let nobody.
+    pub listen: Listen,
     /// Certificate chain and key.
     pub identity: PathBuf,
     /// The authority that both sides' certificates come from.
@@ -363,7 +364,7 @@ impl CaptureConfig {
                 );
             }
         }
-        if self.cti.is_empty() {
+        if self.cti.is_empty() && self.cluster.role != Role::Hub {
             notes.push("no [[cti]] source: no agent will ever be known".to_owned());
         }
         notes
@@ -406,13 +407,47 @@ impl CaptureConfig {
             .filter_map(|risport| HostPort::of_https(&risport.url));
         let syslog = self.audit.syslog.iter().map(|syslog| syslog.address.clone());
         let issuer = self.oidc.iter().filter_map(OidcSection::dialled);
-        sources.chain(risport).chain(syslog).chain(issuer).collect()
+        let store = self.cluster.dialled();
+        sources
+            .chain(risport)
+            .chain(syslog)
+            .chain(issuer)
+            .chain(store)
+            .collect()
     }
 
     /// Addresses at which others dial the service, over TCP.
     pub fn listened(&self) -> Vec<SocketAddr> {
         let metrics = self.metrics.listen;
-        std::iter::once(self.service.listen).chain(metrics).collect()
+        self.service.listen.address().into_iter().chain(metrics).collect()
+    }
+
+    /// A leaf may do without the supervisors' door, where nothing else comes in by it.
+    fn check_door(&self) -> Result<(), Complaint> {
+        let key = "service.listen";
+        if self.service.listen != Listen::Nowhere {
+            return Ok(());
+        }
+        if self.cluster.role != Role::Leaf {
+            let expected = "expected \"ADDRESS:PORT\": only a leaf of a cluster may do without".to_owned();
+            return Err(Complaint { key, expected });
+        }
+        let users = [
+            ("service.https", self.service.https),
+            ("service.users", self.service.users.is_some()),
+            ("[oidc]", self.oidc.is_some()),
+            (
+                "the [[cti]] source of kind \"http\"",
+                self.cti.iter().any(|cti| matches!(cti, CtiSection::Http(_))),
+            ),
+        ];
+        match users.into_iter().find(|(_, used)| *used) {
+            Some((user, _)) => Err(Complaint {
+                key,
+                expected: format!("expected \"ADDRESS:PORT\", which {user} needs, found \"none\""),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// The sections in which `other` differs and which are read only at the start.
@@ -479,7 +514,7 @@ impl CaptureConfig {
 impl Default for ServiceSection {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], silentmon_proto::relay::SERVICE_PORT)),
+            listen: Listen::At(SocketAddr::from(([0, 0, 0, 0], silentmon_proto::relay::SERVICE_PORT))),
             identity: "certs/server.pem".into(),
             ca: "certs/ca.pem".into(),
             crl: None,
@@ -577,6 +612,7 @@ impl Schema for CaptureConfig {
         if let Some(oidc) = &mut self.oidc {
             oidc.visit_paths(visit);
         }
+        self.cluster.visit_paths(visit);
         visit(&mut self.audit.path);
         if let Some(syslog) = &mut self.audit.syslog {
             visit(&mut syslog.ca);
@@ -617,6 +653,7 @@ impl Schema for CaptureConfig {
         }
         self.policy.check_authority()?;
         self.cluster.check()?;
+        self.check_door()?;
         cti::check(&self.cti)
     }
 }

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod cti;
 #[cfg(feature = "capture")]
 mod heard;
+pub mod nats;
 #[cfg(feature = "capture")]
 pub mod oidc;
 #[cfg(feature = "playback")]
@@ -280,6 +281,26 @@ mod tests {
         let environment = [("SILENTMON_SERVICE_LISTEN".to_owned(), "nowhere".to_owned())];
         let error = parse::<CaptureConfig>(GOOD, Path::new("x.toml"), &environment).expect_err("bad address");
         assert!(error.to_string().contains("SILENTMON_SERVICE_LISTEN"), "{error}");
+    }
+
+    #[test]
+    fn only_a_leaf_may_do_without_the_supervisors_door() {
+        let leaf = "[cluster]\nrole = \"leaf\"\npeers = [{ name = \"hub1\", address = \"10.0.0.1:42029\" }]\n";
+        let closed = GOOD.replace("[service]", "[service]\nlisten = \"none\"");
+        assert!(closed.contains("none"), "the section is there");
+        let config = read(&format!("{closed}\n{leaf}")).expect("good");
+        assert_eq!(config.service.listen.address(), None);
+        assert_eq!(config.listened(), []);
+        for (text, expected) in [
+            (closed.clone(), "only a leaf of a cluster may do without"),
+            (
+                format!("{}\n{leaf}", closed.replace("[service]", "[service]\nhttps = true")),
+                "which service.https needs, found \"none\"",
+            ),
+        ] {
+            let error = read(&text).expect_err("nobody could connect");
+            assert!(error.contains("service.listen") && error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -33,11 +33,7 @@ pub fn confine(path: &Path, config: &CaptureConfig, source: &OpenSource) -> Repo
     }
     let places = config.dialled();
     let mut dialled: Vec<_> = places.iter().map(|place| place.port).collect();
-    if places
-        .iter()
-        .chain(config.cluster.places())
-        .any(|place| place.host.parse::<IpAddr>().is_err())
-    {
+    if config.cluster.has_names() || places.iter().any(|place| place.host.parse::<IpAddr>().is_err()) {
         read.extend(NAMES.map(PathBuf::from));
         dialled.push(DNS);
     }

@@ -299,8 +299,21 @@ fn members(page: &mut Page<'_>, cluster: &ClusterFigures) -> fmt::Result {
     let help = "How far another member's clock is ahead of ours";
     let clocks = clocks.iter().map(|(labels, ahead)| (&labels[..], *ahead));
     page.gauge("member_clock_ahead_seconds", help, clocks)?;
+    if let Some(leaves) = cluster.leaves {
+        let help = "Leaves of the cluster, by whether they dialled this hub, others alone, or are reached by none";
+        let counts: [(Labels<'_>, f64); 3] = [
+            (&[("at", "this_hub")], leaves.here as f64),
+            (&[("at", "other_hubs")], leaves.elsewhere as f64),
+            (&[("at", "none")], leaves.lost as f64),
+        ];
+        page.gauge("leaves", help, counts)?;
+    }
     let help = "Whether this member holds the cluster's CTI sessions";
     page.gauge("holds_cti", help, [(NONE, f64::from(u8::from(cluster.holds_cti)))])?;
+    if let Some(reached) = cluster.store {
+        let help = "Whether the store is reached by which members learn of each other";
+        page.gauge("cluster_store_up", help, [(NONE, f64::from(u8::from(reached)))])?;
+    }
     let help = "Sessions that other members hear for their supervisors";
     page.gauge("relayed_sessions", help, [(NONE, cluster.relayed_sessions as f64)])?;
     let help = "Datagrams of other members that were of no use: of no session here, or too late";

@@ -57,7 +57,11 @@ impl ServerApi {
             return Ok(None);
         }
         let service = &config.service;
-        let listener = TcpListener::bind(service.listen)
+        // Checked with the configuration.
+        let Some(listen) = service.listen.address() else {
+            return Ok(None);
+        };
+        let listener = TcpListener::bind(listen)
             .await
             .map_err(|error| Failure::error(ExitKind::Unavailable, format!("service.listen (TCP): {error}")))?;
         let door = Door {

@@ -3,7 +3,6 @@
 //! What is decided lives in `silentmon-capture-core`; this crate feeds it and carries out what it says.
 
 pub mod clock;
-#[cfg(feature = "nats")]
 pub mod cluster;
 pub mod cti;
 pub mod feed;

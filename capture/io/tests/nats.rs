@@ -1,17 +1,15 @@
 //! Members that learn of each other by NATS JetStream: three real servers on loopback, with TLS and credentials, the
 //! bucket on all of them. Skipped where no `nats-server` is installed (`SILENTMON_NATS_SERVER` names another one).
 
+#[path = "../../../tests/common/nats.rs"]
+mod servers;
+
 use std::collections::BTreeSet;
-use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use silentmon_capture_core::cluster::{ClusterEvent, ClusterSettings, Directory, HoldsCti, StoreDirectory};
+use silentmon_capture_core::cluster::{ClusterEvent, ClusterSettings, Directory, HoldsCti, StoreDirectory, StoreInput};
 use silentmon_capture_core::directory::AgentDirectory;
-use silentmon_capture_io::cluster::nats::{NatsCredentials, NatsSettings, Store, StoreInput};
+use silentmon_capture_io::cluster::nats::{NatsCredentials, NatsSettings, Store};
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEvent, CallEventKind, CtiEvent, MediaStarted};
 use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::peer::{Fact, Role};
@@ -19,104 +17,21 @@ use silentmon_proto::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-const PASSWORD: &str = "correct horse battery staple";
+use servers::{PASSWORD, Servers, binary};
 
-/// The servers' binary, if there is one.
-fn binary() -> Option<PathBuf> {
-    let named = std::env::var_os("SILENTMON_NATS_SERVER").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("nats-server"));
-    let binary = named.into_iter().chain(found).find(|file| file.is_file());
-    if binary.is_none() {
-        eprintln!("skipped: no nats-server is installed");
-    }
-    binary
+/// What members need of servers.
+trait ForMembers {
+    fn settings(&self, name: &str, credentials: NatsCredentials) -> NatsSettings;
+    fn password(&self, name: &str) -> NatsSettings;
+    fn nkey(&self, name: &str) -> NatsSettings;
+    /// Which server leads the bucket's stream.
+    async fn leader(&self) -> usize;
 }
 
-/// JetStream on some servers.
-struct Servers {
-    folder: tempfile::TempDir,
-    binary: PathBuf,
-    ports: Vec<u16>,
-    running: Vec<Option<Child>>,
-    nkey: nkeys::KeyPair,
-}
-
-impl Servers {
-    fn start(binary: PathBuf, count: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        certificates(folder.path());
-        let listeners: Vec<TcpListener> = (0..count * 2)
-            .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
-            .collect();
-        let ports: Vec<u16> = listeners
-            .iter()
-            .map(|listener| listener.local_addr().expect("bound").port())
-            .collect();
-        drop(listeners);
-        let (ports, routes) = ports.split_at(count);
-        let nkey = nkeys::KeyPair::new_user();
-        let addresses: Vec<String> = routes
-            .iter()
-            .map(|port| format!("\"nats://127.0.0.1:{port}\""))
-            .collect();
-        for (number, (port, route)) in ports.iter().zip(routes).enumerate() {
-            let place = folder.path().display();
-            let cluster = if count == 1 {
-                String::new()
-            } else {
-                let routes = addresses.join(", ");
-                format!("cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{routes}] }}\n")
-            };
-            let text = format!(
-                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\n{cluster}\
-                 jetstream {{ store_dir: \"{place}/n{number}\", max_mem: 1GB, max_file: 64MB }}\n\
-                 tls {{ cert_file: \"{place}/server.pem\", key_file: \"{place}/server.key\" }}\n\
-                 accounts {{ S {{ jetstream: enabled, users: [\n\
-                 {{ user: silentmon, password: \"{PASSWORD}\" }}, {{ nkey: {} }} ] }} }}\n",
-                nkey.public_key()
-            );
-            fs::write(folder.path().join(format!("n{number}.conf")), text).expect("written");
-        }
-        let mut servers = Self {
-            folder,
-            binary,
-            ports: ports.to_vec(),
-            running: (0..count).map(|_| None).collect(),
-            nkey,
-        };
-        for number in 0..count {
-            servers.run(number);
-        }
-        servers
-    }
-
-    fn run(&mut self, number: usize) {
-        let log = fs::File::create(self.folder.path().join(format!("n{number}.log"))).expect("a log");
-        let child = Command::new(&self.binary)
-            .arg("-c")
-            .arg(self.folder.path().join(format!("n{number}.conf")))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("nats-server runs");
-        self.running[number] = Some(child);
-    }
-
-    fn kill(&mut self, number: usize) {
-        let mut child = self.running[number].take().expect("runs");
-        child.kill().expect("killed");
-        child.wait().expect("gone");
-    }
-
+impl ForMembers for Servers {
     fn settings(&self, name: &str, credentials: NatsCredentials) -> NatsSettings {
         NatsSettings {
-            servers: self
-                .ports
-                .iter()
-                .map(|port| format!("nats://127.0.0.1:{port}"))
-                .collect(),
+            servers: self.addresses(),
             ca: self.folder.path().join("ca.pem"),
             credentials,
             cluster: "north".into(),
@@ -134,17 +49,11 @@ impl Servers {
         self.settings(name, NatsCredentials::NkeySeed(self.nkey.seed().expect("a seed")))
     }
 
-    /// Which server leads the bucket's stream.
     async fn leader(&self) -> usize {
-        let servers: Vec<String> = self
-            .ports
-            .iter()
-            .map(|port| format!("nats://127.0.0.1:{port}"))
-            .collect();
         let client = async_nats::ConnectOptions::with_user_and_password("silentmon".to_owned(), PASSWORD.to_owned())
             .require_tls(true)
             .add_root_certificates(self.folder.path().join("ca.pem"))
-            .connect(servers)
+            .connect(self.addresses())
             .await
             .expect("connects");
         let subject = "$JS.API.STREAM.INFO.KV_silentmon-north";
@@ -153,35 +62,6 @@ impl Servers {
         let leader = answer["cluster"]["leader"].as_str().expect("a leader").to_owned();
         leader[1..].parse().expect("a number")
     }
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        for child in self.running.iter_mut().flatten() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// An authority and a server's certificate of it, and another authority.
-fn certificates(folder: &Path) {
-    let authority = |name: &str| {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("a certificate");
-        fs::write(folder.join(name), certificate.pem()).expect("written");
-        (params, key)
-    };
-    authority("other.pem");
-    let (params, key) = authority("ca.pem");
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
-    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
-    fs::write(folder.join("server.pem"), certificate.pem()).expect("written");
-    fs::write(folder.join("server.key"), key.serialize_pem()).expect("written");
 }
 
 /// How things look to a member.
@@ -224,8 +104,9 @@ impl Member {
             has_cti: true,
             heartbeat: Duration::from_secs(5),
             retries: 3,
+            store: Some("127.0.0.1:42029".to_owned()),
         };
-        let store = Store::start(settings, shutdown.clone()).expect("settings");
+        let store = Store::start(&settings).expect("settings");
         tokio::spawn(Running::new(member).serve(store, given, views, shutdown.clone()));
         Self { view, orders, shutdown }
     }
@@ -319,7 +200,7 @@ impl Running {
             }
             self.settle();
             while let Some(transmit) = self.cluster.poll_transmit() {
-                store.order(transmit).await;
+                store.order(transmit);
             }
             self.look();
             views.send_replace(self.view.clone());
@@ -380,7 +261,7 @@ impl Running {
 
     fn look(&mut self) {
         self.view.open = self.cluster.is_open();
-        self.view.members = self.cluster.members().map(|(name, _)| name.clone()).collect();
+        self.view.members = self.cluster.members().cloned().collect();
         let talking = self
             .directory
             .agents()

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterName, ServerName};
+use crate::peer::Role;
 use crate::reason::Reason;
 use crate::time::Instant;
 
@@ -24,11 +25,52 @@ pub struct ClusterStatus {
     pub agents: usize,
     /// Agents whose streams this member sees.
     pub sees: usize,
+    /// What this server is to the others.
+    #[serde(default)]
+    pub role: Role,
     /// The store by which members learn of each other, where they don't tell each other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreStatus>,
-    /// The other members.
+    /// The other members; of a leaf, the hubs.
     pub members: Vec<MemberStatus>,
+    /// Leaves, as a hub knows them; absent of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves: Option<LeavesStatus>,
+}
+
+/// Leaves that are listed in one status, so that it stays well below [`super::MAX_MESSAGE`].
+pub const LEAVES_LISTED: usize = 4_000;
+
+/// The leaves of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeavesStatus {
+    /// How many dialled this hub.
+    pub here: usize,
+    /// How many are reached by other hubs alone.
+    pub elsewhere: usize,
+    /// How many no hub reaches any longer, that may come back.
+    pub lost: usize,
+    /// Those that are reached, by name, the first [`LEAVES_LISTED`].
+    pub each: Vec<LeafStatus>,
+}
+
+/// A leaf that some hub reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeafStatus {
+    /// Its name.
+    pub server: ServerName,
+    /// Hubs that it dialled.
+    pub hubs: Vec<ServerName>,
+    /// Since when it is connected with this hub; absent where it isn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Instant>,
+    /// Program and version, where it is connected with this hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<String>,
+    /// Agents that it told of.
+    pub agents: usize,
+    /// Agents whose streams it sees.
+    pub sees: usize,
 }
 
 /// How it stands with the cluster's store.

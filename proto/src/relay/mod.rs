@@ -19,7 +19,7 @@ use crate::quality::CallQuality;
 use crate::reason::{Hop, Reason};
 use crate::time::Instant;
 
-pub use cluster::{ClusterStatus, MemberStatus, StoreStatus};
+pub use cluster::{ClusterStatus, LEAVES_LISTED, LeafStatus, LeavesStatus, MemberStatus, StoreStatus};
 pub use repair::{BadRepairRequest, MOST_COPY_DISTANCE, NUMBERS_IN_A_REQUEST, RepairRequest};
 
 /// Port on which a capture server answers supervisors (requirements section 3).

@@ -7,15 +7,18 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use silentmon_capture_core::cluster::{ClockDifference, ClusterSettings};
+use silentmon_capture_io::cluster::nats::read_members;
 use silentmon_capture_io::service::Clock;
 use silentmon_certs::ClientTls;
-use silentmon_proto::peer::PeerMessage;
+use silentmon_proto::ids::ServerName;
+use silentmon_proto::peer::{PeerMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
+use silentmon_proto::store::MemberRecord;
 use silentmon_proto::time::Instant;
 use silentmon_transport::{Channel, CloseCode, Settings, connect};
 
 use crate::config::capture::CaptureConfig;
-use crate::config::cluster::PeerTable;
+use crate::config::cluster::{ClusterSection, PeerTable};
 use crate::exit::{ExitKind, Failure};
 use crate::tls::{self, ServerIdentity};
 use crate::{cluster, config, output};
@@ -57,14 +60,17 @@ struct Finding {
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let config = config::load::<CaptureConfig>(&args.config)?;
     let Some(settings) = cluster::settings(&config)? else {
-        let text = "cluster.peers: expected the other members, found none".to_owned();
+        let text =
+            "cluster.peers: expected the other members, or a cluster.directory that knows them, found none, and \
+                    this server is no hub"
+                .to_owned();
         return Err(Failure::error(ExitKind::BadConfig, text));
     };
     let warnings = tls::look_over(&config.service.files())?;
     let identity = ServerIdentity::load(&config.service.files())?;
     let findings = tokio::runtime::Runtime::new()?.block_on(async {
         let mut findings = Vec::new();
-        for peer in &config.cluster.peers {
+        for peer in &members(&config.cluster).await? {
             findings.push(examine(peer, &settings, &identity.peers.dialling).await?);
         }
         Ok::<_, anyhow::Error>(findings)
@@ -78,9 +84,34 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         for finding in &findings {
             say(finding);
         }
+        if settings.role == Role::Hub {
+            output::line("leaves dial this hub, and are checked from there");
+        }
     }
     let amiss = findings.iter().any(|finding| !finding.problems.is_empty());
     Ok(if amiss { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The other members: those configured, or those that the store knows.
+async fn members(section: &ClusterSection) -> anyhow::Result<Vec<PeerTable>> {
+    let Some(store) = cluster::store_settings(section)? else {
+        return Ok(section.peers.clone());
+    };
+    let unreached =
+        |error: anyhow::Error| Failure::error(ExitKind::Unavailable, format!("cluster.directory: {error:#}"));
+    let reading = tokio::time::timeout(ANSWERED_WITHIN, read_members(&store));
+    let members = reading
+        .await
+        .map_err(anyhow::Error::from)
+        .flatten()
+        .map_err(unreached)?;
+    let others = members.into_iter().filter(|(name, _)| *name != section.name);
+    let table = |(name, record): (ServerName, MemberRecord)| {
+        let address = record.address.parse();
+        let address = address.map_err(|error: String| unreached(anyhow::anyhow!("{name}: {error}")))?;
+        Ok(PeerTable { name, address })
+    };
+    others.map(table).collect()
 }
 
 fn say(finding: &Finding) {
@@ -160,7 +191,7 @@ async fn ask(finding: &mut Finding, peer: &PeerTable, settings: &ClusterSettings
     channel.connection.close(CloseCode::Done, "goodbye");
 }
 
-/// What the member says of its way to us.
+/// What the member says of its way to us. A hub has none to a leaf, and says nothing.
 fn back(reason: &Reason) -> String {
     format!("It doesn't reach this server: {reason}")
 }

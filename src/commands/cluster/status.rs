@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use silentmon_proto::ids::ServerName;
-use silentmon_proto::relay::{ClientMessage, ClusterStatus, MemberStatus, ServerMessage};
+use silentmon_proto::peer::Role;
+use silentmon_proto::relay::{ClientMessage, ClusterStatus, LeafStatus, LeavesStatus, MemberStatus, ServerMessage};
 use silentmon_proto::time::Instant;
 use silentmon_transport::ServerAddress;
 use time::OffsetDateTime;
@@ -13,6 +14,8 @@ use time::format_description::well_known::Rfc3339;
 use crate::cli::ServerArgs;
 use crate::{asking, output};
 
+/// Leaves that are named for people; `--json` has more.
+const LEAVES_SHOWN: usize = 20;
 /// The question's number.
 const REQUEST: u32 = 1;
 
@@ -35,7 +38,7 @@ pub(super) struct HandOverArgs {
     server: ServerArgs,
 }
 
-/// Exit code 1 where a member isn't there, or nobody holds the CTI sessions.
+/// Exit code 1 where a member isn't there, or nobody holds the CTI sessions. Those of leaves are their own.
 pub(super) fn show(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let asked = ask(&args.server, &ClientMessage::ClusterStatus { request: REQUEST })?;
     if args.json {
@@ -48,8 +51,8 @@ pub(super) fn show(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let whole =
-        |status: &ClusterStatus| status.holder.is_some() && status.members.iter().all(|member| member.since.is_some());
+    let held = |status: &ClusterStatus| status.holder.is_some() || status.role != Role::Member;
+    let whole = |status: &ClusterStatus| held(status) && status.members.iter().all(|member| member.since.is_some());
     if asked.iter().all(|(_, status)| whole(status)) {
         Ok(ExitCode::SUCCESS)
     } else {
@@ -89,16 +92,62 @@ fn lines(status: &ClusterStatus) -> Vec<String> {
         ),
         match holder {
             Some(holder) => format!("  CTI sessions: {holder}"),
+            None if status.role != Role::Member => "  CTI sessions: none here".to_owned(),
             None => "  CTI sessions: nobody holds them".to_owned(),
         },
         format!(
-            "  {:<16} this server, sees {} agents",
+            "  {:<16} this {}, sees {} agents",
             status.server.as_str(),
+            in_a_word(status.role),
             status.sees
         ),
     ];
+    lines.extend(status.store.as_ref().map(|store| match &store.away {
+        None => "  store: reached".to_owned(),
+        Some(why) => format!("  store: not reached: {why}; what was last known stays"),
+    }));
     lines.extend(status.members.iter().map(line));
+    lines.extend(status.leaves.iter().flat_map(leaves));
     lines
+}
+
+const fn in_a_word(role: Role) -> &'static str {
+    match role {
+        Role::Member => "server",
+        Role::Hub => "hub",
+        Role::Leaf => "leaf",
+    }
+}
+
+fn leaves(leaves: &LeavesStatus) -> Vec<String> {
+    let LeavesStatus {
+        here, elsewhere, lost, ..
+    } = leaves;
+    let mut lines = vec![format!(
+        "  leaves: {here} dialled this hub, {elsewhere} others alone, {lost} reached by none"
+    )];
+    lines.extend(leaves.each.iter().take(LEAVES_SHOWN).map(leaf));
+    let more = (here + elsewhere).saturating_sub(LEAVES_SHOWN);
+    if more > 0 {
+        lines.push(format!("  and {more} more: --json"));
+    }
+    lines
+}
+
+fn leaf(leaf: &LeafStatus) -> String {
+    let hubs: Vec<&str> = leaf.hubs.iter().map(ServerName::as_str).collect();
+    let hubs = hubs.join(", ");
+    let how = match (leaf.since, &leaf.software) {
+        (Some(since), Some(software)) => format!("there since {} ({software}), dialled {hubs}", in_words(since)),
+        _ => format!("there, dialled {hubs}"),
+    };
+    let LeafStatus {
+        server, agents, sees, ..
+    } = leaf;
+    format!(
+        "    {:<16} {how}, tells of {agents} agents, sees {sees}",
+        server.as_str()
+    )
 }
 
 fn line(member: &MemberStatus) -> String {

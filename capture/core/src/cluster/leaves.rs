@@ -3,6 +3,7 @@
 //! A hub takes what a leaf tells as the leaf's own, and tells it on to the other hubs under the leaf's name and numbers,
 //! so that all hubs know all leaves though each leaf reaches just some of them. What is told twice counts once. A leaf
 //! that no hub reaches any longer isn't asked for sound; its agents are forgotten a lease later, unless it comes back.
+//! What a leaf sees that didn't dial this hub is heard by way of one that it dialled.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,6 +47,32 @@ enum Way {
     Hub(ServerName),
 }
 
+/// What is known of a leaf.
+#[derive(Debug, Clone)]
+pub struct KnownLeaf<'a> {
+    /// Its name.
+    pub name: &'a ServerName,
+    /// Whether it dialled this hub.
+    pub here: bool,
+    /// Other hubs that it dialled.
+    pub hubs: Vec<&'a ServerName>,
+    /// Agents that it told of.
+    pub agents: usize,
+    /// Agents whose streams it sees.
+    pub sees: usize,
+}
+
+/// How many leaves are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeafCounts {
+    /// Those that dialled this hub.
+    pub here: usize,
+    /// Those that other hubs reach and this one doesn't.
+    pub elsewhere: usize,
+    /// Those that no hub reaches any longer, and that may come back.
+    pub lost: usize,
+}
+
 impl Leaves {
     /// Whether a server is a leaf that dialled this hub.
     pub fn is_straight(&self, server: &ServerName) -> bool {
@@ -72,13 +99,46 @@ impl Leaves {
 }
 
 impl Cluster {
-    /// The hub by which a leaf is reached that didn't dial this one.
-    pub fn hub_of(&self, leaf: &ServerName) -> Option<&ServerName> {
-        let ways = &self.leaves.0.get(leaf)?.ways;
-        match ways.first()? {
-            Way::Straight => None,
-            Way::Hub(hub) => Some(hub),
+    /// By whom a server is heard: by itself where it is connected with this one, else by each of the hubs that it dialled.
+    pub fn ways_to<'a>(&'a self, server: &'a ServerName) -> impl Iterator<Item = &'a ServerName> {
+        let ways = self.leaves.0.get(server).map(|leaf| leaf.ways.iter());
+        let own = ways.is_none().then_some(server);
+        let ways = ways.into_iter().flatten().map(move |way| match way {
+            Way::Straight => server,
+            Way::Hub(hub) => hub,
+        });
+        own.into_iter().chain(ways)
+    }
+
+    /// Whether a server is a leaf that dialled this hub.
+    pub fn is_leaf_here(&self, server: &ServerName) -> bool {
+        self.leaves.is_straight(server)
+    }
+
+    /// All leaves that some hub reaches, by name.
+    pub fn leaves(&self) -> impl Iterator<Item = KnownLeaf<'_>> {
+        let reached = self.leaves.0.iter().filter(|(_, leaf)| leaf.lost.is_none());
+        reached.map(|(name, leaf)| KnownLeaf {
+            name,
+            here: leaf.ways.contains(&Way::Straight),
+            hubs: leaf.ways.iter().filter_map(Way::hub).collect(),
+            agents: leaf.agents.len(),
+            sees: self.known.seen.count(name),
+        })
+    }
+
+    /// How many leaves are known.
+    pub fn leaf_counts(&self) -> LeafCounts {
+        let mut counts = LeafCounts::default();
+        for leaf in self.leaves.0.values() {
+            let kind = match leaf.ways.first() {
+                Some(Way::Straight) => &mut counts.here,
+                Some(Way::Hub(_)) => &mut counts.elsewhere,
+                None => &mut counts.lost,
+            };
+            *kind += 1;
         }
+        counts
     }
 
     /// Links with members that aren't leaves.
@@ -91,6 +151,14 @@ impl Cluster {
     pub(super) fn take_leaf(&mut self, leaf: &ServerName, link: PeerLink, run: u64, now: Instant) {
         self.link_with(leaf, link);
         self.leaf_here(leaf, run, Way::Straight, now);
+        if !self.leaves.is_straight(leaf) {
+            let text = format!("{} knows {MOST_LEAVES} leaves and takes no more.", self.settings.server);
+            let reason = Reason::new(Code::ForeignMember, text);
+            self.send(link, PeerMessage::Goodbye { reason: reason.clone() });
+            self.events
+                .push_back(ClusterEvent::Refused(leaf.clone(), reason.clone()));
+            return self.close(link, reason, now);
+        }
         self.tell_hubs(leaf, run, &LeafSays::Here);
         self.send_heartbeat(link, now);
     }
@@ -250,7 +318,7 @@ impl Cluster {
         if leaf.ways.is_empty() {
             leaf.number = None;
             leaf.lost = Some(now);
-            self.events.extend(self.known.see_no_more_than(name, &BTreeMap::new()));
+            self.events.extend(self.known.forget(name, now));
         } else {
             // What was on its way there may be lost.
             self.ask_leaf(name);
@@ -375,6 +443,15 @@ const fn is_of_a_link(fact: &Fact) -> bool {
             ..
         }
     )
+}
+
+impl Way {
+    const fn hub(&self) -> Option<&ServerName> {
+        match self {
+            Self::Straight => None,
+            Self::Hub(hub) => Some(hub),
+        }
+    }
 }
 
 impl Leaf {

@@ -39,6 +39,7 @@ pub use self::directory::Directory;
 use self::duty::Duty;
 use self::known::Known;
 use self::leaves::Leaves;
+pub use self::leaves::{KnownLeaf, LeafCounts};
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
 pub use self::store::{Expected, PutOutcome, StoreDirectory, StoreInput, StorePut, StoreTransmit};
@@ -70,7 +71,7 @@ pub struct ClusterSettings {
     pub cluster: ClusterName,
     /// A random number of this run.
     pub run: u64,
-    /// The port of the supervisors' door.
+    /// The port of the supervisors' door; 0 of a leaf without one.
     pub service_port: u16,
     /// Program and version.
     pub software: String,
@@ -220,7 +221,13 @@ pub struct Cluster {
 impl Cluster {
     /// A member that has met nobody yet.
     pub fn new(settings: ClusterSettings, now: Instant) -> Self {
-        let awaits_until = now + settings.heartbeat;
+        // A leaf's sources are its own: it waits for nobody.
+        let awaits = if settings.role == Role::Leaf {
+            Duration::ZERO
+        } else {
+            settings.heartbeat
+        };
+        let awaits_until = now + awaits;
         Self {
             duty: Duty::new(settings.has_cti && settings.store.is_none(), awaits_until),
             settings,
@@ -273,7 +280,12 @@ impl Cluster {
             }
             PeerMessage::Probe { sent } => {
                 self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
-                self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+                if self.settings.role == Role::Hub && !self.settings.peers.contains(&peer) {
+                    // Leaves aren't dialled.
+                    self.answer_probe(from, None);
+                } else {
+                    self.events.push_back(ClusterEvent::ProbeWanted(from, peer));
+                }
             }
             // Whoever hasn't greeted has nothing else to say.
             _ if !known => {}
@@ -722,19 +734,10 @@ impl ClusterSettings {
 
     /// Whether a server may be a member of the mesh, or a leaf of this hub.
     fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        if self.store.is_some() {
-            return self.admit_unlisted(certificate, hello);
-        }
         self.objections(certificate, hello)
             .into_iter()
             .next()
             .map_or(Ok(()), Err)
-    }
-
-    /// Whether a server that is none of those configured may be a member.
-    fn admit_unlisted(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        let objections = self.foreign(certificate, hello).into_iter().chain(self.unequal(hello));
-        objections.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Everything that keeps a server from being a member, what matters most first.
@@ -765,10 +768,17 @@ impl ClusterSettings {
         objections
     }
 
-    /// Whether a server isn't among those configured, nor a leaf of this hub.
+    /// Whether a server isn't among those configured, nor a leaf of this hub. A store knows others.
     fn unlisted(&self, hello: &Hello) -> Option<Reason> {
+        if self.store.is_some() {
+            return None;
+        }
         let text = match (self.role, hello.role) {
-            (Role::Hub, Role::Leaf) => return None,
+            (Role::Hub, Role::Leaf) if !self.peers.contains(&hello.server) => return None,
+            (Role::Hub, Role::Leaf) => format!(
+                "{} says that it is a leaf, and is among the peers of {}: a hub lists other hubs alone.",
+                hello.server, self.server
+            ),
             (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => format!(
                 "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
                 hello.server, hello.role, self.server, self.role
@@ -793,7 +803,9 @@ impl ClusterSettings {
             );
             objections.push(Reason::new(Code::ForeignMember, text));
         }
-        if hello.service_port != self.service_port {
+        let doorless = |role: Role, port: u16| role == Role::Leaf && port == 0;
+        let none = doorless(self.role, self.service_port) || doorless(hello.role, hello.service_port);
+        if hello.service_port != self.service_port && !none {
             let text = format!(
                 "{} listens on {}, {} on {}: all members must use one service port.",
                 hello.server, hello.service_port, self.server, self.service_port

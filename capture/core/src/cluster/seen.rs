@@ -10,6 +10,8 @@ use silentmon_proto::peer::Fact;
 pub(super) struct Seen {
     own: BTreeMap<AgentId, [bool; 2]>,
     others: BTreeMap<AgentId, BTreeMap<ServerName, [bool; 2]>>,
+    /// How many agents' streams each of the others sees.
+    counts: BTreeMap<ServerName, usize>,
 }
 
 impl Seen {
@@ -54,7 +56,23 @@ impl Seen {
         if seen.is_empty() {
             self.others.remove(agent);
         }
-        former.unwrap_or_default() != legs
+        let former = former.unwrap_or_default();
+        let sees = |legs: [bool; 2]| legs != [false; 2];
+        match (sees(former), sees(legs)) {
+            (false, true) => *self.counts.entry(by.clone()).or_default() += 1,
+            (true, false) => self.see_one_less(by),
+            _ => {}
+        }
+        former != legs
+    }
+
+    fn see_one_less(&mut self, by: &ServerName) {
+        if let Some(count) = self.counts.get_mut(by) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(by);
+            }
+        }
     }
 
     /// Another member sees just these; whose agents' that changed.
@@ -74,7 +92,7 @@ impl Seen {
 
     /// How many agents' streams another member sees.
     pub fn count(&self, by: &ServerName) -> usize {
-        self.others.values().filter(|seen| seen.contains_key(by)).count()
+        self.counts.get(by).copied().unwrap_or_default()
     }
 
     /// Other members that see an agent.

@@ -10,6 +10,7 @@ use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 
 use super::SpanWatch;
+use crate::cluster::LeafCounts;
 use crate::directory::{Agent, MediaLeg};
 use crate::policy::{Mute, Refusal};
 use crate::session::AUDIBLE_WITHIN;
@@ -103,6 +104,8 @@ pub struct LegCounts {
 pub struct MembersCase<'a> {
     /// How many are there.
     pub there: usize,
+    /// Leaves, where the server is a hub.
+    pub leaves: Option<LeafCounts>,
     /// Those that aren't, and why, where that is known.
     pub away: Vec<(&'a ServerName, Option<&'a Reason>)>,
     /// Why the store by which members learn of each other can't be reached.

@@ -84,14 +84,18 @@ pub(super) fn cluster(case: &Case<'_>) -> Option<Reason> {
 
 pub(super) fn cluster_evidence(case: &Case<'_>) -> Evidence {
     let away: Vec<_> = case.members.away.iter().map(|(server, _)| server.as_str()).collect();
-    if case.members.there + away.len() == 0 && case.members.store_away.is_none() {
+    let (leaves, store) = (case.members.leaves, case.members.store_away);
+    if case.members.there + away.len() == 0 && leaves.is_none() && store.is_none() {
         return Evidence::new().with("other members", "none configured");
     }
     let away = (!away.is_empty()).then(|| away.join(", "));
     Evidence::new()
         .with("other members there", case.members.there)
         .with_known("not there", away)
-        .with_known("store", case.members.store_away)
+        .with_known("leaves there", leaves.map(|leaves| leaves.here))
+        .with_known("leaves at other hubs", leaves.map(|leaves| leaves.elsewhere))
+        .with_known("leaves lost", leaves.map(|leaves| leaves.lost))
+        .with_known("store", store)
 }
 
 pub(super) fn audit(case: &Case<'_>) -> Option<Reason> {

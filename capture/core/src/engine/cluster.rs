@@ -7,16 +7,18 @@ use std::time::Duration;
 use silentmon_proto::cti::{CtiEvent, LinkUpdate};
 use silentmon_proto::ids::{AgentId, Leg, LinkName, ServerName};
 use silentmon_proto::pause::{PauseKind, PauseOf, PauseSource, ToldPause};
-use silentmon_proto::peer::{Fact, PeerMessage};
+use silentmon_proto::peer::{Fact, PeerMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{ClusterStatus, MemberStatus, ServerMessage, StoreStatus};
+use silentmon_proto::relay::{
+    ClusterStatus, LEAVES_LISTED, LeafStatus, LeavesStatus, MemberStatus, ServerMessage, StoreStatus,
+};
 use silentmon_proto::time::Instant;
 
 use super::figures::ClusterFigures;
 use super::{ConnectionId, Engine, EngineEvent};
 use crate::cluster::{
-    Cluster, ClusterEvent, Dialled, Directory, HoldsCti, PeerLink, PeerTransmit, StoreDirectory, StoreInput,
-    StoreTransmit,
+    Cluster, ClusterEvent, Dialled, Directory, HoldsCti, KnownLeaf, LeafCounts, PeerLink, PeerTransmit, StoreDirectory,
+    StoreInput, StoreTransmit,
 };
 use crate::diagnosis::MembersCase;
 use crate::policy::Pause;
@@ -98,6 +100,10 @@ impl Engine {
             holder: directory.holder().cloned(),
             agents: self.directory.agents().count(),
             sees: directory.seen_here(),
+            role: settings.role,
+            leaves: (settings.role == Role::Hub)
+                .then(|| self.cluster().map(leaves_status))
+                .flatten(),
             store: self.membership.store().map(|store| StoreStatus {
                 away: store.why_away().map(ToOwned::to_owned),
             }),
@@ -133,16 +139,23 @@ impl Engine {
 
     /// How the other members stand, for metrics.
     pub(super) fn cluster_figures(&self) -> Option<ClusterFigures> {
-        let status = self.cluster_status()?;
-        let members = status.members.iter();
+        let directory = self.membership.directory()?;
+        let members: Vec<_> = self
+            .membership
+            .expected()
+            .map(|peer| self.member_status(peer))
+            .collect();
         #[expect(clippy::cast_precision_loss, reason = "seconds")]
         let clock = |member: &MemberStatus| Some((member.server.clone(), member.ahead_us? as f64 / 1e6));
         Some(ClusterFigures {
-            clocks: members.clone().filter_map(clock).collect(),
+            clocks: members.iter().filter_map(clock).collect(),
             members: members
+                .iter()
                 .map(|member| (member.server.clone(), member.since.is_some()))
                 .collect(),
-            holds_cti: status.holder.as_ref() == Some(&status.server),
+            leaves: self.membership.leaves,
+            holds_cti: directory.holder() == Some(&self.settings.server),
+            store: self.membership.store().map(|store| store.why_away().is_none()),
             relayed_sessions: self.relayed_sessions(),
             turned_away: self.turned_away_datagrams(),
         })
@@ -160,6 +173,7 @@ impl Engine {
         let why = |server| (server, self.membership.refused().get(server));
         MembersCase {
             there: there.len(),
+            leaves: self.membership.leaves,
             away: away.into_iter().map(why).collect(),
             store_away: self.membership.store().and_then(StoreDirectory::why_away),
         }
@@ -267,7 +281,11 @@ impl Engine {
                 self.follow_all([agent].into(), now);
             }
             ClusterEvent::Relay(from, message) => self.handle_relay_message(&from, message, now),
-            ClusterEvent::ProbeWanted(link, peer) => self.events.push_back(EngineEvent::ProbeWanted { link, peer }),
+            ClusterEvent::ProbeWanted(link, peer) => {
+                let store = self.membership.store();
+                let address = store.and_then(|store| store.address_of(&peer)).map(ToOwned::to_owned);
+                self.events.push_back(EngineEvent::ProbeWanted { link, peer, address });
+            }
             ClusterEvent::SeenElsewhere(agent) => {
                 for id in self.sessions_on(&agent) {
                     self.follow_elsewhere(id, now);
@@ -447,6 +465,8 @@ impl Engine {
             .map(|agent| (agent.clone(), self.sees(agent, now)))
             .collect();
         let away = self.cti_away(now);
+        let hub = self.cluster().filter(|cluster| cluster.settings().role == Role::Hub);
+        self.membership.leaves = hub.map(Cluster::leaf_counts);
         self.with_cluster(now, |cluster| {
             cluster.handle_seen(seen);
             if away {
@@ -474,6 +494,31 @@ impl Engine {
             self.membership.handle_timeout(now);
             self.take_up_cluster(now);
         }
+    }
+}
+
+/// What a hub knows of leaves.
+fn leaves_status(cluster: &Cluster) -> LeavesStatus {
+    let LeafCounts { here, elsewhere, lost } = cluster.leaf_counts();
+    let status = |leaf: KnownLeaf<'_>| {
+        let member = leaf.here.then(|| cluster.member(leaf.name)).flatten();
+        let own = leaf.here.then_some(&cluster.settings().server);
+        let mut hubs: Vec<_> = leaf.hubs.into_iter().chain(own).cloned().collect();
+        hubs.sort();
+        LeafStatus {
+            server: leaf.name.clone(),
+            hubs,
+            since: member.map(|member| member.since),
+            software: member.map(|member| member.software.to_owned()),
+            agents: leaf.agents,
+            sees: leaf.sees,
+        }
+    };
+    LeavesStatus {
+        here,
+        elsewhere,
+        lost,
+        each: cluster.leaves().take(LEAVES_LISTED).map(status).collect(),
     }
 }
 

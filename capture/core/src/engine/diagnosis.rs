@@ -28,7 +28,7 @@ impl Engine {
             locked: None,
         };
         let own = self.with_case(Some(&session.agent), judged, now, diagnosis::first_broken);
-        self.as_others_see(session, own)
+        self.as_others_see(session, own, now)
     }
 
     /// Whether an agent could be heard now, and why not.

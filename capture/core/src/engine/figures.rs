@@ -9,6 +9,7 @@ use silentmon_proto::relay::LegStatus;
 use silentmon_proto::time::Instant;
 
 use super::{Engine, ForeignRequests};
+use crate::cluster::LeafCounts;
 use crate::policy::PauseKind;
 use crate::session::MonitorSession;
 
@@ -50,8 +51,12 @@ pub struct ClusterFigures {
     pub members: Vec<(ServerName, bool)>,
     /// How far their clocks are from ours, in seconds, where that is known.
     pub clocks: Vec<(ServerName, f64)>,
+    /// Leaves, where it is a hub.
+    pub leaves: Option<LeafCounts>,
     /// Whether this member holds the CTI sessions.
     pub holds_cti: bool,
+    /// Whether the store is reached by which members learn of each other, where they do.
+    pub store: Option<bool>,
     /// Sessions that other members hear for their supervisors.
     pub relayed_sessions: usize,
     /// Datagrams of other members that were of no use: of no session here, or too late.

@@ -6,7 +6,7 @@ use silentmon_proto::ids::ServerName;
 use silentmon_proto::reason::Reason;
 use silentmon_proto::time::Instant;
 
-use crate::cluster::{Cluster, ClusterEvent, ClusterSettings, Directory, StoreDirectory};
+use crate::cluster::{Cluster, ClusterEvent, ClusterSettings, Directory, LeafCounts, StoreDirectory};
 
 /// Servers that were refused and are remembered.
 const MOST_REFUSED: usize = 64;
@@ -21,6 +21,8 @@ pub(super) struct Membership {
     refused: BTreeMap<ServerName, Reason>,
     /// Since when this member holds the CTI sessions and has reached no source.
     pub(super) sources_away: Option<Instant>,
+    /// How many leaves are known, where this is a hub: as counted last, for there may be thousands.
+    pub(super) leaves: Option<LeafCounts>,
 }
 
 impl Membership {

@@ -332,6 +332,8 @@ pub enum EngineEvent {
         link: PeerLink,
         /// The member.
         peer: ServerName,
+        /// Where it answers, `HOST:PORT`, as far as a store tells.
+        address: Option<String>,
     },
     /// This server holds the CTI sessions from now on, or no longer does: links are to be started or stopped.
     Cti(HoldsCti),

@@ -4,6 +4,7 @@
 //! spoken here, over plain requests, as little as is needed: its shape is the same since nats-server 2.9, while
 //! libraries' readings of it are tied to the newest. TLS always; the reconnecting is the library's.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -17,20 +18,19 @@ use async_nats::{Client, ConnectOptions, Event, RequestErrorKind};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
-use silentmon_capture_core::cluster::{Expected, PutOutcome, StorePut, StoreTransmit};
+use silentmon_capture_core::cluster::{Expected, PutOutcome, StoreInput, StorePut, StoreTransmit};
 use silentmon_proto::ids::{ClusterName, ServerName};
-use silentmon_proto::store::{bucket, keys_of};
+use silentmon_proto::store::{MemberRecord, StoreKey, bucket, decode, keys_of};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::watch::{Told, Watch};
 
 /// Changes that may wait for the engine; while they do, the server keeps back what follows.
 const INPUTS: usize = 4_096;
-/// Orders that may wait for the store.
-const ORDERS: usize = 64;
 /// A request that takes longer has failed, as while a JetStream cluster elects a leader (some 5 s).
 const REQUEST_LIMIT: Duration = Duration::from_secs(3);
+/// How long the last orders may take.
+const FINISH_LIMIT: Duration = Duration::from_secs(3);
 /// Before the bucket is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Longest wait before the next attempt to connect.
@@ -82,46 +82,22 @@ impl fmt::Debug for NatsCredentials {
     }
 }
 
-/// What the store tells the engine.
-#[derive(Debug)]
-pub enum StoreInput {
-    /// It can be reached.
-    Available,
-    /// It can't, and why. Orders given before this was read are void.
-    Unavailable(String),
-    /// Changes were missed, or can't be had, and why.
-    Missed(String),
-    /// A key has this value now, or none.
-    Change {
-        /// Which.
-        key: String,
-        /// What.
-        value: Option<Bytes>,
-        /// Counts all changes.
-        revision: u64,
-    },
-    /// All that was there has been told.
-    CaughtUp,
-    /// What became of a put.
-    Outcome(PutOutcome),
-}
-
 /// The event loop's side of the store.
 pub struct Store {
     inputs: mpsc::Receiver<StoreInput>,
-    orders: mpsc::Sender<(u64, StoreTransmit)>,
+    orders: mpsc::UnboundedSender<(u64, StoreTransmit)>,
     /// How often it became available: an order of an earlier time is void.
     time: u64,
 }
 
 impl Store {
-    /// Begins to reach for the store, until `shutdown`. Must be called within a tokio runtime.
+    /// Begins to reach for the store, as long as this is kept. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Addresses or credentials that can't be.
-    pub fn start(settings: NatsSettings, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    pub fn start(settings: &NatsSettings) -> anyhow::Result<Self> {
         let (events, happened) = mpsc::unbounded_channel();
-        let options = connect_options(&settings, events)?;
+        let options = connect_options(settings, events)?;
         let servers: Vec<async_nats::ServerAddr> = settings
             .servers
             .iter()
@@ -132,20 +108,15 @@ impl Store {
             })
             .collect::<anyhow::Result<_>>()?;
         let (inputs_in, inputs) = mpsc::channel(INPUTS);
-        let (orders, orders_out) = mpsc::channel(ORDERS);
+        let (orders, orders_out) = mpsc::unbounded_channel();
         let keeper = Keeper {
-            bucket: Bucket::new(&settings),
+            bucket: Bucket::new(settings),
             inputs: inputs_in,
             orders: orders_out,
             happened,
             time: 0,
         };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = keeper.run(options, servers) => {}
-            }
-        });
+        tokio::spawn(keeper.run(options, servers));
         Ok(Self {
             inputs,
             orders,
@@ -162,11 +133,46 @@ impl Store {
         input
     }
 
-    /// Gives an order. Waits while too many wait.
-    pub async fn order(&self, order: StoreTransmit) {
+    /// Gives an order. Few wait: of puts there is one at a time.
+    pub fn order(&self, order: StoreTransmit) {
         // Where nobody takes it any longer, the service ends.
-        let _ = self.orders.send((self.time, order)).await;
+        let _ = self.orders.send((self.time, order));
     }
+
+    /// Lets what was ordered arrive.
+    pub async fn finish(self) {
+        let Self { mut inputs, orders, .. } = self;
+        drop(orders);
+        // Ends with the task that owns the connection; late is better than never.
+        let ending = async { while inputs.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(FINISH_LIMIT, ending).await;
+    }
+}
+
+/// The members whose records are in the store, without being one.
+///
+/// # Errors
+/// Why the store can't be reached or read. Where no server answers, this waits for ever.
+pub async fn read_members(settings: &NatsSettings) -> anyhow::Result<Vec<(ServerName, MemberRecord)>> {
+    let mut store = Store::start(settings)?;
+    let mut members = BTreeMap::new();
+    while let Some(input) = store.next().await {
+        match input {
+            StoreInput::Available => store.order(StoreTransmit::Read),
+            StoreInput::Unavailable(why) | StoreInput::Missed(why) => bail!(why),
+            StoreInput::Change { key, value, .. } => {
+                if let Ok(StoreKey::Member(name)) = key.parse() {
+                    match value.and_then(|value| decode(&value).ok()) {
+                        Some(record) => members.insert(name, record),
+                        None => members.remove(&name),
+                    };
+                }
+            }
+            StoreInput::CaughtUp => return Ok(members.into_iter().collect()),
+            StoreInput::Outcome(_) => {}
+        }
+    }
+    bail!("the connection's task ended")
 }
 
 fn connect_options(settings: &NatsSettings, events: mpsc::UnboundedSender<Event>) -> anyhow::Result<ConnectOptions> {
@@ -213,7 +219,7 @@ type Putting = Pin<Box<dyn Future<Output = PutOutcome> + Send>>;
 struct Keeper {
     bucket: Bucket,
     inputs: mpsc::Sender<StoreInput>,
-    orders: mpsc::Receiver<(u64, StoreTransmit)>,
+    orders: mpsc::UnboundedReceiver<(u64, StoreTransmit)>,
     happened: mpsc::UnboundedReceiver<Event>,
     /// How often the store became available.
     time: u64,
@@ -257,6 +263,7 @@ impl Keeper {
                 },
                 told = watch.next() => match told {
                     Ok(Told::Change { key, value, revision }) => {
+                        let value = value.map(Vec::from);
                         self.tell(StoreInput::Change { key, value, revision }).await?;
                     }
                     Ok(Told::CaughtUp) => self.tell(StoreInput::CaughtUp).await?,

@@ -59,6 +59,9 @@ pub(super) fn event(event: &EngineEvent) {
         EngineEvent::ConnectionWithdrawn { reason, .. } => {
             tracing::info!(reason = %reason.code, "a supervisor was sent away");
         }
+        EngineEvent::MemberLinked(server) => tracing::debug!(%server, "connected with a member of the cluster"),
+        EngineEvent::MemberUnlinked(server) => tracing::debug!(%server, "no connection with a member of the cluster"),
+        EngineEvent::DialWanted { server, .. } => tracing::debug!(%server, "a member of the cluster is needed"),
         EngineEvent::MemberJoined(server) => tracing::info!(%server, "a member of the cluster is there"),
         EngineEvent::MemberLeft { server, reason } => {
             tracing::warn!(%server, reason = %reason.code, "a member of the cluster is gone: {}", reason.text);

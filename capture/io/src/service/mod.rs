@@ -10,6 +10,7 @@ mod output;
 mod peers;
 mod questions;
 mod refusals;
+mod store;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -49,6 +50,7 @@ use self::peers::{PeerInput, Peers};
 pub use self::questions::{Answer, Question};
 pub use self::refusals::Refusals;
 pub use crate::clock::Clock;
+use crate::cluster::nats::Store;
 use crate::cti::script::ScriptCursor;
 use crate::cti::{CtiSources, Told};
 use crate::feed::{Batch, CaptureEnd, CaptureHandle, CaptureStats};
@@ -71,10 +73,12 @@ pub trait Journal: Send {
 pub struct ServiceParts {
     /// Names and rules.
     pub engine: EngineSettings,
-    /// The supervisors' door.
-    pub door: Door,
+    /// The supervisors' door; a leaf of a cluster may have none.
+    pub door: Option<Door>,
     /// The way to the other members of the cluster, where there are any.
     pub peers: Option<PeerDoor>,
+    /// The store by which members learn of each other, where they don't tell each other.
+    pub store: Option<Store>,
     /// The capture thread, not yet asked for batches.
     pub capture: CaptureHandle,
     /// The filter that the capture thread reads.
@@ -173,6 +177,7 @@ pub struct Service {
     door: Arc<DoorCounts>,
     connections: HashMap<ConnectionId, ConnectionOutput>,
     peers: Peers,
+    store: Option<Store>,
     plain_rtp: HashMap<bool, PlainRtpSocket>,
     plain_rtp_failures: u64,
     desks: Desks,
@@ -193,8 +198,10 @@ impl Service {
         let (written_sender, mut written) = mpsc::unbounded_channel();
         let journal = JournalThread::start(parts.journal, written_sender)?;
         let counts = Arc::<DoorCounts>::default();
-        let serving = serve_endpoint(parts.door, input_sender, Arc::clone(&counts), shutdown.clone());
-        let door = tokio::spawn(serving);
+        let door = parts.door.map(|door| {
+            let serving = serve_endpoint(door, input_sender, Arc::clone(&counts), shutdown.clone());
+            tokio::spawn(serving)
+        });
         let peers = Peers::start(parts.peers, &shutdown);
         let clock = parts.sources.clock();
         let mut questions = parts.questions;
@@ -215,6 +222,7 @@ impl Service {
             door: counts,
             connections: HashMap::new(),
             peers,
+            store: parts.store,
             plain_rtp: HashMap::new(),
             plain_rtp_failures: 0,
             desks: Desks::new(desk_closed),
@@ -238,6 +246,7 @@ impl Service {
                 }
                 Some(input) = inputs.recv() => service.handle_input(input),
                 Some(input) = service.peers.next() => service.handle_peer(input),
+                Some(input) = store::next_of(&mut service.store) => service.handle_store(input),
                 Some(told) = service.sources.next() => service.handle_told(told),
                 Some(written) = written.recv() => service.handle_written(written),
                 Some(question) = questions.recv() => service.answer(question),
@@ -256,7 +265,9 @@ impl Service {
         service.stop().await;
         let Self { sources, .. } = service;
         sources.finish().await;
-        door.await?;
+        if let Some(door) = door {
+            door.await?;
+        }
         broken
     }
 
@@ -352,27 +363,7 @@ impl Service {
 
     /// 3. Other members of the cluster.
     fn handle_peer(&mut self, input: PeerInput) {
-        let now = self.clock.now();
-        match input {
-            PeerInput::Opened {
-                link,
-                dialled,
-                peer,
-                output,
-            } => {
-                self.peers.opened(link, output);
-                self.engine.handle_peer_connected(link, dialled, peer, now);
-            }
-            PeerInput::Message { link, message } => self.engine.handle_peer_message(link, *message, now),
-            PeerInput::Datagram { link, datagram } => self.engine.handle_peer_datagram(link, &datagram, now),
-            PeerInput::Unreached { peer, reason } => self.engine.handle_peer_refused(&peer, reason),
-            PeerInput::Probed { link, unreached } => self.engine.handle_probed(link, unreached),
-            PeerInput::Died { peer } => self.engine.handle_peer_died(&peer, now),
-            PeerInput::Closed { link, why } => {
-                self.peers.closed(link);
-                self.engine.handle_peer_disconnected(link, &why, now);
-            }
-        }
+        self.peers.take(input, &mut self.engine, self.clock.now());
     }
 
     /// 4. CTI sources.
@@ -539,9 +530,10 @@ impl Service {
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
                 EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),
                 EngineEvent::Cti(holds) => self.hold_sources(holds),
-                EngineEvent::ProbeWanted { link, peer } => self.peers.probe(link, peer),
-                EngineEvent::MemberJoined(server) => self.peers.joined(server),
-                EngineEvent::MemberLeft { server, .. } => self.peers.left(&server),
+                EngineEvent::ProbeWanted { link, peer, address } => self.peers.probe(link, peer, address),
+                EngineEvent::DialWanted { server, address } => self.peers.want(server, &address),
+                EngineEvent::MemberLinked(server) => self.peers.linked(server),
+                EngineEvent::MemberUnlinked(server) => self.peers.unlinked(&server),
                 audited if audited.is_audited() => self.journal.record(audited, now),
                 _ => {}
             }
@@ -556,6 +548,7 @@ impl Service {
         while let Some(transmit) = self.engine.poll_peer_transmit() {
             self.peers.transmit(transmit);
         }
+        self.drain_store();
     }
 
     /// A command that its link can't take has failed.
@@ -687,6 +680,9 @@ impl Service {
             output.finish().await;
         }
         self.peers.finish().await;
+        if let Some(store) = self.store.take() {
+            store.finish().await;
+        }
     }
 }
 

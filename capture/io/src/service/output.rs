@@ -48,6 +48,12 @@ impl<M: Serialize + Send + Sync + 'static> Output<M> {
         }
     }
 
+    /// Bytes that the connection sent.
+    #[cfg(test)]
+    pub(super) fn bytes_sent(&self) -> u64 {
+        self.connection.statistics().bytes_sent
+    }
+
     /// Says how many audio streams' worth the path must carry.
     pub(super) fn set_streams(&self, streams: usize) {
         self.connection.set_audio_streams(streams);

@@ -461,7 +461,7 @@ impl StoreDirectory {
     }
 
     fn take_member(&mut self, name: &ServerName, record: &MemberRecord, revision: u64, now: Instant) {
-        if let Err(reason) = self.settings.admit_unlisted(name, &record.hello) {
+        if let Err(reason) = self.settings.admit(name, &record.hello) {
             if self.leases.refuse(name, record.hello.run) {
                 self.events.push_back(ClusterEvent::Refused(name.clone(), reason));
             }

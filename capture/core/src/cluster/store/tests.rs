@@ -64,6 +64,7 @@ impl House {
         let settings = &mut self.settings[number];
         settings.run += 1;
         let address = format!("10.0.0.{number}:42029");
+        settings.store = Some(address.clone());
         let mut cluster = StoreDirectory::new(settings.clone(), address);
         cluster.handle_available();
         self.members[number] = Some(Member {

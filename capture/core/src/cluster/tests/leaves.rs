@@ -243,6 +243,11 @@ impl Sites {
         self.tell(leaf, &talks(agent, call));
     }
 
+    fn ways(&mut self, hub: usize, to: usize) -> Vec<ServerName> {
+        let to = net::name(to);
+        self.node(hub).cluster.ways_to(&to).cloned().collect()
+    }
+
     fn left(&mut self, hub: usize) -> Vec<ServerName> {
         let left = |event: &ClusterEvent| match event {
             ClusterEvent::Left(name, _) => Some(name.clone()),
@@ -262,11 +267,11 @@ fn a_leaf_is_known_to_all_hubs_and_is_told_nothing_of_others() {
     for hub in 0..3 {
         assert_eq!(sites.known(hub), (2, 2), "{hub}");
     }
-    let reached = sites.node(1).cluster.hub_of(&net::name(3)).cloned();
-    assert_eq!(
-        (reached, sites.node(0).cluster.hub_of(&net::name(3))),
-        (Some(net::name(0)), None)
-    );
+    assert_eq!(sites.ways(1, 3), [net::name(0)], "by the hub that it dialled");
+    assert_eq!(sites.ways(0, 3), [net::name(3)], "straight");
+    assert_eq!(sites.ways(0, 1), [net::name(1)]);
+    let counts = sites.node(0).cluster.leaf_counts();
+    assert_eq!((counts.here, counts.elsewhere, counts.lost), (1, 1, 0));
     assert_eq!(sites.node(3).media().len(), 1, "its own agent alone");
     sites.tell(3, &[hangs_up(1, 1)]);
     sites.run(1.0);
@@ -297,7 +302,7 @@ fn a_leaf_that_one_hub_loses_is_known_by_the_others_and_nothing_counts_twice() {
     for hub in 0..3 {
         assert_eq!((sites.known(hub), sites.left(hub)), ((1, 1), vec![]), "{hub}");
     }
-    assert_eq!(sites.node(0).cluster.hub_of(&net::name(3)), Some(&net::name(1)));
+    assert_eq!(sites.ways(0, 3), [net::name(1)]);
     sites.talk(3, 2, 1);
     sites.run(1.0);
     sites.kill(1);

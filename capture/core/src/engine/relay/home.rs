@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use silentmon_proto::ids::{ServerName, SessionId};
-use silentmon_proto::peer::RelayMessage;
+use silentmon_proto::peer::{RelayMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AudioHeader, AudioKind, LegStatus, SessionStatus};
 use silentmon_proto::time::Instant;
@@ -14,10 +14,11 @@ use silentmon_proto::time::Instant;
 use super::super::media::transmit;
 use super::super::{Engine, Transmit};
 use super::missing::Missing;
+use super::moving::as_told;
 use super::{Relay, Way};
 use crate::cluster::PeerLink;
 use crate::diagnosis::Diagnosis;
-use crate::session::{Admission, MonitorSession, Sound, Voice};
+use crate::session::{Admission, Attachment, MonitorSession, Sound, Voice};
 
 /// Members that one session is heard from at a time.
 const MOST_SOURCES: usize = 3;
@@ -33,6 +34,8 @@ const POOR_FOR: Duration = Duration::from_secs(30);
 const SEEN_WITHIN: Duration = Duration::from_millis(500);
 /// How long a session may take until the first packet of what this server sees.
 const BEGINS_WITHIN: Duration = Duration::from_secs(1);
+/// A source that lets an agent be heard says so every second; one that was silent for so long may be gone.
+const SAYS_WITHIN: Duration = Duration::from_secs(4);
 /// A packet that is so old is of no use.
 const LATE: Duration = Duration::from_secs(2);
 /// Fixed part of an RTP header, in bytes (RFC 3550 section 5.1).
@@ -57,6 +60,8 @@ struct Source {
     /// When something was last gained from it.
     wanted: Instant,
     status: Option<SessionStatus>,
+    /// When it last said how it stands.
+    said: Instant,
     missing: [Missing; 2],
 }
 
@@ -77,8 +82,16 @@ impl Source {
             asked: now,
             wanted: now,
             status: None,
+            said: now,
             missing: Default::default(),
         }
+    }
+
+    /// For how long it has said nothing more of the sound that flowed when it last did.
+    fn silent_for(&self, now: Instant) -> Option<Duration> {
+        let flowed = self.status.as_ref()?.reason.code == Code::AudioFlowing;
+        let silent = now.saturating_since(self.said);
+        (flowed && silent > SAYS_WITHIN).then_some(silent)
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -134,15 +147,10 @@ impl Relay {
 
 impl Engine {
     /// Asks members for what they see of a session's agent and this server doesn't, and lets go of those that nothing is
-    /// gained from.
+    /// gained from. A hub does so for other members, too: it asks the leaves that dialled it.
     pub(in super::super) fn follow_elsewhere(&mut self, id: SessionId, now: Instant) {
-        let at_home = |session: &&MonitorSession| session.home.is_none() && session.admission == Admission::Admitted;
-        let Some(session) = self.sessions.get(&id).filter(at_home) else {
-            return;
-        };
-        if self.cluster().is_none() {
-            return;
-        }
+        let session = self.sessions.get(&id).filter(|session| self.hears_elsewhere(session));
+        let Some(session) = session else { return };
         let missed = session.missed();
         let wanted = self.members_wanted(session, now);
         let elsewhere = self.relay.elsewhere.entry(id).or_default();
@@ -173,7 +181,7 @@ impl Engine {
             let text = format!("{} gains nothing from it any more.", self.settings.server);
             self.unsubscribe(id, &member, &Reason::new(Code::AudioFlowing, text));
         }
-        if let Some(session) = self.home_session(id) {
+        if let Some(session) = self.sessions.get(&id).map(as_told) {
             for member in ask {
                 self.say(&member, RelayMessage::Subscribe(session.clone()));
             }
@@ -191,10 +199,22 @@ impl Engine {
             if let Some(source) = self.relay.source(id, member) {
                 source.asked = now;
             }
-            if let Some(session) = self.home_session(id) {
+            let session = self.sessions.get(&id).filter(|session| self.hears_elsewhere(session));
+            if let Some(session) = session.map(as_told) {
                 self.say(member, RelayMessage::Subscribe(session));
             }
         }
+    }
+
+    /// Whether other members are asked for a session: where it is at home and, by a hub that another one asks, everywhere.
+    fn hears_elsewhere(&self, session: &MonitorSession) -> bool {
+        let role = self.cluster().map(|cluster| cluster.settings().role);
+        let here = match session.attachment {
+            _ if session.home.is_none() => role.is_some(),
+            Attachment::Relayed(_) => role == Some(Role::Hub),
+            Attachment::Attached(_) | Attachment::Detached(_) => false,
+        };
+        here && session.admission == Admission::Admitted
     }
 
     /// Members from which something is gained: a leg that isn't seen here, or copies where the own mirror misses packets.
@@ -212,18 +232,40 @@ impl Engine {
         let missed = known.and_then(|elsewhere| elsewhere.missed_at);
         let poor = missed.is_some_and(|at| now.saturating_since(at) < POOR_FOR);
         let gain = |legs: &[bool; 2]| legs.iter().zip(own).filter(|&(&theirs, own)| theirs && !own).count();
-        let directory = self.membership.directory().into_iter();
-        let seen_by = directory.flat_map(|directory| directory.seen_by(&session.agent));
-        let mut members: Vec<_> = seen_by
+        let asked = |member: &ServerName| known.is_some_and(|elsewhere| elsewhere.sources.contains_key(member));
+        let mut members: Vec<_> = self
+            .seen_by_way_of(session, asked)
+            .into_iter()
             .filter(|(_, legs)| poor || gain(legs) > 0)
-            .map(|(member, legs)| {
-                let asked = known.is_some_and(|elsewhere| elsewhere.sources.contains_key(member));
-                (std::cmp::Reverse(gain(&legs)), !asked, member)
-            })
+            .map(|(member, legs)| (std::cmp::Reverse(gain(&legs)), !asked(member), member))
             .collect();
         members.sort();
         let wanted = members.into_iter().take(MOST_SOURCES);
         wanted.map(|(.., member)| member.clone()).collect()
+    }
+
+    /// Who can be asked for a session's agent, and for which legs: whoever sees him, or a hub that such a leaf dialled, rather
+    /// one that is asked already. For another member a hub asks its own leaves alone: it has a way to all others itself.
+    fn seen_by_way_of(
+        &self,
+        session: &MonitorSession,
+        asked: impl Fn(&ServerName) -> bool,
+    ) -> BTreeMap<&ServerName, [bool; 2]> {
+        let mut ways: BTreeMap<&ServerName, [bool; 2]> = BTreeMap::new();
+        let (Some(cluster), Some(directory)) = (self.cluster(), self.membership.directory()) else {
+            return ways;
+        };
+        for (seer, legs) in directory.seen_by(&session.agent) {
+            if session.home.is_some() && !cluster.is_leaf_here(seer) {
+                continue;
+            }
+            let known = cluster.ways_to(seer).find(|way| asked(way));
+            if let Some(way) = known.or_else(|| cluster.ways_to(seer).next()) {
+                let all = ways.entry(way).or_default();
+                *all = [all[0] || legs[0], all[1] || legs[1]];
+            }
+        }
+        ways
     }
 
     /// A member's audio.
@@ -294,6 +336,7 @@ impl Engine {
         let id = status.session;
         if let Some(source) = self.relay.source(id, from) {
             source.status = Some(status);
+            source.said = now;
             self.refresh_session(id, now);
         }
     }
@@ -328,6 +371,16 @@ impl Engine {
         self.relay.elsewhere.remove(&id);
     }
 
+    /// Lets those know that aren't leaves of this hub: by these it is heard for the session's new home, too.
+    pub(super) fn unsubscribe_others(&mut self, id: SessionId, reason: &Reason) {
+        let sources = self.relay.elsewhere.get(&id).map(|elsewhere| &elsewhere.sources);
+        let others = sources.into_iter().flat_map(BTreeMap::keys);
+        let here = |member: &ServerName| self.cluster().is_some_and(|cluster| cluster.is_leaf_here(member));
+        for member in others.filter(|member| !here(member)).cloned().collect::<Vec<_>>() {
+            self.unsubscribe(id, &member, reason);
+        }
+    }
+
     fn unsubscribe(&mut self, id: SessionId, member: &ServerName, reason: &Reason) {
         if self.relay.forget_source(id, member) {
             let reason = reason.clone();
@@ -353,7 +406,7 @@ impl Engine {
     }
 
     /// How a session stands where the own mirror may show nothing: by the member that sees most, or why none is heard.
-    pub(in super::super) fn as_others_see(&self, session: &MonitorSession, own: Diagnosis) -> Diagnosis {
+    pub(in super::super) fn as_others_see(&self, session: &MonitorSession, own: Diagnosis, now: Instant) -> Diagnosis {
         let Some(elsewhere) = self.relay.elsewhere.get(&session.id) else {
             return own;
         };
@@ -361,7 +414,12 @@ impl Engine {
             return own;
         }
         let sound = |status: &SessionStatus| status.reason.code.outcome();
-        if let Some((member, status)) = elsewhere.statuses().min_by_key(|(_, status)| sound(status)) {
+        let lately = |(member, _): &(&ServerName, _)| elsewhere.sources[*member].silent_for(now).is_none();
+        if let Some((member, status)) = elsewhere
+            .statuses()
+            .filter(lately)
+            .min_by_key(|(_, status)| sound(status))
+        {
             let named = |reason: &Reason| Reason {
                 text: format!("{member}: {}", reason.text),
                 ..reason.clone()
@@ -374,11 +432,23 @@ impl Engine {
         let reason = own.reason;
         let mut said = None;
         for (member, source) in &elsewhere.sources {
+            if let Some(silent) = source.silent_for(now) {
+                let text = format!(
+                    "{member}, which sees the agent, has said nothing for {} s.",
+                    silent.as_secs()
+                );
+                said = Some(Reason::new(Code::NoCaptureServer, text));
+                continue;
+            }
             said = Some(match &source.stage {
                 Stage::Refused(why) => Reason::new(why.code, format!("{member} refuses: {}", why.text)),
-                Stage::Asked | Stage::Heard(_) => {
-                    Reason::new(reason.code, format!("{member} sees the agent and was asked for him."))
-                }
+                Stage::Asked | Stage::Heard(_) => match self.membership.refused().get(member) {
+                    Some(why) => Reason::new(
+                        why.code,
+                        format!("{member} sees the agent and isn't reached: {}", why.text),
+                    ),
+                    None => Reason::new(reason.code, format!("{member} sees the agent and was asked for him.")),
+                },
             });
         }
         let gone = elsewhere.gone.as_ref().map(|(member, why)| {

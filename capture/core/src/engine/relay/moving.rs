@@ -1,11 +1,12 @@
 //! A session goes on at another member: its supervisor's home died, or he came back elsewhere.
 
-use silentmon_proto::ids::{ServerName, SessionId};
+use silentmon_proto::ids::{AgentId, ServerName, SessionId};
 use silentmon_proto::peer::HomeSession;
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
 use super::super::{ConnectionId, Engine, EngineEvent, ForeignRequest};
+use crate::cluster::{Cluster, Directory};
 use crate::policy::Principal;
 use crate::session::{Admission, Attachment, MonitorSession, SessionRequest};
 
@@ -58,16 +59,7 @@ impl Engine {
     pub(in super::super) fn home_session(&self, id: SessionId) -> Option<HomeSession> {
         let session = self.sessions.get(&id)?;
         let told = session.home.is_none() && session.admission == Admission::Admitted;
-        told.then(|| HomeSession {
-            session: id,
-            agent: session.agent.clone(),
-            principal: session.principal.clone(),
-            purpose: session.purpose.clone(),
-            output: session.output,
-            started: session.started,
-            confirmed: session.confirmed,
-            attached: session.attached,
-        })
+        told.then(|| as_told(session))
     }
 
     /// Another member says that a session is at home there. Of two the one to which the supervisor came last is right.
@@ -83,7 +75,7 @@ impl Engine {
             return;
         }
         let agent = session.agent.clone();
-        if self.sees(&agent, now) == [false; 2] {
+        if self.sees(&agent, now) == [false; 2] && !self.is_seen_by_leaf_here(&agent) {
             let text = format!("The session goes on at {home}.");
             return self.stop_session(id, &Reason::new(Code::AudioFlowing, text), now);
         }
@@ -98,10 +90,16 @@ impl Engine {
     /// What was heard for a session elsewhere is now heard by its new home.
     pub(super) fn is_home_no_more(&mut self, id: SessionId, home: &ServerName) {
         let text = format!("The session goes on at {home}.");
-        self.unsubscribe_all(id, &Reason::new(Code::AudioFlowing, text));
+        self.unsubscribe_others(id, &Reason::new(Code::AudioFlowing, text));
         if let Some(cluster) = self.membership.directory_mut() {
             cluster.handle_session_over(id);
         }
+    }
+
+    /// Whether a leaf that dialled this hub sees an agent.
+    fn is_seen_by_leaf_here(&self, agent: &AgentId) -> bool {
+        let seen = |cluster: &Cluster| cluster.seen_by(agent).any(|(seer, _)| cluster.is_leaf_here(seer));
+        self.cluster().is_some_and(seen)
     }
 
     /// Sessions of other members that aren't known here besides.
@@ -110,5 +108,19 @@ impl Engine {
         let sessions = directory.flat_map(|directory| directory.sessions_elsewhere());
         let others = sessions.filter(|(_, session)| !self.sessions.contains_key(&session.session));
         others.map(|(_, session)| session)
+    }
+}
+
+/// A session as other members are told of it.
+pub(super) fn as_told(session: &MonitorSession) -> HomeSession {
+    HomeSession {
+        session: session.id,
+        agent: session.agent.clone(),
+        principal: session.principal.clone(),
+        purpose: session.purpose.clone(),
+        output: session.output,
+        started: session.started,
+        confirmed: session.confirmed,
+        attached: session.attached,
     }
 }

@@ -22,8 +22,9 @@ pub(super) struct Prober {
 }
 
 impl Prober {
-    pub(super) async fn probe(self, link: PeerLink, peer: ServerName) {
-        let unreached = match self.addresses.get(&peer) {
+    pub(super) async fn probe(self, link: PeerLink, peer: ServerName, address: Option<String>) {
+        let told = address.and_then(|address| address.parse().ok());
+        let unreached = match self.addresses.get(&peer).or(told.as_ref()) {
             None => Some(Reason::new(
                 Code::ForeignMember,
                 format!("{peer} is not among the peers."),

@@ -1,6 +1,6 @@
 //! The tasks: one at the door, one that dials each member, one that watches over it, one for each connection.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,8 +11,11 @@ use silentmon_capture_core::link::backoff::Backoff;
 use silentmon_certs::ClientTls;
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::PeerMessage;
-use silentmon_transport::{Channel, CloseCode, Connection, ControlReceiver, ServerAddress, nothing_listens_any_longer};
+use silentmon_transport::{
+    Channel, CloseCode, Connection, ControlReceiver, Refused, ServerAddress, ServerEndpoint, nothing_listens_any_longer,
+};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,7 +41,12 @@ pub(super) struct House {
 
 impl House {
     /// Lets members in until the service stops, by the newest certificates, and dials them.
-    pub(super) async fn run(self, door: PeerDoor, members: watch::Receiver<BTreeSet<ServerName>>) {
+    pub(super) async fn run(
+        self,
+        door: PeerDoor,
+        members: watch::Receiver<BTreeSet<ServerName>>,
+        mut wanted: mpsc::UnboundedReceiver<(ServerName, ServerAddress)>,
+    ) {
         let PeerDoor {
             mut endpoint,
             mut renewals,
@@ -57,19 +65,32 @@ impl House {
             self.tasks.spawn(dialling);
         }
         let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
+        let mut reaching = HashMap::new();
         loop {
             let arrived = tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some(PeerTls { dialled, dialling }) = renewals.recv() => {
-                    endpoint.replace_tls(dialled);
+                    if let Some(endpoint) = &endpoint {
+                        endpoint.replace_tls(dialled);
+                    }
                     self.dialling.store(Arc::new(dialling));
                     continue;
                 }
-                _ = recheck.tick() => {
-                    endpoint.withdraw_expired();
+                Some((peer, address)) = wanted.recv() => {
+                    reaching.retain(|_, task: &mut JoinHandle<()>| !task.is_finished());
+                    if !members.borrow().contains(&peer) {
+                        let task = || self.tasks.spawn(self.clone().reach(peer.clone(), address, members.clone()));
+                        reaching.entry(peer.clone()).or_insert_with(task);
+                    }
                     continue;
                 }
-                arrived = endpoint.accept() => arrived,
+                _ = recheck.tick() => {
+                    if let Some(endpoint) = &endpoint {
+                        endpoint.withdraw_expired();
+                    }
+                    continue;
+                }
+                arrived = arrival(&mut endpoint) => arrived,
             };
             match arrived {
                 Some(Ok(channel)) => {
@@ -88,7 +109,20 @@ impl House {
         let Self { inputs, tasks, .. } = self;
         drop(inputs);
         let _ = tokio::time::timeout(FINISH_LIMIT * 2, tasks.wait()).await;
-        endpoint.close("the server stops").await;
+        if let Some(endpoint) = endpoint {
+            endpoint.close("the server stops").await;
+        }
+    }
+
+    /// Dials a member once, and watches over it as long as the connection lasts.
+    async fn reach(self, peer: ServerName, address: ServerAddress, members: watch::Receiver<BTreeSet<ServerName>>) {
+        let watching = self.clone().watch_over(peer.clone(), address.clone(), members);
+        let mut backoff = Backoff::new(0);
+        tokio::select! {
+            () = self.shutdown.cancelled() => {}
+            _ = watching => {}
+            _ = self.dial_once(&peer, &address, &mut backoff) => {}
+        }
     }
 
     /// Dials a member whenever it isn't there.
@@ -206,6 +240,14 @@ impl House {
                 return (CloseCode::Denied, problem.to_holder());
             }
         }
+    }
+}
+
+/// Whoever dials next; never, where there is no door.
+async fn arrival(endpoint: &mut Option<ServerEndpoint>) -> Option<Result<Channel, Refused>> {
+    match endpoint {
+        Some(endpoint) => endpoint.accept().await,
+        None => std::future::pending().await,
     }
 }
 

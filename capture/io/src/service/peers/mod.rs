@@ -1,10 +1,12 @@
-//! Connections with the other members of the cluster: a door at which they dial us, a task that dials each of them while
-//! it isn't there, and a task for each connection.
+//! Connections with the other members of the cluster: a door at which they dial us, a task that dials each of those
+//! configured while it isn't there, and a task for each connection.
 //!
 //! `mod` is the event loop's side, `house` the tasks, `dial` one attempt to reach a member.
 
 mod dial;
 mod house;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,10 +15,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::cluster::{Dialled, PeerLink, PeerTransmit};
+use silentmon_capture_core::engine::Engine;
 use silentmon_certs::{ClientTls, ServerTls};
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::PeerMessage;
 use silentmon_proto::reason::Reason;
+use silentmon_proto::time::Instant;
 use silentmon_transport::{ServerAddress, ServerEndpoint};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -41,8 +45,8 @@ pub struct PeerTls {
 
 /// The way to the other members.
 pub struct PeerDoor {
-    /// Where they dial us; already bound.
-    pub endpoint: ServerEndpoint,
+    /// Where they dial us; already bound. Nobody dials a leaf.
+    pub endpoint: Option<ServerEndpoint>,
     /// How we prove who we are to those we dial.
     pub dialling: ClientTls,
     /// The other members, and where they answer.
@@ -118,6 +122,8 @@ pub(super) struct Peers {
     inputs: mpsc::Receiver<PeerInput>,
     outputs: HashMap<PeerLink, PeerOutput>,
     members: watch::Sender<BTreeSet<ServerName>>,
+    /// Members that are to be dialled once.
+    wanted: mpsc::UnboundedSender<(ServerName, ServerAddress)>,
     dropped: Arc<AtomicU64>,
     /// Dials a member once, where there is a cluster.
     prober: Option<Prober>,
@@ -129,6 +135,7 @@ impl Peers {
     pub(super) fn start(door: Option<PeerDoor>, shutdown: &CancellationToken) -> Self {
         let (sender, inputs) = mpsc::channel(INPUT_QUEUE);
         let (members, present) = watch::channel(BTreeSet::new());
+        let (wanted, wanted_now) = mpsc::unbounded_channel();
         let mut prober = None;
         let dropped = Arc::<AtomicU64>::default();
         let door = door.map(|door| {
@@ -146,12 +153,13 @@ impl Peers {
                 shutdown: shutdown.clone(),
                 tasks: TaskTracker::new(),
             };
-            tokio::spawn(house.run(door, present))
+            tokio::spawn(house.run(door, present, wanted_now))
         });
         Self {
             inputs,
             outputs: HashMap::new(),
             members,
+            wanted,
             dropped,
             prober,
             door,
@@ -163,34 +171,61 @@ impl Peers {
         self.inputs.recv().await
     }
 
+    /// Lets the engine know what a connection told.
+    pub(super) fn take(&mut self, input: PeerInput, engine: &mut Engine, now: Instant) {
+        match input {
+            PeerInput::Opened {
+                link,
+                dialled,
+                peer,
+                output,
+            } => {
+                self.outputs.insert(link, output);
+                engine.handle_peer_connected(link, dialled, peer, now);
+            }
+            PeerInput::Message { link, message } => engine.handle_peer_message(link, *message, now),
+            PeerInput::Datagram { link, datagram } => engine.handle_peer_datagram(link, &datagram, now),
+            PeerInput::Unreached { peer, reason } => engine.handle_peer_refused(&peer, reason),
+            PeerInput::Probed { link, unreached } => engine.handle_probed(link, unreached),
+            PeerInput::Died { peer } => engine.handle_peer_died(&peer, now),
+            PeerInput::Closed { link, why } => {
+                self.outputs.remove(&link);
+                engine.handle_peer_disconnected(link, &why, now);
+            }
+        }
+    }
+
     /// Datagrams of members that came while the event loop was behind.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Dials a member for somebody who asks whether it is reached.
-    pub(super) fn probe(&self, link: PeerLink, peer: ServerName) {
+    /// Dials a member for somebody who asks whether it is reached; `address` where it isn't among those configured.
+    pub(super) fn probe(&self, link: PeerLink, peer: ServerName, address: Option<String>) {
         if let Some(prober) = self.prober.clone() {
-            tokio::spawn(prober.probe(link, peer));
+            tokio::spawn(prober.probe(link, peer, address));
         }
     }
 
-    pub(super) fn opened(&mut self, link: PeerLink, output: PeerOutput) {
-        self.outputs.insert(link, output);
+    /// Dials a member that is needed, unless that is going on.
+    pub(super) fn want(&self, server: ServerName, address: &str) {
+        match address.parse() {
+            // The door is gone only when the service stops.
+            Ok(address) => {
+                let _ = self.wanted.send((server, address));
+            }
+            Err(error) => tracing::warn!(%server, address, "a member can't be dialled: {error}"),
+        }
     }
 
-    pub(super) fn closed(&mut self, link: PeerLink) {
-        self.outputs.remove(&link);
-    }
-
-    /// Who is there needn't be dialled.
-    pub(super) fn joined(&self, server: ServerName) {
+    /// Who is connected needn't be dialled.
+    pub(super) fn linked(&self, server: ServerName) {
         self.members.send_modify(|members| {
             members.insert(server);
         });
     }
 
-    pub(super) fn left(&self, server: &ServerName) {
+    pub(super) fn unlinked(&self, server: &ServerName) {
         self.members.send_modify(|members| {
             members.remove(server);
         });

@@ -2,6 +2,7 @@
 
 mod apart;
 mod chaos;
+mod leaves;
 mod net;
 mod pauses;
 mod supervising;

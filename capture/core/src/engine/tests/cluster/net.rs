@@ -115,6 +115,10 @@ pub struct Net {
     pub programs: Vec<Program>,
     runs: Vec<u64>,
     policies: Vec<Policy>,
+    /// What each is to the others, and whom it dials.
+    plan: Vec<(Role, Vec<usize>)>,
+    /// Whose CTI source tells; that of whoever holds the sessions, where it isn't said.
+    pub source: Option<usize>,
     wires: BTreeMap<PeerLink, Wire>,
     parcels: BinaryHeap<Reverse<Due>>,
     cuts: BTreeSet<(usize, usize)>,
@@ -156,6 +160,20 @@ impl Net {
     }
 
     pub fn with_policy(count: usize, change: impl Fn(&mut Policy)) -> Self {
+        let mesh = |number: usize| (Role::Member, (0..count).filter(|other| *other != number).collect());
+        Self::planned((0..count).map(mesh).collect(), change)
+    }
+
+    /// Hubs, then leaves, each of which dials these hubs; each leaf has CTI sources of its own.
+    pub fn of_hubs(hubs: usize, leaves: &[&[usize]]) -> Self {
+        let mesh = (0..hubs).map(|number| (0..hubs).filter(|other| *other != number).collect());
+        let hubs = mesh.map(|peers| (Role::Hub, peers));
+        let leaves = leaves.iter().map(|dials| (Role::Leaf, dials.to_vec()));
+        Self::planned(hubs.chain(leaves).collect(), |_| {})
+    }
+
+    fn planned(plan: Vec<(Role, Vec<usize>)>, change: impl Fn(&mut Policy)) -> Self {
+        let count = plan.len();
         let mut policy = Policy {
             who: Who::AnySupervisor,
             ..Policy::new(Disclosure::Never)
@@ -169,6 +187,8 @@ impl Net {
             programs: Vec::new(),
             runs: vec![0; count],
             policies: vec![policy; count],
+            plan,
+            source: None,
             wires: BTreeMap::new(),
             parcels: BinaryHeap::new(),
             cuts: BTreeSet::new(),
@@ -196,16 +216,16 @@ impl Net {
 
     pub fn start(&mut self, number: usize) {
         self.runs[number] += 1;
-        let count = self.members.len();
+        let (role, peers) = self.plan[number].clone();
         let cluster = ClusterSettings {
             server: server(number),
             cluster: "north".into(),
             run: self.runs[number],
             service_port: 42228,
             software: "a test".to_owned(),
-            peers: (0..count).filter(|other| *other != number).map(server).collect(),
-            role: Role::Member,
-            has_cti: true,
+            peers: peers.into_iter().map(server).collect(),
+            role,
+            has_cti: role != Role::Hub,
             heartbeat: Duration::from_secs(5),
             retries: 3,
             store: None,
@@ -336,7 +356,8 @@ impl Net {
             let cluster = self.member(**member).engine.cluster().expect("a member");
             cluster.holder() == Some(&server(**member))
         };
-        let up: Vec<usize> = (0..self.members.len()).filter(|&number| self.is_up(number)).collect();
+        let known = |number: &usize| self.is_up(*number) && self.source.is_none_or(|source| source == *number);
+        let up: Vec<usize> = (0..self.members.len()).filter(known).collect();
         let told: Vec<usize> = up.iter().filter(holds).copied().collect();
         for member in if told.is_empty() { up } else { told } {
             self.on(member, |engine, now| {
@@ -606,9 +627,8 @@ impl Net {
     }
 
     fn dial(&mut self) {
-        let count = self.members.len();
-        for from in 0..count {
-            for to in (0..count).filter(|&to| to != from) {
+        for (from, (_, peers)) in self.plan.clone().into_iter().enumerate() {
+            for to in peers {
                 let met = |member: &Member| {
                     let mut members = member.engine.cluster().expect("a member").members();
                     members.any(|name| *name == server(to))

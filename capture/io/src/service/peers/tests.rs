@@ -1,0 +1,407 @@
+//! Members over real QUIC on loopback, with certificates of their own: how soon all know all agents after the start, how
+//! soon each change, and what that costs. Engines and connections are the service's; mirrors and supervisors there are none.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant as Moment};
+
+use silentmon_capture_core::cluster::ClusterSettings;
+use silentmon_capture_core::engine::{EngineEvent, EngineSettings};
+use silentmon_capture_core::policy::{Disclosure, Policy};
+use silentmon_certs::{
+    AuthorityOptions, CertificateAuthority, Credentials, KeyAlgorithm, Password, RequestOptions,
+    Role as CertificateRole, SignOptions, SubjectName, Trust,
+};
+use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaStarted};
+use silentmon_proto::ids::{AgentId, CallId};
+use silentmon_proto::peer::{ALPN, HEARTBEAT, RETRIES, Role};
+use silentmon_proto::relay::MediaOrigin;
+use silentmon_transport::Settings;
+
+use super::*;
+use crate::clock::Clock;
+
+/// How long everything that comes of the start may take, and of one change.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
+/// Who has the certificates made.
+struct Pki {
+    folder: tempfile::TempDir,
+    authority: CertificateAuthority,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = AuthorityOptions {
+            name: SubjectName::new("Test CA").expect("a name"),
+            days: 10,
+            algorithm: KeyAlgorithm::default(),
+        };
+        let password = Password::chosen("correct horse").expect("long enough");
+        let authority = CertificateAuthority::create(&folder.path().join("ca"), &options, &password).expect("made");
+        Self { folder, authority }
+    }
+
+    fn tls(&self, name: &str) -> PeerTls {
+        let request = RequestOptions {
+            role: CertificateRole::Capture,
+            name: SubjectName::new(name).expect("a name"),
+            hosts: vec!["127.0.0.1".parse().expect("a host")],
+        };
+        let issued: PathBuf = self
+            .authority
+            .issue(self.folder.path(), &request, &SignOptions::default())
+            .expect("issued");
+        let own = Credentials::load(&issued, None).expect("loads");
+        let ca: &Path = &self.folder.path().join("ca");
+        let trust = Trust::load(&ca.join("ca.pem"), Some(&ca.join("crl.pem"))).expect("loads");
+        PeerTls {
+            dialled: ServerTls::new(&own, &trust, &[CertificateRole::Capture], &[ALPN]).expect("usable"),
+            dialling: ClientTls::new(&own, &trust, &[ALPN]).expect("usable"),
+        }
+    }
+}
+
+fn name(number: usize) -> ServerName {
+    ServerName::new(format!("gw{number:02}"))
+}
+
+fn call(agent: usize, number: usize) -> CallId {
+    CallId::new(format!("{agent}-{number}"))
+}
+
+/// An agent takes a call, with its media.
+fn talks(agent: usize, number: usize) -> [CtiEvent; 3] {
+    let (id, call) = (AgentId::new(format!("{}", 10_000 + agent)), call(agent, number));
+    let address = format!("10.{}.{}.20:{}", agent / 250, agent % 250, 20_000 + agent % 1_000);
+    [
+        AgentUpdate {
+            extension: Some(format!("x{agent}").as_str().into()),
+            ..AgentUpdate::new(id.clone(), AgentState::Talking)
+        }
+        .into(),
+        CallEvent::of_agent(id.clone(), call.as_str(), CallEventKind::Established).into(),
+        MediaStarted {
+            agent: Some(id),
+            call: Some(call),
+            ..MediaStarted::at(address.parse().expect("an address"))
+        }
+        .into(),
+    ]
+}
+
+/// What a member tells of its progress.
+enum Report {
+    /// It is connected with all others and knows all agents.
+    InStep(Moment),
+    /// It was told of a call's end.
+    Ended(CallId, Moment),
+    /// It has stopped; by its number, and how many bytes it had sent.
+    Stopped(usize, u64),
+}
+
+/// A service, as far as other members are concerned.
+struct Member {
+    number: usize,
+    engine: Engine,
+    peers: Peers,
+    clock: Clock,
+    /// Agents that there are, until it knows them all.
+    awaits: Option<usize>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Member {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<CtiEvent>) {
+        loop {
+            let wake = self.clock.deadline(self.engine.poll_timeout());
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(event) => self.engine.handle_cti(&event, self.clock.now()),
+                    None => break,
+                },
+                Some(input) = self.peers.next() => self.peers.take(input, &mut self.engine, self.clock.now()),
+                () = tokio::time::sleep_until(wake) => self.engine.handle_timeout(self.clock.now()),
+            }
+            self.drain();
+        }
+        let sent = self.peers.outputs.values().map(PeerOutput::bytes_sent).sum();
+        self.engine.stop(self.clock.now());
+        self.drain();
+        self.peers.finish().await;
+        self.report(Report::Stopped(self.number, sent));
+    }
+
+    fn drain(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                EngineEvent::MemberLinked(server) => self.peers.linked(server),
+                EngineEvent::MemberUnlinked(server) => self.peers.unlinked(&server),
+                // The first knows by itself.
+                EngineEvent::CallEnded { call, .. } if self.number > 0 => {
+                    self.report(Report::Ended(call, Moment::now()))
+                }
+                _ => {}
+            }
+        }
+        while let Some(transmit) = self.engine.poll_peer_transmit() {
+            self.peers.transmit(transmit);
+        }
+        if let Some(agents) = self.awaits {
+            let status = self.engine.cluster_status().expect("in a cluster");
+            if status.agents == agents && status.members.iter().all(|member| member.since.is_some()) {
+                self.awaits = None;
+                self.report(Report::InStep(Moment::now()));
+            }
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // The test has failed where nobody listens.
+        let _ = self.reports.send(report);
+    }
+}
+
+/// How many members and agents there are, what happens and for how long. The first member holds the CTI sessions.
+#[derive(Clone, Copy)]
+struct Load {
+    members: usize,
+    agents: usize,
+    calls_a_second: f64,
+    seconds: f64,
+}
+
+/// What was measured.
+#[derive(Debug)]
+struct Measured {
+    /// From the start until every member knew all agents and all members.
+    in_step: Duration,
+    /// From a call's end at the first member to each other's knowing it; sorted.
+    news: Vec<Duration>,
+    /// Processor time of a member while calls went on, in parts of one core.
+    cores: f64,
+    /// Bytes a second that a member sent, that of the CTI sessions and another one.
+    bytes_a_second: [f64; 2],
+    /// Memory that a member took.
+    memory: u64,
+}
+
+impl Measured {
+    fn quantile(&self, quantile: f64) -> Duration {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+        let at = (quantile * (self.news.len() - 1) as f64) as usize;
+        self.news[at]
+    }
+}
+
+/// Processor time of this process.
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let after_name = stat.rsplit_once(')').expect("a name").1;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let mut ticks = || {
+        fields
+            .next()
+            .and_then(|field| field.parse::<u64>().ok())
+            .expect("a number")
+    };
+    Duration::from_millis((ticks() + ticks()) * 10)
+}
+
+/// Memory of this process, in bytes.
+fn memory() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: u64 = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|field| field.parse().ok())
+        .expect("a number");
+    pages * 4096
+}
+
+fn engine(number: usize, members: usize, now: Instant) -> Engine {
+    let cluster = ClusterSettings {
+        server: name(number),
+        cluster: "north".into(),
+        run: number as u64,
+        service_port: 42228,
+        software: "a test".to_owned(),
+        role: Role::Member,
+        peers: (0..members).filter(|other| *other != number).map(name).collect(),
+        has_cti: number == 0,
+        heartbeat: HEARTBEAT,
+        retries: RETRIES,
+        store: None,
+    };
+    let settings = EngineSettings {
+        server: name(number),
+        software: "a test".into(),
+        source: "test".into(),
+        policy: Policy::new(Disclosure::Never),
+        devices: BTreeMap::new(),
+        resolvers: MediaOrigin::ALL.to_vec(),
+        cluster: Some(cluster),
+    };
+    Engine::new(settings, now)
+}
+
+async fn measure(load: Load) -> Measured {
+    let pki = Pki::new();
+    let doors: Vec<(PeerTls, ServerEndpoint)> = (0..load.members)
+        .map(|number| {
+            let tls = pki.tls(name(number).as_str());
+            let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let endpoint = ServerEndpoint::bind(anywhere, tls.dialled.clone(), Settings::server()).expect("listens");
+            (tls, endpoint)
+        })
+        .collect();
+    let places: Vec<(ServerName, ServerAddress)> = doors
+        .iter()
+        .enumerate()
+        .map(|(number, (_, endpoint))| (name(number), endpoint.local_address().into()))
+        .collect();
+    let (reports, mut told) = mpsc::unbounded_channel();
+    let shutdown = CancellationToken::new();
+    let before = memory();
+    let clock = Clock::start();
+    let mut first = engine(0, load.members, clock.now());
+    for event in (0..load.agents).flat_map(|agent| talks(agent, 0)) {
+        first.handle_cti(&event, clock.now());
+    }
+    let mut engines = vec![first];
+    engines.extend((1..load.members).map(|number| engine(number, load.members, clock.now())));
+
+    let began = Moment::now();
+    let mut orders = Vec::new();
+    for (number, (engine, (tls, endpoint))) in engines.into_iter().zip(doors).enumerate() {
+        let door = PeerDoor {
+            endpoint: Some(endpoint),
+            dialling: tls.dialling,
+            peers: places
+                .iter()
+                .filter(|(peer, _)| *peer != name(number))
+                .cloned()
+                .collect(),
+            renewals: mpsc::channel(1).1,
+            refusals: Refusals::default(),
+            seed: number as u64,
+        };
+        let member = Member {
+            number,
+            engine,
+            peers: Peers::start(Some(door), &shutdown),
+            clock,
+            awaits: Some(load.agents),
+            reports: reports.clone(),
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(member.run(receiver));
+        orders.push(sender);
+    }
+    let mut in_step = Vec::new();
+    while in_step.len() < load.members {
+        let report = tokio::time::timeout(Duration::from_secs(60), told.recv()).await;
+        if let Report::InStep(at) = report.expect("in time").expect("members run") {
+            in_step.push(at - began);
+        }
+    }
+    // The holder of the CTI sessions is found, and asked for everything once more.
+    tokio::time::sleep(SETTLED_AFTER).await;
+    let memory = memory().saturating_sub(before) / load.members as u64;
+
+    let (used, calls_began) = (processor(), Moment::now());
+    let mut begun = HashMap::new();
+    let calls = (load.calls_a_second * load.seconds) as usize;
+    let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / load.calls_a_second));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for number in 0..calls {
+        pace.tick().await;
+        let (agent, round) = (number % load.agents, number / load.agents);
+        begun.insert(call(agent, round), Moment::now());
+        for event in talks(agent, round + 1) {
+            orders[0].send(event).expect("runs");
+        }
+        let ended = CallEnded {
+            call: call(agent, round),
+            controlling_party: None,
+        };
+        orders[0].send(ended.into()).expect("runs");
+    }
+    let lasted = calls_began.elapsed().as_secs_f64();
+    let cores = (processor() - used).as_secs_f64() / lasted / load.members as f64;
+    let mut news = Vec::new();
+    while news.len() < calls * (load.members - 1) {
+        match tokio::time::timeout(SETTLED_AFTER * 2, told.recv()).await {
+            Ok(Some(Report::Ended(call, at))) => news.push(at - begun[&call]),
+            Ok(_) => {}
+            // What came in a snapshot was no news.
+            Err(_) => break,
+        }
+    }
+    news.sort();
+    let ran = began.elapsed().as_secs_f64();
+    shutdown.cancel();
+    drop(orders);
+    let mut bytes = BTreeMap::new();
+    while bytes.len() < load.members {
+        let report = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
+        if let Report::Stopped(number, sent) = report.expect("all stop").expect("members run") {
+            bytes.insert(number, sent as f64 / ran);
+        }
+    }
+    Measured {
+        in_step: in_step.into_iter().max().unwrap_or_default(),
+        news,
+        cores,
+        bytes_a_second: [bytes[&0], bytes[&(load.members - 1)]],
+        memory,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_over_quic_soon_know_all_agents_and_hear_of_each_change() {
+    let measured = measure(Load {
+        members: 4,
+        agents: 400,
+        calls_a_second: 100.0,
+        seconds: 0.5,
+    })
+    .await;
+    let told = measured.news.len();
+    assert!(
+        (130..=50 * 3).contains(&told),
+        "{told}: each of them, at each other member"
+    );
+    assert!(measured.in_step < Duration::from_secs(10), "{measured:?}");
+}
+
+/// Sixteen members in one process: `scripts/bench-cluster`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes, and measures in a release build alone"]
+async fn sixteen_members_with_ten_thousand_agents() {
+    for round in 1..=3 {
+        let measured = measure(Load {
+            members: 16,
+            agents: 10_000,
+            // 20 calls an hour and agent.
+            calls_a_second: 10_000.0 * 20.0 / 3_600.0,
+            seconds: 30.0,
+        })
+        .await;
+        println!(
+            "round {round}: 16 members, 10,000 agents with a call each: all in step after {:.0} ms; a change is known \
+             elsewhere after {:.2} ms (median), {:.2} ms (99 %), {:.1} ms (longest); a member takes {:.2} % of a core, \
+             {:.0} MB, sends {:.0} kB/s (with the CTI sessions) or {:.1} kB/s",
+            measured.in_step.as_secs_f64() * 1e3,
+            measured.quantile(0.5).as_secs_f64() * 1e3,
+            measured.quantile(0.99).as_secs_f64() * 1e3,
+            measured.quantile(1.0).as_secs_f64() * 1e3,
+            measured.cores * 100.0,
+            measured.memory as f64 / 1e6,
+            measured.bytes_a_second[0] / 1e3,
+            measured.bytes_a_second[1] / 1e3,
+        );
+    }
+}
