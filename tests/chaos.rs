@@ -85,21 +85,32 @@ fn each_thing_that_went_wrong_is_found() {
         ("twice", |log| row(log)["twice"] = json!(1)),
         ("no journal has it", |log| log["journals"]["2"] = json!([])),
         ("isn't whole", |log| log["broken"] = json!([3])),
-        ("nothing was broken on the way", |log| row(log)["gaps"] = json!([[71.0, 0.2]])),
+        ("nothing was broken on the way", |log| {
+            row(log)["gaps"] = json!([[71.0, 0.2]])
+        }),
         ("nothing was broken on the way", |log| log["standstills"] = json!([])),
         ("at the end", |log| row(log)["gaps"] = json!([[112.0, 2.0]])),
-        ("went on 1.20 s after site1 was killed", |log| said(log, 3, "# 81.20 1000 goes on after 1.20 s")),
-        ("didn't go on after site1 was killed", |log| said(log, 3, "# 80.5 1000 stumbles")),
+        ("went on 1.20 s after site1 was killed", |log| {
+            said(log, 3, "# 81.20 1000 goes on after 1.20 s")
+        }),
+        ("didn't go on after site1 was killed", |log| {
+            said(log, 3, "# 80.5 1000 stumbles")
+        }),
         ("went on 21.00 s after site1 fell silent", |log| {
             log["faults"][0]["what"] = json!("unplug");
             said(log, 3, "# 101.00 1000 goes on after 21.00 s");
         }),
         ("lost his session", |log| said(log, 3, "# 80.45 1000 starts")),
-        ("nobody took the CTI sessions", |log| log["holders"] = json!([[50.0, 1]])),
+        ("nobody took the CTI sessions", |log| {
+            log["holders"] = json!([[50.0, 1]])
+        }),
     ];
     for (sentence, change) in cases {
         let Some(found) = wrong(change) else { return };
-        assert!(found.iter().any(|found| found.contains(sentence)), "{sentence}: {found:?}");
+        assert!(
+            found.iter().any(|found| found.contains(sentence)),
+            "{sentence}: {found:?}"
+        );
     }
 }
 

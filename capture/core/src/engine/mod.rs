@@ -1,10 +1,11 @@
 //! The capture server's state machine: CTI events, captured datagrams and supervisors' messages in; messages, audio and
 //! events out. One engine per server, driven by one event loop.
 //!
-//! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links` looks after CTI
-//! links, `cluster` speaks with other members, which `membership` keeps, `media` routes packets, `pauses` keeps them back by rule, `repairs` sends them again, `relay` joins what other members see, `figures` sums up for metrics, `diagnosis` says why there
-//! is sound or none. An event costs what its agent has, not
-//! what the house has.
+//! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links`
+//! looks after CTI links, `supervise` brings supervisors into calls, `cluster` speaks with other members, which `membership`
+//! keeps, `alone` tells them what they can't know, `media` routes packets, `pauses` keeps them back by rule, `resumed` remembers
+//! what ended early, `repairs` sends them again, `relay` joins what other members see, `figures` sums up for metrics,
+//! `diagnosis` says why there is sound or none. An event costs what its agent has, not what the house has.
 
 mod alone;
 mod authority;
