@@ -67,7 +67,7 @@ impl Town {
         let config = format!(
             r#"schema = 1
 [capture]
-source = {{ file = "{}", pace = "real" }}
+source = {{ file = "{}", pace = "real", loop = {} }}
 [service]
 listen = "{listen}"
 identity = "{name}.pem"
@@ -83,7 +83,8 @@ recording = "allowed"
 [audit]
 path = "audit-{name}.jsonl"
 "#,
-            file.display()
+            file.display(),
+            agent.is_some(),
         );
         std::fs::write(self.house.path(&format!("{name}.toml")), config).expect("writes");
     }

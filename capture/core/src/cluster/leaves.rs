@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use silentmon_proto::cti::{AgentState, AgentUpdate, CtiEvent};
 use silentmon_proto::ids::{AgentId, ServerName};
-use silentmon_proto::peer::{Fact, LeafSays, PeerMessage, Role};
+use silentmon_proto::peer::{Fact, LeafSays, PeerMessage, RelayMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
@@ -188,7 +188,14 @@ impl Cluster {
                 }
             }
             PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
-            PeerMessage::Relay(message) => self.take_relay(leaf.clone(), *message),
+            PeerMessage::Relay(message) => match *message {
+                // It is heard, and hears nobody.
+                RelayMessage::Subscribe(_) | RelayMessage::Unsubscribe { .. } => {}
+                message @ (RelayMessage::Subscribed { .. }
+                | RelayMessage::Refused { .. }
+                | RelayMessage::Status(_)
+                | RelayMessage::Ended { .. }) => self.take_relay(leaf.clone(), message),
+            },
             // A leaf isn't told what others know, and has no say in who holds the CTI sessions.
             PeerMessage::Hello(_)
             | PeerMessage::WantSnapshot

@@ -68,6 +68,10 @@ impl Engine {
         self.events.push_back(EngineEvent::ListeningChanged {
             agent: claim.agent.clone(),
         });
+        // A leaf isn't told of sessions that could go on there.
+        if self.cluster().is_some_and(|cluster| cluster.is_leaf_here(home)) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&id).filter(|session| session.home.is_none()) else {
             return;
         };

@@ -22,9 +22,6 @@ use silentmon_transport::Settings;
 use super::*;
 use crate::clock::Clock;
 
-/// How long everything that comes of the start may take, and of one change.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
-
 /// Who has the certificates made.
 struct Pki {
     folder: tempfile::TempDir,
@@ -171,6 +168,8 @@ struct Load {
     agents: usize,
     calls_a_second: f64,
     seconds: f64,
+    /// How long what comes of the start may take, and what comes of a change.
+    settles: Duration,
 }
 
 /// What was measured.
@@ -308,7 +307,7 @@ async fn measure(load: Load) -> Measured {
         }
     }
     // The holder of the CTI sessions is found, and asked for everything once more.
-    tokio::time::sleep(SETTLED_AFTER).await;
+    tokio::time::sleep(load.settles).await;
     let memory = memory().saturating_sub(before) / load.members as u64;
 
     let (used, calls_began) = (processor(), Moment::now());
@@ -333,7 +332,7 @@ async fn measure(load: Load) -> Measured {
     let cores = (processor() - used).as_secs_f64() / lasted / load.members as f64;
     let mut news = Vec::new();
     while news.len() < calls * (load.members - 1) {
-        match tokio::time::timeout(SETTLED_AFTER * 2, told.recv()).await {
+        match tokio::time::timeout(load.settles * 2, told.recv()).await {
             Ok(Some(Report::Ended(call, at))) => news.push(at - begun[&call]),
             Ok(_) => {}
             // What came in a snapshot was no news.
@@ -367,6 +366,7 @@ async fn members_over_quic_soon_know_all_agents_and_hear_of_each_change() {
         agents: 400,
         calls_a_second: 100.0,
         seconds: 0.5,
+        settles: Duration::from_secs(1),
     })
     .await;
     let told = measured.news.len();
@@ -388,6 +388,7 @@ async fn sixteen_members_with_ten_thousand_agents() {
             // 20 calls an hour and agent.
             calls_a_second: 10_000.0 * 20.0 / 3_600.0,
             seconds: 30.0,
+            settles: Duration::from_secs(5),
         })
         .await;
         println!(

@@ -1,5 +1,7 @@
 //! Supervisors at hubs hear agents whom leaves see, whichever hubs these dialled.
 
+use silentmon_proto::peer::{CtiDuty, Fact, HomeSession, PeerMessage, RelayMessage};
+
 use super::*;
 use crate::cluster::Directory;
 
@@ -283,4 +285,60 @@ fn a_hub_says_which_leaves_are_there_and_a_leaf_which_hub_is_not() {
     let hops = net.on(0, |engine, now| engine.examine(None, None, now)).expect("up");
     let hop = hops.into_iter().find(|hop| hop.hop == "cluster").expect("a hop");
     assert_eq!(hop.evidence.get("leaves there"), Some("2"));
+}
+
+#[test]
+fn a_leaf_hears_nobody_and_takes_no_session_over_whatever_it_says() {
+    let mut net = Net::of_hubs(1, &[&[0], &[0]]);
+    net.source = Some(2);
+    net.run(3.0);
+    net.talks(0, &[(2, BOTH)]);
+    net.run(3.0);
+    let anna = net.listen("anna", 0, &[0]);
+    net.run(3.0);
+    let hub = net.member(0).engine.cluster().expect("a hub");
+    let link = hub.link_to(&server(1)).expect("a leaf");
+    let wanted = HomeSession {
+        session: net.programs[anna].session.expect("a session"),
+        agent: agent(0),
+        principal: supervisor("anna"),
+        purpose: None,
+        output: OutputKind::Play,
+        started: net.now,
+        confirmed: net.now,
+        attached: net.now,
+    };
+    let other = HomeSession {
+        session: SessionId(4_711),
+        ..wanted.clone()
+    };
+    let fact = Fact::Session(wanted.clone());
+    let lies = [
+        PeerMessage::Snapshot {
+            number: 0,
+            facts: vec![fact],
+            more: false,
+        },
+        PeerMessage::Relay(Box::new(RelayMessage::Subscribe(wanted))),
+        PeerMessage::Relay(Box::new(RelayMessage::Subscribe(other))),
+    ];
+    net.on(0, |engine, now| {
+        engine.handle_peer_message(
+            link,
+            PeerMessage::Heartbeat {
+                sent: now,
+                number: 9,
+                cti: CtiDuty::None,
+            },
+            now,
+        )
+    });
+    for lie in lies {
+        net.on(0, |engine, now| engine.handle_peer_message(link, lie, now));
+    }
+    let told = net.now;
+    net.run(5.0);
+    assert_eq!((net.member(0).count(started), net.member(2).count(started)), (1, 1));
+    assert_eq!((net.member(0).count(moved), net.member(2).count(moved)), (0, 0));
+    assert!(net.programs[anna].longest_gap(told, net.now) < Duration::from_millis(50));
 }
