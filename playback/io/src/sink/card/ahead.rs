@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use silentmon_proto::time::Instant;
 
+use super::lead::Change;
+
 /// A difference beyond this is no lateness: the card began anew.
 const JUMP: Duration = Duration::from_millis(20);
 /// The mean follows a hundredth of each difference.
@@ -36,6 +38,15 @@ impl Ahead {
         self.mean = Some(mean);
         self.last = self.last.max(heard.saturating_back(mean));
         self.last
+    }
+
+    /// From now on more is kept ready, or less: what was heard so long after it was pulled is heard later, or earlier.
+    pub(super) fn follow(&mut self, change: Change) {
+        self.mean = self.mean.map(|mean| match change {
+            Change::None => mean,
+            Change::Wider(by) => mean + by,
+            Change::Narrower(by) => mean.saturating_sub(by),
+        });
     }
 
     /// The mean; nothing before the first frame.
@@ -72,6 +83,18 @@ mod tests {
         ahead.time(at(1000), at(1012));
         assert_eq!(ahead.time(at(1500), at(1600)), at(1500));
         assert_eq!(ahead.mean(), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_a_gap_took_and_is_kept_ready_from_now_on_is_no_lost_time() {
+        let mut ahead = Ahead::default();
+        let first = ahead.time(at(1000), at(1050));
+        ahead.follow(Change::Wider(Duration::from_millis(8)));
+        let next = ahead.time(at(1005), at(1063));
+        assert_eq!(next.saturating_since(first), Duration::from_millis(5));
+        assert_eq!(ahead.mean(), Duration::from_millis(58));
+        ahead.follow(Change::Narrower(Duration::from_millis(2)));
+        assert_eq!(ahead.mean(), Duration::from_millis(56));
     }
 
     #[test]

@@ -1,0 +1,82 @@
+//! How much sound is kept ready, by preset and by how the system schedules us: in the card, which asks for a period when one of
+//! its two is played, and in the ring before it. The card's part bears a callback that comes late, the ring's part a
+//! feeding thread that wakes late. Both together are the time from pull to ear.
+
+use std::time::Duration;
+
+use silentmon_playback_core::player::Preset;
+
+use crate::sink::priority::Scheduling;
+
+/// What is kept ready for a preset.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reserve {
+    /// Lengths of a callback that a card is asked for, in milliseconds, the best first: the first that it takes is used. Never
+    /// the system's default, which may be a second.
+    pub(super) periods: &'static [u32],
+    pub(super) margins: Margins,
+}
+
+/// What the ring holds beyond the next callback.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Margins {
+    pub(super) first: Duration,
+    pub(super) least: Duration,
+    /// The most from pull to ear: two periods of the card and the margin.
+    pub(super) most_in_all: Duration,
+}
+
+impl Margins {
+    const fn new(first: u64, least: u64, most_in_all: u64) -> Self {
+        Self {
+            first: Duration::from_millis(first),
+            least: Duration::from_millis(least),
+            most_in_all: Duration::from_millis(most_in_all),
+        }
+    }
+
+    /// The most for callbacks of this length. A long one leaves a ring of at least the margin that it begins with.
+    pub(super) fn most(&self, period: Duration) -> Duration {
+        self.most_in_all.saturating_sub(period * 2).max(self.first)
+    }
+}
+
+impl Reserve {
+    /// `low` is as tight as the system allows; the others bear a machine whose threads wake some tens of milliseconds late now and
+    /// then.
+    pub(super) const fn of(preset: Preset, scheduling: Scheduling) -> Self {
+        let (periods, margins): (&[u32], _) = match (preset, scheduling) {
+            (Preset::Low, Scheduling::RealTime) => (&[5, 10, 20, 40], Margins::new(8, 4, 50)),
+            (Preset::Low, Scheduling::Ordinary) => (&[10, 20, 40], Margins::new(15, 6, 50)),
+            (Preset::Balanced | Preset::Smooth, Scheduling::RealTime) => (&[20, 40], Margins::new(15, 10, 100)),
+            (Preset::Balanced | Preset::Smooth, Scheduling::Ordinary) => (&[20, 40], Margins::new(20, 12, 100)),
+        };
+        Self { periods, margins }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_bears_what_low_does_not() {
+        for scheduling in [Scheduling::RealTime, Scheduling::Ordinary] {
+            let [low, balanced] = [Preset::Low, Preset::Balanced].map(|preset| Reserve::of(preset, scheduling));
+            assert!(balanced.periods[0] > low.periods[0]);
+            assert!(balanced.margins.first > low.margins.first);
+            assert!(balanced.margins.most_in_all > low.margins.most_in_all);
+        }
+    }
+
+    #[test]
+    fn the_longest_callbacks_leave_a_margin_too() {
+        for preset in Preset::ALL {
+            let reserve = Reserve::of(preset, Scheduling::RealTime);
+            for period in reserve.periods {
+                let most = reserve.margins.most(Duration::from_millis((*period).into()));
+                assert!(most >= reserve.margins.first, "{preset:?} {period}");
+            }
+        }
+    }
+}
