@@ -229,7 +229,12 @@ impl Keeper {
             Wish::Longer => "it missed too many callbacks: longer ones are asked for",
             Wish::Shorter => "it missed no callback for long: shorter ones are asked for",
         };
-        tracing::info!(card = stream.name(), milliseconds, cause, "the sound card is opened anew");
+        tracing::info!(
+            card = stream.name(),
+            milliseconds,
+            cause,
+            "the sound card is opened anew"
+        );
         let pace = self.lose(stream, cause.to_owned());
         self.reopen(pace)
     }

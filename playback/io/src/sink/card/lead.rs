@@ -14,7 +14,7 @@ const LONGEST_CALM: Duration = Duration::from_mins(1);
 /// What is given back at once: so little that the player mends it in a pause.
 const STEP: Duration = Duration::from_millis(2);
 /// Less than this share of the margin left: a close call.
-const CLOSE: u32 = 3;
+const CLOSE: u32 = 5;
 /// By this share the margin grows then.
 const WIDENED: u32 = 8;
 /// A gap makes it grow by itself and this: the next may be longer. One that stands out isn't prepared for.
@@ -244,8 +244,8 @@ mod tests {
     #[test]
     fn a_close_call_widens_the_margin_a_little() {
         let mut lead = steady();
-        assert_eq!(lead.handle_held(at(30_000), ms(13)), Change::None);
-        assert_eq!(lead.handle_held(at(30_000), ms(12)), Change::Wider(ms(1)));
+        assert_eq!(lead.handle_held(at(30_000), ms(12)), Change::None);
+        assert_eq!(lead.handle_held(at(30_000), ms(11)), Change::Wider(ms(1)));
         assert_eq!(lead.margin(), ms(9));
     }
 

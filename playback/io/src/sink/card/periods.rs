@@ -7,8 +7,8 @@ use silentmon_proto::time::Instant;
 
 /// A card that misses so many callbacks in this time, and again in the next, is asked for longer ones: for a machine that
 /// hung once or twice a gap isn't worth it.
-const STRAIN: u64 = 4;
-const WINDOW: Duration = Duration::from_secs(10);
+const STRAIN: u64 = 3;
+const WINDOW: Duration = Duration::from_secs(5);
 const STRAINED_WINDOWS: u32 = 2;
 /// After so long without a miss shorter ones are tried again; longer each time that they were too short.
 const CALM: Duration = Duration::from_mins(10);

@@ -25,7 +25,8 @@ use crate::sink::{SharedPlayer, length};
 
 /// Rates that the player gives.
 const RATES: RangeInclusive<u32> = SAMPLE_RATE..=96_000;
-/// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long.
+/// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long, and none of them misses its
+/// time because more than is needed was pulled.
 const TICKS_PER_SECOND: u32 = 400;
 /// More than any card takes at once.
 const RING_SECONDS: usize = 2;
@@ -36,11 +37,6 @@ const OPENING: Duration = Duration::from_secs(2);
 
 /// Louder than this, of full scale, is no pause.
 const QUIET: f32 = 0.004;
-/// The ring is filled whenever so much of a period is to be put into it, within these limits.
-const STEPS_PER_PERIOD: u32 = 4;
-const SHORTEST_STEP: Duration = Duration::from_micros(2500);
-const LONGEST_STEP: Duration = Duration::from_millis(5);
-
 /// An open stream.
 pub(super) struct CardStream {
     /// Plays as long as it is kept.
@@ -172,13 +168,12 @@ impl CardStream {
     pub(super) fn feed(&mut self, player: &SharedPlayer) -> Result<(), String> {
         self.observe()?;
         let now = clock::now();
-        if self.held() + self.step() > self.lead.wanted(now) {
+        if self.held() + self.tick_length() > self.lead.wanted(now) {
             return Ok(());
         }
         let change = self.lead.handle_held(now, self.held());
         self.ahead.follow(change);
-        let tick = length(self.tick.len() as u64, self.sample_rate);
-        while self.held() + tick <= self.lead.wanted(now) && self.ring.slots() >= self.tick.len() {
+        while self.held() + self.tick_length() <= self.lead.wanted(now) && self.ring.slots() >= self.tick.len() {
             self.pull(player);
         }
         Ok(())
@@ -186,7 +181,7 @@ impl CardStream {
 
     /// Time until [`feed`](Self::feed) has something to do.
     pub(super) fn wait(&self) -> Duration {
-        self.lead.wait(clock::now(), self.held(), self.step())
+        self.lead.wait(clock::now(), self.held(), self.tick_length())
     }
 
     /// Notes what the callbacks did.
@@ -246,8 +241,8 @@ impl CardStream {
         length(self.reading.longest.into(), self.sample_rate)
     }
 
-    fn step(&self) -> Duration {
-        (self.period() / STEPS_PER_PERIOD).clamp(SHORTEST_STEP, LONGEST_STEP)
+    fn tick_length(&self) -> Duration {
+        length(self.tick.len() as u64, self.sample_rate)
     }
 }
 
