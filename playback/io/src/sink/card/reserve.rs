@@ -48,10 +48,10 @@ impl Reserve {
         let (periods, margins): (&[u32], _) = match (preset, scheduling) {
             (Preset::Low, Scheduling::RealTime) => (&[5, 10, 20, 40], Margins::new(8, 4, 50)),
             (Preset::Low, Scheduling::Ordinary) => (&[10, 20, 40], Margins::new(15, 6, 50)),
-            (Preset::Balanced, Scheduling::RealTime) => (&[20, 40], Margins::new(12, 8, 90)),
-            (Preset::Balanced, Scheduling::Ordinary) => (&[20, 40], Margins::new(20, 12, 90)),
-            (Preset::Smooth, Scheduling::RealTime) => (&[30, 40], Margins::new(12, 8, 120)),
-            (Preset::Smooth, Scheduling::Ordinary) => (&[30, 40], Margins::new(20, 12, 120)),
+            (Preset::Balanced, Scheduling::RealTime) => (&[20, 40], Margins::new(20, 14, 90)),
+            (Preset::Balanced, Scheduling::Ordinary) => (&[20, 40], Margins::new(25, 16, 90)),
+            (Preset::Smooth, Scheduling::RealTime) => (&[30, 40], Margins::new(20, 14, 120)),
+            (Preset::Smooth, Scheduling::Ordinary) => (&[30, 40], Margins::new(30, 20, 120)),
         };
         Self { periods, margins }
     }
