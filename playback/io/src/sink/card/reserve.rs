@@ -59,7 +59,70 @@ impl Reserve {
 
 #[cfg(test)]
 mod tests {
+    use silentmon_proto::time::Instant;
+
     use super::*;
+    use crate::sink::card::lead::Lead;
+
+    const TICK: Duration = Duration::from_micros(2500);
+
+    /// What a punctual card misses in so many seconds where the thread that feeds it sleeps through these moments, given in
+    /// microseconds.
+    fn missing(reserve: &Reserve, seconds: u64, asleep: impl Fn(u64) -> bool) -> Duration {
+        let period = Duration::from_millis(reserve.periods[0].into());
+        let mut lead = Lead::new(Instant::from_nanos(0), reserve.margins);
+        let (mut held, mut missing, mut told) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let (mut callbacks, mut newest, mut begun) = (0, Instant::from_nanos(0), false);
+        for micros in (0..seconds * 1_000_000).step_by(500) {
+            let now = Instant::from_nanos(micros * 1000);
+            if u128::from(micros).is_multiple_of(period.as_micros()) {
+                (callbacks, newest) = (callbacks + 1, now);
+                missing += if begun {
+                    period.saturating_sub(held)
+                } else {
+                    Duration::ZERO
+                };
+                held = held.saturating_sub(period);
+            }
+            if asleep(micros) {
+                continue;
+            }
+            lead.handle_callbacks(callbacks, newest, period);
+            if missing > told {
+                lead.handle_missing(now, missing - told);
+                told = missing;
+            }
+            if held + TICK <= lead.wanted(now) {
+                lead.handle_held(now, held);
+            }
+            while held + TICK <= lead.wanted(now) {
+                held += TICK;
+                begun = true;
+            }
+        }
+        missing
+    }
+
+    #[test]
+    fn balanced_and_smooth_bear_a_thread_that_wakes_seventeen_milliseconds_late() {
+        for preset in [Preset::Balanced, Preset::Smooth] {
+            let reserve = Reserve::of(preset, Scheduling::RealTime);
+            for phase in (0..30_000).step_by(1500) {
+                let asleep = |micros: u64| (2_000_000 + phase..2_017_000 + phase).contains(&micros);
+                assert_eq!(missing(&reserve, 3, asleep), Duration::ZERO, "{preset:?} {phase}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_late_again_and_again_is_heard_a_few_times_at_first() {
+        for preset in Preset::ALL {
+            let reserve = Reserve::of(preset, Scheduling::RealTime);
+            // 28 ms late every 0.73 s: at another moment between two callbacks each time.
+            let missing = missing(&reserve, 20, |micros| micros % 730_500 < 28_000);
+            assert!(missing < Duration::from_millis(40), "{preset:?} {missing:?}");
+        }
+    }
 
     #[test]
     fn each_preset_bears_more_than_the_one_before() {
