@@ -10,7 +10,7 @@ use super::reserve::Margins;
 
 /// After so long without a close call less is dared; longer after each gap that was heard.
 const CALM: Duration = Duration::from_secs(10);
-const LONGEST_CALM: Duration = Duration::from_mins(1);
+const LONGEST_CALM: Duration = Duration::from_secs(60);
 /// What is given back at once: so little that the player mends it in a pause.
 const STEP: Duration = Duration::from_millis(2);
 /// Less than this share of the margin left: a close call.

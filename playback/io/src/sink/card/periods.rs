@@ -11,8 +11,8 @@ const STRAIN: u64 = 3;
 const WINDOW: Duration = Duration::from_secs(5);
 const STRAINED_WINDOWS: u32 = 2;
 /// After so long without a miss shorter ones are tried again; longer each time that they were too short.
-const CALM: Duration = Duration::from_mins(10);
-const LONGEST_CALM: Duration = Duration::from_hours(3);
+const CALM: Duration = Duration::from_secs(600);
+const LONGEST_CALM: Duration = Duration::from_secs(10_800);
 /// So long a pause of the sound is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
