@@ -89,7 +89,7 @@ mod tests {
             }
             lead.handle_callbacks(callbacks, newest, period);
             if missing > told {
-                lead.handle_missing(now, missing - told);
+                lead.handle_missing(now, missing.saturating_sub(told));
                 told = missing;
             }
             if held + TICK <= lead.wanted(now) {
