@@ -1,5 +1,5 @@
 //! A sound card through cpal. The card's clock is the master: its callback takes frames from a lock-free ring, and this
-//! thread pulls them from the player just before they are needed. Where the card is lost the player is pulled by the
+//! thread pulls them from the player evenly, as long before as it may itself be late. Where the card is lost the player is pulled by the
 //! system's clock until a card is back.
 
 mod ahead;

@@ -37,6 +37,7 @@ const OPENING: Duration = Duration::from_secs(2);
 
 /// Louder than this, of full scale, is no pause.
 const QUIET: f32 = 0.004;
+
 /// An open stream.
 pub(super) struct CardStream {
     /// Plays as long as it is kept.
