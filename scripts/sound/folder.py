@@ -12,6 +12,12 @@ PACKAGES = "numpy scipy soundfile pesq pystoi aiortc".split()
 NETEQ = '[package]\nname = "neteq_player"\nversion = "0.1.0"\nedition = "2024"\n[workspace]\n[dependencies]\nlibc = "0.2"\nneteq = { version = "=0.9.1", default-features = false }\n'
 # Bytes that all players write in all conditions.
 ROOM = 3 << 30
+# Where the virtual card's time may begin, and how it is taken over from the same card of before.
+REOPENED = (
+    "v->ppm=ppm;\n",
+    '    FILE *before=v->meta?fopen(v->meta,"r"):NULL; double began;\n'
+    '    if(before){ if(fscanf(before,"{\\"t0\\":%lf",&began)==1) v->t0=(int64_t)(began*1e9); fclose(before); }\n',
+)
 EXAMPLES = (
     ("silentmon-playback-core", "play_trace"),
     ("silentmon-playback-core", "own_leg"),
@@ -49,6 +55,7 @@ class Folder:
             say(f"copying {SHARED / 'bench/audio'} to {self.path}")
             shutil.copytree(SHARED / "bench" / "audio", self.path, dirs_exist_ok=True)
             self.use_real_time_priority(say)
+            self.go_on_where_a_card_is_reopened()
             self.write_to_memory()
         for name in ("out", "results", "ref", "traces"):
             (self.path / name).mkdir(exist_ok=True)
@@ -77,6 +84,15 @@ class Folder:
             program.write_text(program.read_text().replace("'nice','-n','-12',", "'chrt','-r','20',"))
         else:
             say("no real-time priority (not root?): what else runs on this machine will be heard")
+
+    def go_on_where_a_card_is_reopened(self):
+        """A player may open its card anew: what it played before stays in the file, and time goes on as it began."""
+        source = self.path / "vcard" / "vcard.c"
+        opened, placed = REOPENED
+        text = source.read_text()
+        if opened not in text:
+            raise SystemExit("bench-sound: the virtual card's source is another than expected")
+        source.write_text(text.replace(opened, opened + placed))
 
     def write_to_memory(self):
         """What the virtual sound card writes: a disk that is busy would hold the card up."""

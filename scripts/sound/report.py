@@ -106,6 +106,17 @@ def add_quoted(results, measured):
     return quoted
 
 
+def add_kept(results, table_of_before):
+    """Figures of before for every cell that this folder doesn't have: a run of some players leaves those of the others as they are."""
+    if not table_of_before.exists():
+        return
+    with table_of_before.open() as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            figures = {column: float(row[column]) for column in COLUMNS if row[column]}
+            figures["kept"] = [row[column] for column in (*COLUMNS, "written")]
+            results.setdefault(row["condition"], {}).setdefault(row["player"], figures)
+
+
 def cell(figures):
     if figures is None:
         return ""
@@ -235,8 +246,8 @@ def keep(results, path):
         for condition in [*ordered(results), *filter(is_own_leg, results)]:
             for player, figures in results[condition].items():
                 if not figures.get("quoted"):
-                    values = [figures.get(column) for column in COLUMNS]
-                    lines.writerow([condition, player, *(number(value) for value in values), day(figures.get("stamp"))])
+                    values = [number(figures.get(column)) for column in COLUMNS]
+                    lines.writerow([condition, player, *(figures.get("kept") or [*values, day(figures.get("stamp"))])])
 
 
 def number(value):

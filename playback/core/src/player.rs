@@ -64,6 +64,7 @@ struct Pull {
 /// a new stream of another codec than G.711.
 #[derive(Debug)]
 pub struct Player {
+    preset: Preset,
     legs: [Leg; 2],
     mixer: Mixer,
     sample_rate: u32,
@@ -85,6 +86,7 @@ impl Player {
             ..settings
         };
         Self {
+            preset: settings.preset,
             legs: [Leg::new(&settings), Leg::new(&settings)],
             mixer: Mixer::new(sample_rate),
             sample_rate,
@@ -94,6 +96,11 @@ impl Player {
             frames: 0,
             samples: samples(sample_rate),
         }
+    }
+
+    /// What its delay aims at.
+    pub const fn preset(&self) -> Preset {
+        self.preset
     }
 
     /// Frames per second that [`pull`](Self::pull) hands out.

@@ -1,10 +1,12 @@
 //! A sound card through cpal. The card's clock is the master: its callback takes frames from a lock-free ring, and this
-//! thread pulls them from the player just before they are needed. Where the card is lost the player is pulled by the
+//! thread pulls them from the player evenly, as long before as it may itself be late. Where the card is lost the player is pulled by the
 //! system's clock until a card is back.
 
 mod ahead;
 mod callback;
 mod lead;
+mod periods;
+mod reserve;
 mod stream;
 mod watch;
 
@@ -17,8 +19,12 @@ use tokio::sync::mpsc;
 
 use super::feeder::{Feeder, Stopping};
 use super::paced::{Pace, PaceRate};
-use super::priority::{self, Scheduling};
+use super::priority;
 use super::{OutputDelay, SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
+use crate::clock;
+use crate::sink::feeder::lock;
+use periods::{Periods, Wish};
+use reserve::{Margins, Reserve};
 use stream::CardStream;
 use watch::DefaultWatch;
 
@@ -57,14 +63,15 @@ pub(super) fn start(
         // Before this thread's priority is raised, which those that it starts have too.
         let default = wanted.is_none().then(|| DefaultWatch::start(RETRY, default_identifier));
         let scheduling = priority::promote();
+        let reserve = Reserve::of(lock(&player).preset(), scheduling);
         let keeper = Keeper {
             wanted,
             default,
             player,
             events,
             delay,
-            scheduling,
-            periods: stream::periods(scheduling),
+            periods: Periods::new(clock::now(), reserve.periods),
+            margins: reserve.margins,
             summary: SinkSummary::default(),
         };
         match keeper.open() {
@@ -93,9 +100,8 @@ struct Keeper {
     player: SharedPlayer,
     events: mpsc::Sender<SinkEvent>,
     delay: OutputDelay,
-    scheduling: Scheduling,
-    /// Lengths of a callback that a card is asked for, in milliseconds: shorter ones were too short for it.
-    periods: &'static [u32],
+    periods: Periods,
+    margins: Margins,
     summary: SinkSummary,
 }
 
@@ -126,7 +132,7 @@ impl Keeper {
     fn open(&self) -> Result<Box<CardStream>, SinkError> {
         let device = self.find()?;
         let name = identifier(&device).unwrap_or_else(|| device.to_string());
-        CardStream::open(&device, &name, self.periods, self.scheduling)
+        CardStream::open(&device, &name, self.periods.to_ask_for(), self.margins)
             .map(Box::new)
             .map_err(|cause| SinkError::Card {
                 card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
@@ -197,12 +203,10 @@ impl Keeper {
         if looked.elapsed() < RETRY {
             return Playing::Card { stream, looked };
         }
-        if let [_, longer @ ..] = self.periods
-            && !longer.is_empty()
-            && stream.is_strained()
-        {
-            self.periods = longer;
-            return self.relax(stream);
+        let now = clock::now();
+        self.periods.handle_late_callbacks(now, stream.late_callbacks());
+        if let Some(wish) = self.periods.poll_change(now, stream.is_pause()) {
+            return self.change_periods(stream, wish);
         }
         if self
             .default
@@ -218,15 +222,20 @@ impl Keeper {
         }
     }
 
-    /// Opens a card anew with longer callbacks.
-    fn relax(&mut self, stream: Box<CardStream>) -> Playing {
-        let milliseconds = self.periods.first();
+    /// Opens a card anew with other callbacks.
+    fn change_periods(&mut self, stream: Box<CardStream>, wish: Wish) -> Playing {
+        let milliseconds = self.periods.to_ask_for().first();
+        let cause = match wish {
+            Wish::Longer => "it missed too many callbacks: longer ones are asked for",
+            Wish::Shorter => "it missed no callback for long: shorter ones are asked for",
+        };
         tracing::info!(
             card = stream.name(),
             milliseconds,
-            "callbacks are missed; longer ones are asked for"
+            cause,
+            "the sound card is opened anew"
         );
-        let pace = self.lose(stream, "it missed too many callbacks".to_owned());
+        let pace = self.lose(stream, cause.to_owned());
         self.reopen(pace)
     }
 
@@ -253,6 +262,7 @@ impl Keeper {
     fn reopen(&mut self, pace: Pace) -> Playing {
         match self.open() {
             Ok(stream) => {
+                self.periods.handle_opened(clock::now());
                 self.summary.frames += pace.frames();
                 tell(
                     &self.events,
@@ -279,5 +289,6 @@ impl Keeper {
     fn account(&mut self, stream: &CardStream) {
         self.summary.frames += stream.frames();
         self.summary.underrun_frames += stream.underrun_frames();
+        self.summary.late_callbacks += stream.late_callbacks();
     }
 }

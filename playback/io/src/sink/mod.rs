@@ -168,6 +168,8 @@ pub struct SinkSummary {
     pub frames: u64,
     /// Frames of the card's rate that were missing when the card wanted them.
     pub underrun_frames: u64,
+    /// Times the card wanted sound and wasn't answered in time.
+    pub late_callbacks: u64,
     /// Times a card was lost.
     pub losses: u64,
 }
@@ -250,9 +252,10 @@ impl Sink {
         let SinkSummary {
             frames,
             underrun_frames,
+            late_callbacks,
             losses,
         } = summary;
-        tracing::info!(frames, underrun_frames, losses, ?delay, "output closed");
+        tracing::info!(frames, underrun_frames, late_callbacks, losses, ?delay, "output closed");
         summary
     }
 }

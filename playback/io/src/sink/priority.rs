@@ -1,7 +1,5 @@
 //! Real-time priority for the threads that keep a card playing.
 
-use std::time::Duration;
-
 /// How the system schedules the threads that keep a card playing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheduling {
@@ -9,16 +7,6 @@ pub(super) enum Scheduling {
     RealTime,
     /// Like everything else.
     Ordinary,
-}
-
-impl Scheduling {
-    /// How long before a card's callback its sound is made ready: at least, and at first.
-    pub(super) const fn margins(self) -> (Duration, Duration) {
-        match self {
-            Self::RealTime => (Duration::from_millis(1), Duration::from_millis(8)),
-            Self::Ordinary => (Duration::from_millis(2), Duration::from_millis(15)),
-        }
-    }
 }
 
 /// Real-time priority, out of 1 to 99: above everything ordinary, below what the system itself runs there.

@@ -5,15 +5,23 @@ use std::time::Duration;
 
 use silentmon_proto::time::Instant;
 
-/// A difference beyond this is no lateness: the card began anew.
+use super::lead::Change;
+
+/// Frames that are heard so much later than those before them are of a card that began anew; those heard so much earlier were
+/// pulled late, unless it goes on for so many pulls.
 const JUMP: Duration = Duration::from_millis(20);
-/// The mean follows a hundredth of each difference.
-const SMOOTHING: u32 = 100;
+const LASTING: u32 = 200;
+/// The mean is of so many pulls: ten seconds. One of fewer would follow how punctually this thread wakes, which the player
+/// would take for drift.
+const MEMORY: u32 = 4000;
 
 /// Mean time from pull to ear.
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     mean: Option<Duration>,
+    pulls: u32,
+    /// Pulls in a row that were much too late.
+    late: u32,
     last: Instant,
 }
 
@@ -22,20 +30,41 @@ impl Ahead {
     /// which never runs backwards.
     pub(super) fn time(&mut self, now: Instant, heard: Instant) -> Instant {
         let ahead = heard.saturating_since(now);
-        let mean = match self.mean {
-            Some(mean) if mean.abs_diff(ahead) <= JUMP => {
-                let step = mean.abs_diff(ahead) / SMOOTHING;
-                if ahead > mean {
-                    mean + step
-                } else {
-                    mean.saturating_sub(step)
-                }
-            }
-            _ => ahead,
-        };
+        let mean = self.learn(ahead);
         self.mean = Some(mean);
         self.last = self.last.max(heard.saturating_back(mean));
         self.last
+    }
+
+    fn learn(&mut self, ahead: Duration) -> Duration {
+        let Some(mean) = self.mean else {
+            self.pulls = 1;
+            return ahead;
+        };
+        self.late = if ahead + JUMP < mean { self.late + 1 } else { 0 };
+        if ahead > mean + JUMP || self.late > LASTING {
+            (self.pulls, self.late) = (1, 0);
+            return ahead;
+        }
+        if self.late > 0 {
+            return mean;
+        }
+        self.pulls = (self.pulls + 1).min(MEMORY);
+        let step = mean.abs_diff(ahead) / self.pulls;
+        if ahead > mean {
+            mean + step
+        } else {
+            mean.saturating_sub(step)
+        }
+    }
+
+    /// From now on more is kept ready, or less: what was heard so long after it was pulled is heard later, or earlier.
+    pub(super) fn follow(&mut self, change: Change) {
+        self.mean = self.mean.map(|mean| match change {
+            Change::None => mean,
+            Change::Wider(by) => mean + by,
+            Change::Narrower(by) => mean.saturating_sub(by),
+        });
     }
 
     /// The mean; nothing before the first frame.
@@ -57,13 +86,33 @@ mod tests {
         let mut ahead = Ahead::default();
         let first = ahead.time(at(1000), at(1012));
         assert_eq!(first, at(1000));
-        let late = ahead.time(at(1007), at(1017));
-        let step = late.saturating_since(first);
-        assert!(
-            step.abs_diff(Duration::from_millis(5)) < Duration::from_micros(50),
-            "{step:?}"
-        );
-        assert_eq!(ahead.mean(), Duration::from_micros(11_980));
+        let mut time = first;
+        for pull in 1..=1000_u64 {
+            time = ahead.time(at(1000 + 5 * pull), at(1012 + 5 * pull));
+        }
+        // This thread slept for 40 ms, and pulls what it missed at once.
+        for pull in 1001..=1008_u64 {
+            let next = ahead.time(at(1000 + 5 * 1008), at(1012 + 5 * pull));
+            let step = next.saturating_since(time);
+            assert!(
+                step.abs_diff(Duration::from_millis(5)) < Duration::from_micros(50),
+                "{step:?}"
+            );
+            time = next;
+        }
+        assert!(ahead.mean().abs_diff(Duration::from_millis(12)) < Duration::from_micros(200));
+    }
+
+    #[test]
+    fn a_card_that_keeps_less_ready_for_good_is_believed_in_the_end() {
+        let mut ahead = Ahead::default();
+        for pull in 0..=u64::from(LASTING) {
+            assert_eq!(ahead.mean(), Duration::from_millis(if pull == 0 { 0 } else { 100 }));
+            let keeps = if pull == 0 { 100 } else { 50 };
+            ahead.time(at(5 * pull), at(5 * pull + keeps));
+        }
+        ahead.time(at(5000), at(5050));
+        assert_eq!(ahead.mean(), Duration::from_millis(50));
     }
 
     #[test]
@@ -72,6 +121,18 @@ mod tests {
         ahead.time(at(1000), at(1012));
         assert_eq!(ahead.time(at(1500), at(1600)), at(1500));
         assert_eq!(ahead.mean(), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_a_gap_took_and_is_kept_ready_from_now_on_is_no_lost_time() {
+        let mut ahead = Ahead::default();
+        let first = ahead.time(at(1000), at(1050));
+        ahead.follow(Change::Wider(Duration::from_millis(8)));
+        let next = ahead.time(at(1005), at(1063));
+        assert_eq!(next.saturating_since(first), Duration::from_millis(5));
+        assert_eq!(ahead.mean(), Duration::from_millis(58));
+        ahead.follow(Change::Narrower(Duration::from_millis(2)));
+        assert_eq!(ahead.mean(), Duration::from_millis(56));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! allocates or logs, and nothing here could: it owns no lock, no channel and no device.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use cpal::{FromSample, SizedSample};
@@ -18,16 +18,48 @@ pub(super) type Frame = [f32; 2];
 /// What the callbacks tell the thread that fills the ring.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
-    pub(super) callbacks: AtomicU64,
-    /// When the newest began, in nanoseconds.
-    pub(super) called_at: AtomicU64,
+    /// Callbacks that began, and those that told what they did: where they differ one is at it.
+    begun: AtomicU64,
+    callbacks: AtomicU64,
+    called_at: AtomicU64,
+    longest: AtomicU32,
+    missing: AtomicU64,
+    taken: AtomicU64,
+    origin: AtomicU64,
+}
+
+/// What the callbacks so far did, all of it of one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reading {
+    pub(super) callbacks: u64,
+    /// When the newest began.
+    pub(super) called_at: Instant,
     /// Longest callback in frames.
-    pub(super) longest: AtomicU32,
+    pub(super) longest: u32,
     /// Frames that weren't there when the card wanted them.
-    pub(super) missing: AtomicU64,
-    /// When the ring's very first frame would have been heard had the card played without a break since, in nanoseconds:
-    /// frame n is heard n frames later.
-    pub(super) origin: AtomicU64,
+    pub(super) missing: u64,
+    /// Frames taken from the ring.
+    pub(super) taken: u64,
+    /// When the ring's very first frame would have been heard had the card played without a break since: frame n is heard n
+    /// frames later.
+    pub(super) origin: Instant,
+}
+
+impl Meter {
+    /// What the callbacks did; `None` while one is at it.
+    pub(super) fn read(&self) -> Option<Reading> {
+        let callbacks = self.callbacks.load(Ordering::Acquire);
+        let reading = Reading {
+            callbacks,
+            called_at: Instant::from_nanos(self.called_at.load(Ordering::Relaxed)),
+            longest: self.longest.load(Ordering::Relaxed),
+            missing: self.missing.load(Ordering::Relaxed),
+            taken: self.taken.load(Ordering::Relaxed),
+            origin: Instant::from_nanos(self.origin.load(Ordering::Relaxed)),
+        };
+        fence(Ordering::Acquire);
+        (self.begun.load(Ordering::Relaxed) == callbacks).then_some(reading)
+    }
 }
 
 /// State of the callback.
@@ -55,6 +87,8 @@ impl Callback {
     /// nothing is missing: the card starts on its own.
     pub(super) fn play<T: SizedSample + FromSample<f32>>(&mut self, out: &mut [T], delay: Duration) {
         let now = clock::now();
+        self.meter.begun.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::Release);
         let wanted = out.len() / self.channels;
         let ready = self.ring.slots().min(wanted);
         let frames = self.ring.read_chunk(ready).ok().into_iter().flatten();
@@ -70,6 +104,7 @@ impl Callback {
         let origin = (now + delay).saturating_back(length(self.taken, self.sample_rate));
         meter.origin.store(origin.as_nanos(), Ordering::Relaxed);
         self.taken += ready as u64;
+        meter.taken.store(self.taken, Ordering::Relaxed);
         if self.taken > 0 {
             meter.missing.fetch_add((wanted - ready) as u64, Ordering::Relaxed);
         }
@@ -116,8 +151,9 @@ mod tests {
         let mut out = [1_i16; 9];
         callback.play(&mut out, Duration::ZERO);
         assert_eq!(out, [16384, -16384, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(meter.missing.load(Ordering::Relaxed), 2);
-        assert_eq!(meter.longest.load(Ordering::Relaxed), 3);
+        let reading = meter.read().expect("no callback is at it");
+        assert_eq!((reading.missing, reading.longest, reading.taken), (2, 3, 1));
+        assert_eq!(reading.callbacks, 1);
     }
 
     #[test]
@@ -126,10 +162,20 @@ mod tests {
         let mut out = [1_i16; 8];
         callback.play(&mut out, Duration::ZERO);
         assert_eq!(out, [0; 8]);
-        assert_eq!(meter.missing.load(Ordering::Relaxed), 0);
+        assert_eq!(meter.read().expect("read").missing, 0);
         producer.push([0.5, 0.5]).expect("room");
         callback.play(&mut out, Duration::ZERO);
-        assert_eq!(meter.missing.load(Ordering::Relaxed), 3);
+        assert_eq!(meter.read().expect("read").missing, 3);
+    }
+
+    #[test]
+    fn nothing_is_read_while_a_callback_is_at_it() {
+        let meter = Meter::default();
+        assert!(meter.read().is_some());
+        meter.begun.store(1, Ordering::Relaxed);
+        assert!(meter.read().is_none());
+        meter.callbacks.store(1, Ordering::Relaxed);
+        assert!(meter.read().is_some());
     }
 
     #[test]
@@ -153,7 +199,7 @@ mod tests {
         for _ in 0..10 {
             callback.play(&mut [0_f32; 160], delay);
         }
-        let origin = Instant::from_nanos(meter.origin.load(Ordering::Relaxed));
+        let origin = meter.read().expect("read").origin;
         let behind = (before + delay).saturating_since(origin);
         assert!(behind <= Duration::from_millis(90), "{behind:?}");
         assert!(behind > Duration::from_millis(60), "{behind:?}");

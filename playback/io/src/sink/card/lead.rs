@@ -1,24 +1,34 @@
-//! When the ring between player and card is filled: just before the card's next callback, so that what comes from the
-//! network until then is still heard. How long before is learnt from how late this thread wakes.
+//! How much sound the ring between player and card holds: what the card's next callback takes, and a margin beyond it. It is
+//! filled evenly by the card's clock, whatever the length of a callback, so that the time from pull to ear is always the
+//! same and the player sees no jitter of ours. How large the margin has to be is learnt from how late this thread wakes.
 
 use std::time::Duration;
 
 use silentmon_proto::time::Instant;
 
-/// Never further ahead than this, whatever goes wrong.
-const MOST: Duration = Duration::from_millis(80);
-/// After so long without a close call less is dared; longer after each one that was heard.
-const CALM: Duration = Duration::from_secs(3);
-const LONGEST_CALM: Duration = Duration::from_secs(96);
+use super::reserve::Margins;
+
+/// After so long without a close call less is dared; longer after each gap that was heard.
+const CALM: Duration = Duration::from_secs(10);
+const LONGEST_CALM: Duration = Duration::from_secs(60);
+/// What is given back at once: so little that the player mends it in a pause.
+const STEP: Duration = Duration::from_millis(2);
+/// Less than this share of the margin left: a close call.
+const CLOSE: u32 = 5;
+/// By this share the margin grows then.
+const WIDENED: u32 = 8;
+/// A gap makes it grow by itself and this: the next may be longer. One that stands out isn't prepared for.
+const BEYOND: Duration = Duration::from_millis(1);
+const MOST_AT_ONCE: Duration = Duration::from_millis(10);
 /// Lateness of a callback that is taken for the card's clock rather than the system's, per callback.
 const CREEP: Duration = Duration::from_micros(20);
 /// Callbacks by which a card fills its own buffer when it starts: their times say nothing.
 const STARTING: u64 = 3;
 
-/// The rhythm of a card's callbacks, and how long before each the ring is filled.
+/// The rhythm of a card's callbacks, and how much the ring holds beyond the next.
 #[derive(Debug)]
 pub(super) struct Lead {
-    least: Duration,
+    margins: Margins,
     margin: Duration,
     calm_since: Instant,
     calm: Duration,
@@ -28,12 +38,20 @@ pub(super) struct Lead {
     next: Option<Instant>,
 }
 
+/// By how much the margin changed, so that the time from pull to ear did too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    None,
+    Wider(Duration),
+    Narrower(Duration),
+}
+
 impl Lead {
-    /// Begins with `margin`, and never dares less than `least`.
-    pub(super) const fn new(now: Instant, least: Duration, margin: Duration) -> Self {
+    /// Begins with the first of the margins, and never dares less than the least.
+    pub(super) const fn new(now: Instant, margins: Margins) -> Self {
         Self {
-            least,
-            margin,
+            margins,
+            margin: margins.first,
             calm_since: now,
             calm: CALM,
             callbacks: 0,
@@ -42,7 +60,7 @@ impl Lead {
         }
     }
 
-    /// How long before a callback the ring is filled.
+    /// What the ring holds beyond the next callback when that comes.
     pub(super) const fn margin(&self) -> Duration {
         self.margin
     }
@@ -71,50 +89,64 @@ impl Lead {
         self.next = Some(anchor + period);
     }
 
-    /// Callbacks for which the ring has to hold sound now.
-    pub(super) fn due(&self, now: Instant) -> u32 {
-        let Some(next) = self.next else { return 0 };
-        let ahead = now + self.margin;
-        if ahead < next || self.period.is_zero() {
-            return 0;
-        }
-        let later = |duration: Duration| duration.as_nanos() / self.period.as_nanos();
-        // A callback that is overdue doesn't make more of them due.
-        let count = 1 + later(ahead.saturating_since(next)).min(later(self.margin));
-        u32::try_from(count).unwrap_or(u32::MAX)
+    /// How much sound the ring is to hold now.
+    pub(super) fn wanted(&self, now: Instant) -> Duration {
+        let Some(next) = self.next else { return Duration::ZERO };
+        // A callback that is overdue finds as much more as the card's own sound lasts, which it has played meanwhile.
+        let overdue = now.saturating_since(next).min(self.period);
+        (self.margin + self.period + overdue).saturating_sub(next.saturating_since(now))
     }
 
-    /// Time until [`due`](Self::due) may change.
-    pub(super) fn wait(&self, now: Instant) -> Duration {
+    /// Time until there is so much more to be put into the ring, which holds `held`.
+    pub(super) fn wait(&self, now: Instant, held: Duration, step: Duration) -> Duration {
         let fallback = Duration::from_millis(1);
-        let Some(next) = self.next else { return fallback };
-        let wake = (next + self.period * self.due(now)).saturating_back(self.margin);
+        if self.next.is_none() {
+            return fallback;
+        }
         // Never long: a card that changes its rhythm is to be noticed.
-        wake.saturating_since(now).clamp(fallback / 4, fallback * 5)
+        let until = (held + step).saturating_sub(self.wanted(now));
+        until.clamp(fallback / 4, fallback * 5)
     }
 
-    /// The ring was filled, which had held enough for so many callbacks. Where that was later than meant it is begun earlier
-    /// from now on.
-    pub(super) fn handle_filled(&mut self, now: Instant, held: u32) {
-        let Some(next) = self.next else { return };
-        let left = (next + self.period * held).saturating_since(now);
-        if left < self.margin / 3 {
-            self.widen(now, self.margin / 4);
-        } else if now.saturating_since(self.calm_since) >= self.calm {
-            self.margin = (self.margin * 3 / 4).max(self.least);
-            self.calm_since = now;
+    /// The ring is about to be filled, and holds `held`. Where that is much less than is meant to be, more is kept from now on.
+    /// Nothing at all is the beginning, or a gap.
+    pub(super) fn handle_held(&mut self, now: Instant, held: Duration) -> Change {
+        if self.next.is_none() || held.is_zero() {
+            return Change::None;
+        }
+        let late = self.wanted(now).saturating_sub(held);
+        if self.margin.saturating_sub(late) < self.margin / CLOSE {
+            return self.widen(now, self.margin / WIDENED);
+        }
+        if now.saturating_since(self.calm_since) < self.calm {
+            return Change::None;
+        }
+        self.calm_since = now;
+        let narrower = self.margin.saturating_sub(self.margins.least).min(STEP);
+        self.margin -= narrower;
+        if narrower.is_zero() {
+            Change::None
+        } else {
+            Change::Narrower(narrower)
         }
     }
 
-    /// A callback found too little.
-    pub(super) fn handle_missing(&mut self, now: Instant) {
+    /// A callback found so much too little. That time is lost, and so costs nothing any more: it becomes margin.
+    pub(super) fn handle_missing(&mut self, now: Instant, missing: Duration) -> Change {
         self.calm = (self.calm * 2).min(LONGEST_CALM);
-        self.widen(now, self.margin.max(Duration::from_millis(2)));
+        self.widen(now, (missing + BEYOND).min(MOST_AT_ONCE))
     }
 
-    fn widen(&mut self, now: Instant, by: Duration) {
-        self.margin = (self.margin + by).min(MOST);
+    fn widen(&mut self, now: Instant, by: Duration) -> Change {
         self.calm_since = now;
+        let most = self.margins.most(self.period);
+        let wider = by.min(most.saturating_sub(self.margin));
+        self.margin += wider;
+        if wider.is_zero() {
+            Change::None
+        } else {
+            Change::Wider(wider)
+        }
     }
 }
 
@@ -123,14 +155,23 @@ mod tests {
     use super::*;
 
     const PERIOD: Duration = Duration::from_millis(10);
+    const MARGINS: Margins = Margins {
+        first: Duration::from_millis(8),
+        least: Duration::from_millis(4),
+        most_in_all: Duration::from_millis(60),
+    };
 
     const fn at(micros: u64) -> Instant {
         Instant::from_nanos(micros * 1000)
     }
 
-    /// A lead of 2 ms that knows a card's rhythm: callbacks every 10 ms, the newest at 20 ms.
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// A lead of 8 ms that knows a card's rhythm: callbacks every 10 ms, the newest at 20 ms.
     fn steady() -> Lead {
-        let mut lead = Lead::new(at(0), Duration::from_millis(1), Duration::from_millis(2));
+        let mut lead = Lead::new(at(0), MARGINS);
         for n in 0..3 {
             lead.handle_callbacks(n + 1, at(10_000 * n), PERIOD);
         }
@@ -138,32 +179,35 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_before_the_rhythm_is_known() {
-        let mut lead = Lead::new(at(0), Duration::from_millis(1), Duration::from_millis(2));
+    fn nothing_is_wanted_before_the_rhythm_is_known() {
+        let mut lead = Lead::new(at(0), MARGINS);
         lead.handle_callbacks(1, at(0), PERIOD);
         lead.handle_callbacks(2, at(10), PERIOD);
-        assert_eq!(lead.due(at(9_999)), 0);
+        assert_eq!(lead.wanted(at(9_999)), Duration::ZERO);
+        assert_eq!(lead.handle_held(at(9_999), Duration::ZERO), Change::None);
     }
 
     #[test]
-    fn the_ring_is_filled_a_margin_before_the_callback() {
+    fn the_ring_is_filled_evenly_between_two_callbacks() {
         let lead = steady();
-        assert_eq!(lead.due(at(27_999)), 0);
-        assert_eq!(lead.due(at(28_000)), 1);
-        assert_eq!(lead.wait(at(25_000)), Duration::from_millis(3));
+        assert_eq!(lead.wanted(at(20_000)), ms(8));
+        assert_eq!(lead.wanted(at(25_000)), ms(13));
+        assert_eq!(lead.wanted(at(30_000)), ms(18));
+        assert_eq!(lead.wait(at(25_000), ms(13), ms(3)), ms(3));
     }
 
     #[test]
-    fn a_callback_that_is_overdue_makes_no_more_of_them_due() {
+    fn a_callback_that_is_overdue_finds_no_more_than_the_card_played_meanwhile() {
         let lead = steady();
-        assert_eq!(lead.due(at(500_000)), 1);
+        assert_eq!(lead.wanted(at(34_000)), ms(22));
+        assert_eq!(lead.wanted(at(500_000)), ms(28));
     }
 
     #[test]
     fn a_late_callback_does_not_make_the_next_one_late() {
         let mut lead = steady();
         lead.handle_callbacks(4, at(36_000), PERIOD);
-        assert_eq!(lead.due(at(38_100)), 1);
+        assert!(lead.wanted(at(40_000)).abs_diff(ms(18)) < Duration::from_micros(50));
     }
 
     #[test]
@@ -172,76 +216,75 @@ mod tests {
         for n in 1..=1000 {
             lead.handle_callbacks(3 + n, at(20_000 + 10_010 * n), PERIOD);
         }
-        assert_eq!(lead.due(at(20_000 + 10_010 * 1001 - 2_050)), 0);
+        let wanted = lead.wanted(at(20_000 + 10_010 * 1001));
+        assert!(wanted.abs_diff(ms(18)) < Duration::from_micros(50), "{wanted:?}");
     }
 
     #[test]
     fn a_card_that_begins_anew_is_followed_at_once() {
         let mut lead = steady();
         lead.handle_callbacks(4, at(720_000), PERIOD);
-        assert_eq!(lead.due(at(727_900)), 0);
-        assert_eq!(lead.due(at(728_000)), 1);
+        assert_eq!(lead.wanted(at(720_000)), ms(8));
+        assert_eq!(lead.wanted(at(730_000)), ms(18));
     }
 
     #[test]
-    fn a_margin_beyond_a_period_keeps_two_callbacks_ready() {
+    fn a_gap_becomes_margin() {
         let mut lead = steady();
-        for _ in 0..3 {
-            lead.handle_missing(at(20_000));
-        }
-        assert_eq!(lead.margin(), Duration::from_millis(16));
-        assert_eq!(lead.due(at(24_000)), 2);
+        assert_eq!(lead.handle_missing(at(30_000), ms(5)), Change::Wider(ms(6)));
+        assert_eq!(lead.margin(), ms(14));
     }
 
     #[test]
-    fn waking_late_widens_the_margin_and_calm_narrows_it_again() {
+    fn a_gap_that_stands_out_makes_the_margin_no_larger_than_others_do() {
         let mut lead = steady();
-        lead.handle_filled(at(29_500), 0);
-        assert_eq!(lead.margin(), Duration::from_micros(2_500));
-        lead.handle_filled(at(11_000_000), 0);
-        for second in 0..200 {
-            lead.handle_callbacks(10 + second, at(second * 10_000_000), PERIOD);
-            lead.handle_filled(at(second * 10_000_000), 0);
-        }
-        assert_eq!(lead.margin(), Duration::from_millis(1));
+        assert_eq!(lead.handle_missing(at(30_000), ms(130)), Change::Wider(ms(10)));
     }
 
     #[test]
-    fn a_margin_of_several_periods_is_kept_only_as_long_as_it_is_needed() {
+    fn a_close_call_widens_the_margin_a_little() {
         let mut lead = steady();
-        for _ in 0..10 {
-            lead.handle_missing(at(20_000));
+        assert_eq!(lead.handle_held(at(30_000), ms(12)), Change::None);
+        assert_eq!(lead.handle_held(at(30_000), ms(11)), Change::Wider(ms(1)));
+        assert_eq!(lead.margin(), ms(9));
+    }
+
+    #[test]
+    fn the_margin_is_given_back_in_small_steps_down_to_the_least() {
+        let mut lead = steady();
+        let mut margin = lead.margin();
+        for second in 1..120 {
+            let now = at(second * 1_000_000);
+            lead.handle_callbacks(10 + second, now, PERIOD);
+            lead.handle_held(now, lead.wanted(now));
+            assert!(lead.margin() + STEP >= margin);
+            margin = lead.margin();
         }
-        assert_eq!(lead.margin(), MOST);
-        for n in 1..=100_000 {
-            let called = 20_000 + 10_000 * n;
-            lead.handle_callbacks(3 + n, at(called), PERIOD);
-            // Just after a callback there is one less in the ring than is meant to be.
-            let due = lead.due(at(called + 100));
-            lead.handle_filled(at(called + 100), due.saturating_sub(1));
-        }
-        assert!(lead.margin() < PERIOD, "{:?}", lead.margin());
+        assert_eq!(margin, ms(4));
     }
 
     #[test]
     fn after_a_gap_that_was_heard_it_takes_longer_to_dare_again() {
         let mut lead = steady();
-        lead.handle_missing(at(20_000));
+        lead.handle_missing(at(20_000), ms(3));
         let margin = lead.margin();
-        lead.handle_callbacks(4, at(5_000_000), PERIOD);
-        lead.handle_filled(at(5_000_000), 0);
-        assert_eq!(lead.margin(), margin);
-        lead.handle_callbacks(5, at(6_100_000), PERIOD);
-        lead.handle_filled(at(6_100_000), 0);
-        assert!(lead.margin() < margin);
+        let calm = |lead: &mut Lead, second: u64| {
+            let now = at(second * 1_000_000);
+            lead.handle_callbacks(10 + second, now, PERIOD);
+            lead.handle_held(now, lead.wanted(now))
+        };
+        assert_eq!(calm(&mut lead, 20), Change::None);
+        assert_eq!(calm(&mut lead, 31), Change::Narrower(STEP));
+        assert_eq!(lead.margin() + STEP, margin);
     }
 
     #[test]
-    fn the_margin_has_a_ceiling() {
+    fn margin_and_card_together_have_a_ceiling() {
         let mut lead = steady();
         for _ in 0..100 {
-            lead.handle_missing(at(20_000));
+            lead.handle_missing(at(20_000), ms(50));
         }
-        assert_eq!(lead.margin(), MOST);
+        assert_eq!(lead.margin() + PERIOD * 2, MARGINS.most_in_all);
+        assert_eq!(lead.handle_missing(at(20_000), ms(5)), Change::None);
     }
 }

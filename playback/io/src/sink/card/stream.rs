@@ -16,20 +16,17 @@ use silentmon_playback_core::player::SAMPLE_RATE;
 use silentmon_proto::time::Instant;
 
 use super::ahead::Ahead;
-use super::callback::{Callback, Frame, Meter};
+use super::callback::{Callback, Frame, Meter, Reading};
 use super::lead::Lead;
+use super::reserve::Margins;
 use crate::clock;
 use crate::sink::feeder::lock;
-use crate::sink::priority::Scheduling;
 use crate::sink::{SharedPlayer, length};
 
-/// The first that the card takes is used. Never the system's default, which may be a second.
-const PERIODS: [u32; 4] = [5, 10, 20, 40];
-/// The same for threads that the system may keep waiting.
-const ORDINARY_PERIODS: [u32; 3] = [10, 20, 40];
 /// Rates that the player gives.
 const RATES: RangeInclusive<u32> = SAMPLE_RATE..=96_000;
-/// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long.
+/// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long, and none of them misses its
+/// time because more than is needed was pulled.
 const TICKS_PER_SECOND: u32 = 400;
 /// More than any card takes at once.
 const RING_SECONDS: usize = 2;
@@ -38,19 +35,8 @@ const STALLED: Duration = Duration::from_secs(1);
 /// How long opening may take where the system lets that be said.
 const OPENING: Duration = Duration::from_secs(2);
 
-/// A card that misses so many callbacks in this time, and again in the next, is asked for longer ones: for a machine that
-/// hung once or twice a gap isn't worth it.
-const STRAIN: u64 = 5;
-const STRAIN_WINDOW: Duration = Duration::from_secs(10);
-const STRAINED_WINDOWS: u32 = 2;
-
-/// Lengths of a callback to ask for, in milliseconds, the best first.
-pub(super) const fn periods(scheduling: Scheduling) -> &'static [u32] {
-    match scheduling {
-        Scheduling::RealTime => &PERIODS,
-        Scheduling::Ordinary => &ORDINARY_PERIODS,
-    }
-}
+/// Louder than this, of full scale, is no pause.
+const QUIET: f32 = 0.004;
 
 /// An open stream.
 pub(super) struct CardStream {
@@ -63,18 +49,15 @@ pub(super) struct CardStream {
     health: Health,
     lead: Lead,
     ahead: Ahead,
-    callbacks: u64,
+    /// What the callbacks had done when that was read last, and when the newest of them was noticed.
+    reading: Reading,
     called: std::time::Instant,
-    missing: u64,
-    /// Since when late callbacks are counted, and how many there were before.
-    watched: std::time::Instant,
-    xruns: u64,
-    /// In how many such stretches in a row too many came late.
-    strained: u32,
     /// Frames put into the ring.
     written: u64,
     /// Frames pulled from the player.
     frames: u64,
+    /// The frame behind the last that wasn't quiet.
+    quiet_from: u64,
 }
 
 /// What the two callbacks of a stream report.
@@ -98,11 +81,11 @@ impl CardStream {
     ///
     /// # Errors
     /// What the sound system says.
-    pub(super) fn open(device: &Device, name: &str, periods: &[u32], scheduling: Scheduling) -> Result<Self, String> {
+    pub(super) fn open(device: &Device, name: &str, periods: &[u32], margins: Margins) -> Result<Self, String> {
         let supported = device.default_output_config().map_err(|error| error.to_string())?;
         let mut outcome = Err("no length of callback to try".to_owned());
         for &period in periods {
-            outcome = Self::open_with(device, name, &supported, period, scheduling);
+            outcome = Self::open_with(device, name, &supported, period, margins);
             if outcome.is_ok() {
                 break;
             }
@@ -115,7 +98,7 @@ impl CardStream {
         name: &str,
         supported: &SupportedStreamConfig,
         period: u32,
-        scheduling: Scheduling,
+        margins: Margins,
     ) -> Result<Self, String> {
         let sample_rate = supported.sample_rate().clamp(*RATES.start(), *RATES.end());
         let config = StreamConfig {
@@ -128,7 +111,6 @@ impl CardStream {
         let callback = Callback::new(consumer, health.meter.clone(), config.channels, sample_rate);
         let stream = build(device, config, supported.sample_format(), callback, &health)?;
         stream.play().map_err(|error| error.to_string())?;
-        let (least, first) = scheduling.margins();
         Ok(Self {
             _stream: stream,
             name: name.to_owned(),
@@ -136,16 +118,13 @@ impl CardStream {
             ring,
             tick: vec![[0.0; 2]; (sample_rate / TICKS_PER_SECOND) as usize],
             health,
-            lead: Lead::new(clock::now(), least, first),
+            lead: Lead::new(clock::now(), margins),
             ahead: Ahead::default(),
-            callbacks: 0,
+            reading: Reading::default(),
             called: std::time::Instant::now(),
-            missing: 0,
-            watched: std::time::Instant::now(),
-            xruns: 0,
-            strained: 0,
             written: 0,
             frames: 0,
+            quiet_from: 0,
         })
     }
 
@@ -162,8 +141,14 @@ impl CardStream {
         self.frames
     }
 
-    pub(super) fn underrun_frames(&self) -> u64 {
-        self.health.meter.missing.load(Ordering::Relaxed)
+    /// Frames that weren't there when the card wanted them.
+    pub(super) const fn underrun_frames(&self) -> u64 {
+        self.reading.missing
+    }
+
+    /// Callbacks that came too late for the card.
+    pub(super) fn late_callbacks(&self) -> u64 {
+        self.health.troubles.xruns.load(Ordering::Relaxed)
     }
 
     /// Mean time from pulling a frame to hearing it.
@@ -171,16 +156,10 @@ impl CardStream {
         self.ahead.mean()
     }
 
-    /// Whether the card misses more callbacks than it should. To be asked now and then.
-    pub(super) fn is_strained(&mut self) -> bool {
-        let xruns = self.health.troubles.xruns.load(Ordering::Relaxed);
-        if self.watched.elapsed() >= STRAIN_WINDOW {
-            let strained = xruns - self.xruns >= STRAIN;
-            self.strained = if strained { self.strained + 1 } else { 0 };
-            self.watched = std::time::Instant::now();
-            self.xruns = xruns;
-        }
-        self.strained >= STRAINED_WINDOWS
+    /// Whether all that is heard now, and all that is ready to be heard, is quiet.
+    pub(super) fn is_pause(&self) -> bool {
+        let quiet = length(self.frames - self.quiet_from, self.sample_rate);
+        quiet > self.ahead() + self.period()
     }
 
     /// Puts into the ring what the callbacks that are about to come will take.
@@ -188,64 +167,61 @@ impl CardStream {
     /// # Errors
     /// Where the card is lost, with the cause.
     pub(super) fn feed(&mut self, player: &SharedPlayer) -> Result<(), String> {
-        let longest = self.observe()?;
-        let wanted = self.lead.due(clock::now()) as usize * longest as usize;
-        let wanted = wanted.min(self.ring.buffer().capacity());
-        let waiting = self.waiting();
-        if waiting >= wanted {
+        self.observe()?;
+        let now = clock::now();
+        if self.held() + self.tick_length() > self.lead.wanted(now) {
             return Ok(());
         }
-        let held = u32::try_from(waiting / (longest as usize).max(1)).unwrap_or(u32::MAX);
-        while self.waiting() < wanted {
-            self.pull(player, wanted - self.waiting());
+        let change = self.lead.handle_held(now, self.held());
+        self.ahead.follow(change);
+        while self.held() + self.tick_length() <= self.lead.wanted(now) && self.ring.slots() >= self.tick.len() {
+            self.pull(player);
         }
-        self.lead.handle_filled(clock::now(), held);
         Ok(())
     }
 
     /// Time until [`feed`](Self::feed) has something to do.
     pub(super) fn wait(&self) -> Duration {
-        self.lead.wait(clock::now())
+        self.lead.wait(clock::now(), self.held(), self.tick_length())
     }
 
-    /// Notes what the callbacks did; the longest one's frames.
-    fn observe(&mut self) -> Result<u32, String> {
+    /// Notes what the callbacks did.
+    fn observe(&mut self) -> Result<(), String> {
         if let Some(cause) = self.health.troubles.failure.get() {
             return Err(cause.clone());
         }
-        let meter = &self.health.meter;
-        let callbacks = meter.callbacks.load(Ordering::Acquire);
-        let newest = Instant::from_nanos(meter.called_at.load(Ordering::Relaxed));
-        let longest = meter.longest.load(Ordering::Relaxed);
-        let missing = meter.missing.load(Ordering::Relaxed);
-        if callbacks != self.callbacks {
-            self.callbacks = callbacks;
+        let before = self.reading;
+        self.reading = self.health.meter.read().unwrap_or(before);
+        let reading = self.reading;
+        if reading.callbacks != before.callbacks {
             self.called = std::time::Instant::now();
         }
         if self.called.elapsed() > STALLED {
             return Err(format!("it took no sound for {} ms", STALLED.as_millis()));
         }
-        let period = length(longest.into(), self.sample_rate);
-        self.lead.handle_callbacks(callbacks, newest, period);
-        if missing != self.missing {
-            self.missing = missing;
-            self.lead.handle_missing(newest);
-            tracing::debug!(missing, margin = ?self.lead.margin(), "the sound card found too little");
+        self.lead
+            .handle_callbacks(reading.callbacks, reading.called_at, self.period());
+        if reading.missing != before.missing {
+            let missing = length(reading.missing - before.missing, self.sample_rate);
+            let change = self.lead.handle_missing(reading.called_at, missing);
+            self.ahead.follow(change);
+            tracing::debug!(?missing, margin = ?self.lead.margin(), "the sound card found too little");
         }
-        Ok(longest)
+        Ok(())
     }
 
-    fn pull(&mut self, player: &SharedPlayer, most: usize) {
+    fn pull(&mut self, player: &SharedPlayer) {
         let now = self.ahead.time(clock::now(), self.heard());
-        let length = self.tick.len().min(most);
-        let tick = self.tick.get_mut(..length).unwrap_or_default();
         {
             let mut player = lock(player);
             player.set_sample_rate(self.sample_rate);
-            player.pull(now, tick);
+            player.pull(now, &mut self.tick);
         }
-        self.frames += length as u64;
-        for frame in tick {
+        self.frames += self.tick.len() as u64;
+        if self.tick.iter().flatten().any(|sample| sample.abs() > QUIET) {
+            self.quiet_from = self.frames;
+        }
+        for frame in &self.tick {
             // Never more than there is room for, see `feed`.
             self.written += u64::from(self.ring.push(*frame).is_ok());
         }
@@ -253,12 +229,21 @@ impl CardStream {
 
     /// When the next frame put into the ring is heard.
     fn heard(&self) -> Instant {
-        let origin = Instant::from_nanos(self.health.meter.origin.load(Ordering::Relaxed));
-        origin + length(self.written, self.sample_rate)
+        self.reading.origin + length(self.written, self.sample_rate)
     }
 
-    fn waiting(&self) -> usize {
-        self.ring.buffer().capacity() - self.ring.slots()
+    /// How long the sound lasts that the card hadn't taken when the callbacks were read last.
+    fn held(&self) -> Duration {
+        length(self.written.saturating_sub(self.reading.taken), self.sample_rate)
+    }
+
+    /// How long the sound of a callback lasts.
+    fn period(&self) -> Duration {
+        length(self.reading.longest.into(), self.sample_rate)
+    }
+
+    fn tick_length(&self) -> Duration {
+        length(self.tick.len() as u64, self.sample_rate)
     }
 }
 
