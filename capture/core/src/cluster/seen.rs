@@ -57,8 +57,8 @@ impl Seen {
             self.others.remove(agent);
         }
         let former = former.unwrap_or_default();
-        let sees = |legs: [bool; 2]| legs != [false; 2];
-        match (sees(former), sees(legs)) {
+        let any = |legs: [bool; 2]| legs != [false; 2];
+        match (any(former), any(legs)) {
             (false, true) => *self.counts.entry(by.clone()).or_default() += 1,
             (true, false) => self.see_one_less(by),
             _ => {}
