@@ -190,11 +190,15 @@ impl Cluster {
             PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
             PeerMessage::Relay(message) => match *message {
                 // It is heard, and hears nobody.
-                RelayMessage::Subscribe(_) | RelayMessage::Unsubscribe { .. } => {}
+                RelayMessage::Subscribe(_)
+                | RelayMessage::Unsubscribe { .. }
+                | RelayMessage::Supervise(_)
+                | RelayMessage::Unknown => {}
                 message @ (RelayMessage::Subscribed { .. }
                 | RelayMessage::Refused { .. }
                 | RelayMessage::Status(_)
-                | RelayMessage::Ended { .. }) => self.take_relay(leaf.clone(), message),
+                | RelayMessage::Ended { .. }
+                | RelayMessage::Supervised { .. }) => self.take_relay(leaf.clone(), message),
             },
             // A leaf isn't told what others know, and has no say in who holds the CTI sessions.
             PeerMessage::Hello(_)
