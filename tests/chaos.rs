@@ -86,15 +86,15 @@ fn each_thing_that_went_wrong_is_found() {
         ("no journal has it", |log| log["journals"]["2"] = json!([])),
         ("isn't whole", |log| log["broken"] = json!([3])),
         ("nothing was broken on the way", |log| {
-            row(log)["gaps"] = json!([[71.0, 0.2]])
+            row(log)["gaps"] = json!([[71.0, 0.2]]);
         }),
         ("nothing was broken on the way", |log| log["standstills"] = json!([])),
         ("at the end", |log| row(log)["gaps"] = json!([[112.0, 2.0]])),
         ("went on 1.20 s after site1 was killed", |log| {
-            said(log, 3, "# 81.20 1000 goes on after 1.20 s")
+            said(log, 3, "# 81.20 1000 goes on after 1.20 s");
         }),
         ("didn't go on after site1 was killed", |log| {
-            said(log, 3, "# 80.5 1000 stumbles")
+            said(log, 3, "# 80.5 1000 stumbles");
         }),
         ("went on 21.00 s after site1 fell silent", |log| {
             log["faults"][0]["what"] = json!("unplug");
@@ -102,7 +102,7 @@ fn each_thing_that_went_wrong_is_found() {
         }),
         ("lost his session", |log| said(log, 3, "# 80.45 1000 starts")),
         ("nobody took the CTI sessions", |log| {
-            log["holders"] = json!([[50.0, 1]])
+            log["holders"] = json!([[50.0, 1]]);
         }),
     ];
     for (sentence, change) in cases {

@@ -16,6 +16,7 @@ PIECE = 0.5  # of what was heard may be missing in the journals: times are those
 END = 3.0  # at the end everybody has to hear everything for so long
 LOUD = ("kill",)  # faults that close sockets
 SILENT = ("stand_still", "unplug", "deaf")
+UNHEARD = ("stand_still", "unplug")  # of the silent ones those that nobody hears of: who is deaf still says that it holds
 
 
 def seconds(record):
@@ -198,7 +199,7 @@ def holders(log):
     for fault in log["faults"]:
         held = [member for at, member in log["holders"] if at <= fault["begin"]][-1:]
         lasting = fault["end"] - fault["begin"]
-        if held == [fault["member"]] and (fault["what"] in LOUD and lasting > 1 or fault["what"] in SILENT and lasting > 16):
+        if held == [fault["member"]] and (fault["what"] in LOUD and lasting > 1 or fault["what"] in UNHEARD and lasting > 16):
             after = [at - fault["begin"] for at, member in log["holders"] if at > fault["begin"]]
             yield fault, min(after, default=None)
 

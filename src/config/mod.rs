@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod cti;
 #[cfg(feature = "capture")]
 mod heard;
+#[cfg(feature = "capture")]
 pub mod nats;
 #[cfg(feature = "capture")]
 pub mod oidc;
