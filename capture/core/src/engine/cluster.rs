@@ -306,11 +306,8 @@ impl Engine {
         let mut facts: Vec<Fact> = asked_for.map(|pause| Fact::Pause(told_pause(pause))).collect();
         facts.extend(self.resumed.facts());
         facts.extend(self.known_alone());
-        if !self
-            .membership
-            .directory()
-            .is_some_and(|directory| directory.tells_cti())
-        {
+        let directory = self.membership.directory();
+        if !directory.is_some_and(<dyn Directory>::tells_cti) {
             return facts;
         }
         facts.extend(self.told_controls());

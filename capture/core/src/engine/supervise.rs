@@ -157,7 +157,7 @@ impl Engine {
             refused: None,
         };
         let begun = match self.holder_to_ask(&record) {
-            Some(holder) => self.ask_holder(&record, asker.clone(), holder, now),
+            Some(holder) => self.ask_holder(&record, asker.clone(), &holder, now),
             None => self.ask_link(&record, asker.clone(), now),
         };
         self.note_supervise(record, asker, begun);
@@ -227,14 +227,15 @@ impl Engine {
         &mut self,
         record: &SuperviseRecord,
         asker: Asker,
-        holder: ServerName,
+        holder: &ServerName,
         now: Instant,
     ) -> Result<Vec<EngineEvent>, String> {
         if !self.controls(&record.agent).contains(&record.action) {
             return Err(no_way());
         }
-        let there = self.cluster().is_some_and(|cluster| cluster.link_to(&holder).is_some());
+        let there = self.cluster().is_some_and(|cluster| cluster.link_to(holder).is_some());
         if !there {
+            self.dial(holder);
             return Err(format!("{holder}, which holds the CTI sessions, can't be reached."));
         }
         let Some(session) = self.home_session(record.session) else {
@@ -251,7 +252,7 @@ impl Engine {
             action: record.action,
             device: record.device.clone(),
         };
-        self.say(&holder, RelayMessage::Supervise(Box::new(wanted)));
+        self.say(holder, RelayMessage::Supervise(Box::new(wanted)));
         Ok(Vec::new())
     }
 

@@ -211,10 +211,13 @@ impl Engine {
         let Some(cluster) = self.membership.cluster_mut() else {
             return;
         };
-        if cluster.say(to, message) || !asks {
-            return;
+        if !cluster.say(to, message) && asks {
+            self.dial(to);
         }
-        // Members of a store are dialled when they are needed.
+    }
+
+    /// Members of a store are dialled when they are needed.
+    pub(super) fn dial(&mut self, to: &ServerName) {
         if let Some(address) = self.membership.store().and_then(|store| store.address_of(to)) {
             self.events.push_back(EngineEvent::DialWanted {
                 server: to.clone(),
