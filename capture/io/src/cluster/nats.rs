@@ -209,7 +209,7 @@ fn reconnect_delay(attempts: usize) -> Duration {
     let mut random = [0; 1];
     // Without randomness they do come back in step.
     let _ = getrandom::fill(&mut random);
-    longest - longest * u32::from(random[0]) / 512
+    longest / 512 * (512 - u32::from(random[0]))
 }
 
 /// Where a put's answer comes from.
