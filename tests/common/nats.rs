@@ -1,6 +1,11 @@
 //! Real NATS servers with JetStream on loopback, with TLS and credentials. Skipped where no `nats-server` is installed
 //! (`SILENTMON_NATS_SERVER` names another one).
 #![allow(dead_code, reason = "not every test needs everything")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test may fail here, and says what it skipped"
+)]
 
 use std::fs;
 use std::net::TcpListener;
