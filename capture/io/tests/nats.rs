@@ -1,5 +1,6 @@
 //! Members that learn of each other by NATS JetStream: three real servers on loopback, with TLS and credentials, the
 //! bucket on all of them. Skipped where no `nats-server` is installed (`SILENTMON_NATS_SERVER` names another one).
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that can't go on panics")]
 
 #[path = "../../../tests/common/nats.rs"]
 mod servers;
@@ -89,7 +90,7 @@ enum Order {
 }
 
 impl Member {
-    fn start(settings: NatsSettings, run: u64) -> Self {
+    fn start(settings: &NatsSettings, run: u64) -> Self {
         let shutdown = CancellationToken::new();
         let (views, view) = watch::channel(View::default());
         let (orders, given) = mpsc::unbounded_channel();
@@ -106,7 +107,7 @@ impl Member {
             retries: 3,
             store: Some("127.0.0.1:42029".to_owned()),
         };
-        let store = Store::start(&settings).expect("settings");
+        let store = Store::start(settings).expect("settings");
         tokio::spawn(Running::new(member).serve(store, given, views, shutdown.clone()));
         Self { view, orders, shutdown }
     }
@@ -276,9 +277,9 @@ async fn three_servers_one_killed_in_mid_run_and_no_agent_and_no_member_is_lost(
     let Some(binary) = binary() else { return };
     let mut servers = Servers::start(binary, 3);
     let mut members = vec![
-        Member::start(servers.password("gw0"), 1),
-        Member::start(servers.nkey("gw1"), 2),
-        Member::start(servers.password("gw2"), 3),
+        Member::start(&servers.password("gw0"), 1),
+        Member::start(&servers.nkey("gw1"), 2),
+        Member::start(&servers.password("gw2"), 3),
     ];
     for member in &mut members {
         member.until("meets the others", |view| view.members.len() == 2).await;
@@ -337,7 +338,7 @@ async fn three_servers_one_killed_in_mid_run_and_no_agent_and_no_member_is_lost(
     }
     assert_eq!(holders(&members), [first], "who holds the CTI sessions goes on");
 
-    let mut newcomer = Member::start(servers.password("gw3"), 4);
+    let mut newcomer = Member::start(&servers.password("gw3"), 4);
     newcomer
         .until("knows all", |view| view.agents.len() == 500 && view.members.len() == 3)
         .await;
@@ -347,9 +348,9 @@ async fn three_servers_one_killed_in_mid_run_and_no_agent_and_no_member_is_lost(
 async fn while_the_only_server_is_away_nobody_is_lost_and_it_is_told_everything_again() {
     let Some(binary) = binary() else { return };
     let mut servers = Servers::start(binary, 1);
-    let mut one = Member::start(servers.password("gw0"), 1);
+    let mut one = Member::start(&servers.password("gw0"), 1);
     one.until("holds", |view| view.holds).await;
-    let mut other = Member::start(servers.password("gw1"), 2);
+    let mut other = Member::start(&servers.password("gw1"), 2);
     one.talk(0..100);
     other.until("knows 100 agents", |view| view.agents.len() == 100).await;
     one.until("meets the other", |view| view.members.len() == 1).await;
@@ -370,7 +371,7 @@ async fn while_the_only_server_is_away_nobody_is_lost_and_it_is_told_everything_
 async fn without_the_right_authority_or_password_there_is_no_store() {
     let Some(binary) = binary() else { return };
     let servers = Servers::start(binary, 1);
-    let mut good = Member::start(servers.password("gw0"), 1);
+    let mut good = Member::start(&servers.password("gw0"), 1);
     good.until("reaches the store", |view| view.open).await;
     let wrong_password = servers.settings(
         "gw1",
@@ -383,7 +384,7 @@ async fn without_the_right_authority_or_password_there_is_no_store() {
     wrong_authority.ca = servers.folder.path().join("other.pem");
     for (run, settings) in [(2, wrong_password), (3, wrong_authority)] {
         let name = settings.name.clone();
-        let mut bad = Member::start(settings, run);
+        let mut bad = Member::start(&settings, run);
         let opened = tokio::time::timeout(Duration::from_secs(2), bad.view.wait_for(|view| view.open)).await;
         assert!(opened.is_err(), "{name} reaches the store");
     }
