@@ -78,7 +78,7 @@ impl ClusterSection {
 
     /// Where the service connects over TCP.
     pub fn dialled(&self) -> impl Iterator<Item = HostPort> {
-        let servers = self.directory.iter().flat_map(|directory| directory.places());
+        let servers = self.directory.iter().flat_map(NatsServers::places);
         servers.cloned()
     }
 

@@ -1,4 +1,5 @@
 //! Hubs and leaves in virtual time: what a leaf's loss and a hub's means, and what 500 sites with 10,000 agents cost.
+#![allow(clippy::print_stderr, reason = "figures that a script asks for")]
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -378,7 +379,7 @@ fn measure(load: &Load) {
         (messages as f64 / seconds, bytes as f64 / seconds / 1_000.0)
     };
     let (hub, leaf) = (rate(0), rate(load.hubs));
-    println!(
+    eprintln!(
         "{} sites, {} agents, {} hubs, {a_second:.1} calls/s: a hub {:.0} messages/s {:.0} kB/s, a site {:.1} messages/s {:.2} kB/s",
         load.sites, all, load.hubs, hub.0, hub.1, leaf.0, leaf.1
     );
@@ -405,7 +406,7 @@ fn measure(load: &Load) {
         back += 0.1;
         assert!(back < 30.0, "{:?}", sites.known(0));
     }
-    println!(
+    eprintln!(
         "a hub dies: the others have asked again and know all after {waited:.2} s; it comes back and knows all after {back:.1} s, for which another sent and got {:.1} MB",
         (sites.traffic[1].1 - dead) as f64 / 1e6
     );

@@ -34,7 +34,7 @@ struct Wire {
 }
 
 enum Parcel {
-    Message(usize, PeerLink, PeerMessage),
+    Message(usize, PeerLink, Box<PeerMessage>),
     Broken(usize, PeerLink),
 }
 
@@ -293,7 +293,7 @@ impl Net {
                     self.lose = None;
                     return;
                 }
-                self.parcels.push_back((at, Parcel::Message(to, link, *message)));
+                self.parcels.push_back((at, Parcel::Message(to, link, message)));
             }
             PeerTransmit::Close { link } => {
                 // What was sent before arrives before.

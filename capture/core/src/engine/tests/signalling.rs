@@ -69,7 +69,7 @@ fn an_agent_known_by_extension_or_device_alone_is_heard_by_what_sip_tells() {
         device: Some("SEP001122334455".into()),
         ..update
     };
-    for mut house in [
+    for mut house in vec![
         overheard(by_extension, "3001").0,
         overheard(by_device, "SEP001122334455").0,
         overheard(|update| by_device(by_extension(update)), "3001").0,

@@ -138,7 +138,7 @@ impl Member {
                 EngineEvent::MemberUnlinked(server) => self.peers.unlinked(&server),
                 // The first knows by itself.
                 EngineEvent::CallEnded { call, .. } if self.number > 0 => {
-                    self.report(Report::Ended(call, Moment::now()))
+                    self.report(Report::Ended(call, Moment::now()));
                 }
                 _ => {}
             }
@@ -311,14 +311,14 @@ async fn measure(load: Load) -> Measured {
     let memory = memory().saturating_sub(before) / load.members as u64;
 
     let (used, calls_began) = (processor(), Moment::now());
-    let mut begun = HashMap::new();
+    let mut calls_at = HashMap::new();
     let calls = (load.calls_a_second * load.seconds) as usize;
     let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / load.calls_a_second));
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for number in 0..calls {
         pace.tick().await;
         let (agent, round) = (number % load.agents, number / load.agents);
-        begun.insert(call(agent, round), Moment::now());
+        calls_at.insert(call(agent, round), Moment::now());
         for event in talks(agent, round + 1) {
             orders[0].send(event).expect("runs");
         }
@@ -333,7 +333,7 @@ async fn measure(load: Load) -> Measured {
     let mut news = Vec::new();
     while news.len() < calls * (load.members - 1) {
         match tokio::time::timeout(load.settles * 2, told.recv()).await {
-            Ok(Some(Report::Ended(call, at))) => news.push(at - begun[&call]),
+            Ok(Some(Report::Ended(call, at))) => news.push(at - calls_at[&call]),
             Ok(_) => {}
             // What came in a snapshot was no news.
             Err(_) => break,

@@ -84,8 +84,8 @@ fn a_pause_that_was_asked_for_again_after_it_was_ended_elsewhere_holds_everywher
 }
 
 /// What a program pushes to a member.
-fn push(net: &mut Net, at: usize, event: CtiEvent) {
-    net.on(at, |engine, now| engine.handle_cti(&event, now));
+fn push(net: &mut Net, at: usize, event: &CtiEvent) {
+    net.on(at, |engine, now| engine.handle_cti(event, now));
 }
 
 fn call(number: usize, kind: CallEventKind) -> CtiEvent {
@@ -105,8 +105,8 @@ fn known(net: &mut Net, number: usize) -> [Option<(AgentState, usize)>; 3] {
 #[test]
 fn what_is_pushed_to_a_member_while_it_is_apart_is_known_to_all_when_they_meet() {
     let mut net = with_a_call();
-    push(&mut net, 2, AgentUpdate::new(agent(7), AgentState::Available).into());
-    push(&mut net, 2, call(8, CallEventKind::Established));
+    push(&mut net, 2, &AgentUpdate::new(agent(7), AgentState::Available).into());
+    push(&mut net, 2, &call(8, CallEventKind::Established));
     net.run(2.0);
     assert_eq!(known(&mut net, 7), [Some((AgentState::Available, 0)); 3]);
     let on_call = known(&mut net, 8);
@@ -115,10 +115,10 @@ fn what_is_pushed_to_a_member_while_it_is_apart_is_known_to_all_when_they_meet()
         "{on_call:?}"
     );
     part(&mut net, true);
-    push(&mut net, 2, AgentUpdate::new(agent(7), AgentState::NotReady).into());
-    push(&mut net, 2, call(7, CallEventKind::Established));
-    push(&mut net, 2, call(8, CallEventKind::ConnectionCleared));
-    push(&mut net, 2, AgentUpdate::new(agent(9), AgentState::Talking).into());
+    push(&mut net, 2, &AgentUpdate::new(agent(7), AgentState::NotReady).into());
+    push(&mut net, 2, &call(7, CallEventKind::Established));
+    push(&mut net, 2, &call(8, CallEventKind::ConnectionCleared));
+    push(&mut net, 2, &AgentUpdate::new(agent(9), AgentState::Talking).into());
     net.run(2.0);
     assert_eq!(known(&mut net, 9), [None, None, Some((AgentState::Talking, 0))]);
     part(&mut net, false);

@@ -331,7 +331,7 @@ fn a_leaf_hears_nobody_and_takes_no_session_over_whatever_it_says() {
                 cti: CtiDuty::None,
             },
             now,
-        )
+        );
     });
     for lie in lies {
         net.on(0, |engine, now| engine.handle_peer_message(link, lie, now));
