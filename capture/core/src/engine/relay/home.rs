@@ -313,9 +313,6 @@ impl Engine {
     /// A source lets a session be heard.
     pub(super) fn handle_subscribed(&mut self, from: &ServerName, id: SessionId, channel: u16, now: Instant) {
         if self.relay.set_stage(id, from, &Stage::Heard(channel)) {
-            if let Some(elsewhere) = self.relay.elsewhere.get_mut(&id) {
-                elsewhere.gone = None;
-            }
             self.refresh_session(id, now);
         } else {
             let reason = Reason::new(
@@ -334,6 +331,10 @@ impl Engine {
 
     pub(super) fn handle_source_status(&mut self, from: &ServerName, status: SessionStatus, now: Instant) {
         let id = status.session;
+        let shows_him = !is_of_the_mirror(status.reason.code);
+        if let Some(elsewhere) = self.relay.elsewhere.get_mut(&id).filter(|_| shows_him) {
+            elsewhere.gone = None;
+        }
         if let Some(source) = self.relay.source(id, from) {
             source.status = Some(status);
             source.said = now;
@@ -414,10 +415,14 @@ impl Engine {
             return own;
         }
         let sound = |status: &SessionStatus| status.reason.code.outcome();
-        let lately = |(member, _): &(&ServerName, _)| elsewhere.sources[*member].silent_for(now).is_none();
+        // Where one is gone that saw him, nobody wants to know of mirrors that never showed him.
+        let known = |(member, status): &(&ServerName, &SessionStatus)| {
+            elsewhere.sources[*member].silent_for(now).is_none()
+                && (elsewhere.gone.is_none() || !is_of_the_mirror(status.reason.code))
+        };
         if let Some((member, status)) = elsewhere
             .statuses()
-            .filter(lately)
+            .filter(known)
             .min_by_key(|(_, status)| sound(status))
         {
             let named = |reason: &Reason| Reason {
@@ -447,6 +452,7 @@ impl Engine {
                         why.code,
                         format!("{member} sees the agent and isn't reached: {}", why.text),
                     ),
+                    None if elsewhere.gone.is_some() => continue,
                     None => Reason::new(reason.code, format!("{member} sees the agent and was asked for him.")),
                 },
             });
