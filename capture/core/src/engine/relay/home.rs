@@ -307,6 +307,7 @@ impl Engine {
         session.handle_relayed(header.leg, &sound, |outgoing| {
             transmits.extend(way.and_then(|way| transmit(way, id, outgoing)));
         });
+        self.relay.elsewhere.get_mut(&id)?.gone = None;
         Some(())
     }
 
@@ -331,10 +332,6 @@ impl Engine {
 
     pub(super) fn handle_source_status(&mut self, from: &ServerName, status: SessionStatus, now: Instant) {
         let id = status.session;
-        let shows_him = !is_of_the_mirror(status.reason.code);
-        if let Some(elsewhere) = self.relay.elsewhere.get_mut(&id).filter(|_| shows_him) {
-            elsewhere.gone = None;
-        }
         if let Some(source) = self.relay.source(id, from) {
             source.status = Some(status);
             source.said = now;
