@@ -216,20 +216,8 @@ impl Cluster {
     pub(super) fn handle_hub(&mut self, from: PeerLink, hub: ServerName, message: PeerMessage, now: Instant) {
         match message {
             PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
-            PeerMessage::Heartbeat { sent, .. } => {
-                self.send(from, PeerMessage::HeartbeatAnswer { sent, answered: now });
-            }
-            PeerMessage::HeartbeatAnswer { sent, answered } => self.measure_clock(from, sent, answered, now),
-            PeerMessage::Relay(message) => self.take_relay(hub, *message),
-            PeerMessage::Hello(_)
-            | PeerMessage::Snapshot { .. }
-            | PeerMessage::News { .. }
-            | PeerMessage::HandOver { .. }
-            | PeerMessage::OfLeaf { .. }
-            | PeerMessage::Goodbye { .. }
-            | PeerMessage::Probe { .. }
-            | PeerMessage::Probed { .. }
-            | PeerMessage::Unknown => {}
+            // What others know is the hubs' affair.
+            message => self.handle_sound(from, hub, message, now),
         }
     }
 
