@@ -168,11 +168,7 @@ impl House {
         let now = self.now;
         loop {
             let node = self.node(number);
-            if let Some(event) = node.cluster.poll_event() {
-                node.take(&event, now);
-                node.log.push(event);
-                continue;
-            }
+            node.take_up(now);
             let Some(transmit) = node.cluster.poll_transmit() else {
                 break;
             };

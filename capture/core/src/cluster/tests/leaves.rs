@@ -185,11 +185,7 @@ impl Sites {
         let now = self.now;
         loop {
             let node = self.node(number);
-            if let Some(event) = node.cluster.poll_event() {
-                node.take(&event, now);
-                node.log.push(event);
-                continue;
-            }
+            node.take_up(now);
             let Some(transmit) = node.cluster.poll_transmit() else {
                 break;
             };

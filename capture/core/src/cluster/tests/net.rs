@@ -255,11 +255,7 @@ impl Net {
         let now = self.now;
         loop {
             let node = self.node(number);
-            if let Some(event) = node.cluster.poll_event() {
-                node.take(&event, now);
-                node.log.push(event);
-                continue;
-            }
+            node.take_up(now);
             let Some(transmit) = node.cluster.poll_transmit() else {
                 break;
             };
@@ -323,7 +319,15 @@ impl<D: Directory> Node<D> {
         });
     }
 
-    pub fn take(&mut self, event: &ClusterEvent, now: Instant) {
+    /// Takes up all that its cluster has to say.
+    pub fn take_up(&mut self, now: Instant) {
+        while let Some(event) = self.cluster.poll_event() {
+            self.take(&event, now);
+            self.log.push(event);
+        }
+    }
+
+    fn take(&mut self, event: &ClusterEvent, now: Instant) {
         match event {
             ClusterEvent::SnapshotWanted(link) => {
                 let known = if self.cluster.tells_cti() {
