@@ -1,7 +1,5 @@
 //! From the `[cluster]` section to a member of a cluster.
 
-use std::path::PathBuf;
-
 use silentmon_capture_core::cluster::ClusterSettings;
 use silentmon_capture_io::cluster::nats::{NatsCredentials, NatsSettings, Store};
 use silentmon_capture_io::service::{PeerDoor, PeerTls, Refusals};
@@ -50,10 +48,9 @@ pub fn store_settings(section: &ClusterSection) -> anyhow::Result<Option<NatsSet
     let (Some(directory), Some(nats)) = (&section.directory, &section.nats) else {
         return Ok(None);
     };
-    let read = |file: Option<&PathBuf>| secret::find(file.map(PathBuf::as_path), None);
     let expose = |secret: Secret| secret.expose().to_owned();
-    let seed = read(nats.nkey_file.as_ref())?.map(|seed| NatsCredentials::NkeySeed(expose(seed)));
-    let jwt = read(nats.credentials_file.as_ref())?.map(|jwt| NatsCredentials::Jwt(expose(jwt)));
+    let seed = secret::find(nats.nkey_file.as_deref(), None)?.map(|seed| NatsCredentials::NkeySeed(expose(seed)));
+    let jwt = secret::find(nats.credentials_file.as_deref(), None)?.map(|jwt| NatsCredentials::Jwt(expose(jwt)));
     let password = secret::find(nats.password_file.as_deref(), nats.password.as_ref())?;
     let password = nats.user.clone().zip(password.map(expose));
     let password = password.map(|(user, password)| NatsCredentials::Password { user, password });
