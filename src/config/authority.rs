@@ -19,15 +19,14 @@ pub const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
 impl PolicySection {
     /// Complains of what contradicts itself.
     pub(super) fn check_authority(&self) -> Result<(), Complaint> {
-        let complain = |key, expected: String| Err(Complaint { key, expected });
         match &self.time_zone {
             None if !self.hours.is_empty() => {
                 let expected = "expected a time zone such as \"Europe/Vienna\", because policy.hours is set";
-                return complain("policy.time_zone", expected.to_owned());
+                return Complaint::about("policy.time_zone", expected);
             }
             Some(name) if zone(name).is_none() => {
                 let expected = format!("expected the name of a time zone such as \"Europe/Vienna\", found \"{name}\"");
-                return complain("policy.time_zone", expected);
+                return Complaint::about("policy.time_zone", expected);
             }
             _ => {}
         }
@@ -39,14 +38,14 @@ impl PolicySection {
                 longest.as_secs(),
                 within.as_secs()
             );
-            return complain("policy.confirm_within", expected);
+            return Complaint::about("policy.confirm_within", expected);
         }
         if self
             .purposes
             .iter()
             .any(|purpose| purpose.trim() != purpose || purpose.is_empty())
         {
-            return complain("policy.purposes", "expected words without space around them".to_owned());
+            return Complaint::about("policy.purposes", "expected words without space around them");
         }
         Ok(())
     }

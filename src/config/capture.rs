@@ -430,7 +430,7 @@ impl CaptureConfig {
         }
         if self.cluster.role != Role::Leaf {
             let expected = "expected \"ADDRESS:PORT\": only a leaf of a cluster may do without".to_owned();
-            return Err(Complaint { key, expected });
+            return Complaint::about(key, expected);
         }
         let users = [
             ("service.https", self.service.https),
@@ -442,10 +442,10 @@ impl CaptureConfig {
             ),
         ];
         match users.into_iter().find(|(_, used)| *used) {
-            Some((user, _)) => Err(Complaint {
+            Some((user, _)) => Complaint::about(
                 key,
-                expected: format!("expected \"ADDRESS:PORT\", which {user} needs, found \"none\""),
-            }),
+                format!("expected \"ADDRESS:PORT\", which {user} needs, found \"none\""),
+            ),
             None => Ok(()),
         }
     }
@@ -627,26 +627,17 @@ impl Schema for CaptureConfig {
                 "expected \"never\", \"while-listening\" or \"always\": there is no default, the operator must \
                             choose whether agents are told"
                     .to_owned();
-            return Err(Complaint {
-                key: "policy.disclosure",
-                expected,
-            });
+            return Complaint::about("policy.disclosure", expected);
         }
         self.policy.check_heard()?;
         if self.capture.buffer_mib == 0 || self.capture.buffer_mib > 1024 {
             let expected = format!("expected 1 to 1024 MiB, found {}", self.capture.buffer_mib);
-            return Err(Complaint {
-                key: "capture.buffer_mib",
-                expected,
-            });
+            return Complaint::about("capture.buffer_mib", expected);
         }
         if let Some(risport) = &self.risport
             && !risport.url.starts_with("https://")
         {
-            return Err(Complaint {
-                key: "risport.url",
-                expected: "expected \"https://HOST:8443\"".to_owned(),
-            });
+            return Complaint::about("risport.url", "expected \"https://HOST:8443\"");
         }
         if let Some(oidc) = &self.oidc {
             oidc.check()?;

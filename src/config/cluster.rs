@@ -101,7 +101,7 @@ impl ClusterSection {
                 "expected 1 to {MOST_HUBS} hubs that this leaf dials, found {}",
                 self.peers.len()
             );
-            return Err(Complaint { key, expected });
+            return Complaint::about(key, expected);
         }
         for (at, peer) in self.peers.iter().enumerate() {
             if peer.name == self.name {
@@ -109,7 +109,7 @@ impl ClusterSection {
                     "expected the other members, found \"{}\", this server's own name",
                     peer.name
                 );
-                return Err(Complaint { key, expected });
+                return Complaint::about(key, expected);
             }
             let twin = |other: &PeerTable| other.name == peer.name || other.address == peer.address;
             if self.peers[..at].iter().any(twin) {
@@ -117,7 +117,7 @@ impl ClusterSection {
                     "expected each member once, found \"{}\" at {} again",
                     peer.name, peer.address
                 );
-                return Err(Complaint { key, expected });
+                return Complaint::about(key, expected);
             }
             peer.server().map_err(|expected| Complaint { key, expected })?;
         }
@@ -125,31 +125,25 @@ impl ClusterSection {
     }
 
     fn check_directory(&self) -> Result<(), Complaint> {
-        let complaint = |key, expected: &str| {
-            Err(Complaint {
-                key,
-                expected: expected.to_owned(),
-            })
-        };
         match (&self.directory, &self.address, &self.nats) {
             (None, None, None) => Ok(()),
-            (None, ..) => complaint(
+            (None, ..) => Complaint::about(
                 "cluster.directory",
                 "expected the NATS servers, as cluster.address and cluster.nats are for members that learn of each other there",
             ),
-            (Some(_), ..) if self.role != Role::Member => complaint(
+            (Some(_), ..) if self.role != Role::Member => Complaint::about(
                 "cluster.role",
                 "expected \"member\", which every server is that learns of the others by a directory",
             ),
-            (Some(_), ..) if !self.peers.is_empty() => complaint(
+            (Some(_), ..) if !self.peers.is_empty() => Complaint::about(
                 "cluster.directory",
                 "expected either the other members in cluster.peers or a directory that knows them",
             ),
-            (Some(_), None, _) => complaint(
+            (Some(_), None, _) => Complaint::about(
                 "cluster.address",
                 "expected \"HOST:PORT\", where the other members reach this one",
             ),
-            (Some(_), _, None) => complaint(
+            (Some(_), _, None) => Complaint::about(
                 "cluster.nats",
                 "expected [cluster.nats] with ca and credentials for the directory",
             ),

@@ -330,16 +330,10 @@ impl CtiSection {
     }
 
     fn check(&self) -> Result<(), Complaint> {
-        let complaint = |key, expected: &str| {
-            Err(Complaint {
-                key,
-                expected: expected.to_owned(),
-            })
-        };
         match self {
             Self::CiscoCtiServer(section) => {
                 if !(9..=25).contains(&section.protocol_version) {
-                    return complaint("cti.protocol_version", "expected a protocol version from 9 to 25");
+                    return Complaint::about("cti.protocol_version", "expected a protocol version from 9 to 25");
                 }
                 either_inline_or_file(
                     "cti.client_password",
@@ -354,13 +348,13 @@ impl CtiSection {
             ),
             Self::Broadworks(section) => {
                 if section.xsps.is_empty() || section.xsps.iter().any(|url| !url.starts_with("https://")) {
-                    return complaint(
+                    return Complaint::about(
                         "cti.xsps",
                         "expected at least one \"https://HOST[:PORT]\" and nothing else",
                     );
                 }
                 if section.user.is_some() == section.token_file.is_some() {
-                    return complaint("cti.user", "expected either user (with its password) or token_file");
+                    return Complaint::about("cti.user", "expected either user (with its password) or token_file");
                 }
                 either_inline_or_file(
                     "cti.password",
@@ -368,7 +362,7 @@ impl CtiSection {
                     section.password_file.as_ref(),
                 )
             }
-            Self::Http(section) if section.token_file.is_none() && section.roles.is_empty() => complaint(
+            Self::Http(section) if section.token_file.is_none() && section.roles.is_empty() => Complaint::about(
                 "cti.token_file",
                 "expected token_file, or roles whose certificates may push events",
             ),
@@ -379,8 +373,8 @@ impl CtiSection {
 
 fn either_inline_or_file(key: &'static str, inline: Option<&Secret>, file: Option<&PathBuf>) -> Result<(), Complaint> {
     if inline.is_some() && file.is_some() {
-        let expected = "expected the password here or in a file, not both".to_owned();
-        return Err(Complaint { key, expected });
+        let expected = "expected the password here or in a file, not both";
+        return Complaint::about(key, expected);
     }
     Ok(())
 }
@@ -402,10 +396,10 @@ pub(super) fn check(sections: &[CtiSection]) -> Result<(), Complaint> {
     let mut names = names(sections);
     names.sort();
     if let Some([twice, ..]) = names.windows(2).find(|pair| pair.first() == pair.last()) {
-        return Err(Complaint {
-            key: "cti.name",
-            expected: format!("expected each source to have a name of its own, found \"{twice}\" twice"),
-        });
+        return Complaint::about(
+            "cti.name",
+            format!("expected each source to have a name of its own, found \"{twice}\" twice"),
+        );
     }
     if sections
         .iter()
@@ -413,10 +407,7 @@ pub(super) fn check(sections: &[CtiSection]) -> Result<(), Complaint> {
         .count()
         > 1
     {
-        return Err(Complaint {
-            key: "cti.kind",
-            expected: "expected at most one source of kind \"http\"".to_owned(),
-        });
+        return Complaint::about("cti.kind", "expected at most one source of kind \"http\"");
     }
     Ok(())
 }

@@ -148,25 +148,21 @@ impl PolicySection {
 
     /// Looks after what the shape alone doesn't say.
     pub(super) fn check_heard(&self) -> Result<(), Complaint> {
-        let complaint = |key, expected: &str| {
-            let expected = expected.to_owned();
-            Err(Complaint { key, expected })
-        };
         let (payment, private) = (&self.payment_pause, &self.private_call);
         if payment.variable.is_some() != payment.value.is_some() {
-            return complaint(
+            return Complaint::about(
                 "policy.payment_pause.value",
                 "expected both variable and value: the value of the variable that begins a pause",
             );
         }
         if private.variable.is_some() != private.value.is_some() {
-            return complaint(
+            return Complaint::about(
                 "policy.private_call.value",
                 "expected both variable and value: the value of the variable that says that a call is private",
             );
         }
         if self.disclosure_required && self.disclosure == Some(Disclosure::Never) {
-            return complaint(
+            return Complaint::about(
                 "policy.disclosure_required",
                 "expected false, or another policy.disclosure than \"never\": who is never told can't be told",
             );

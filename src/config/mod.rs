@@ -62,6 +62,17 @@ pub struct Complaint {
     pub expected: String,
 }
 
+impl Complaint {
+    /// That a key isn't as it must be.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn about(key: &'static str, expected: impl Into<String>) -> Result<(), Self> {
+        let expected = expected.into();
+        Err(Self { key, expected })
+    }
+}
+
 /// Reads, overrides and checks a configuration file.
 ///
 /// # Errors

@@ -105,32 +105,26 @@ impl NatsSection {
     /// # Errors
     /// What was expected.
     pub fn check(&self) -> Result<(), Complaint> {
-        let complaint = |key, expected: &str| {
-            Err(Complaint {
-                key,
-                expected: expected.to_owned(),
-            })
-        };
         let ways = [
             self.user.is_some(),
             self.nkey_file.is_some(),
             self.credentials_file.is_some(),
         ];
         if ways.iter().filter(|way| **way).count() != 1 {
-            return complaint(
+            return Complaint::about(
                 "cluster.nats.user",
                 "expected one of user (with its password), nkey_file and credentials_file",
             );
         }
         let passwords = usize::from(self.password.is_some()) + usize::from(self.password_file.is_some());
         if passwords != usize::from(self.user.is_some()) {
-            return complaint(
+            return Complaint::about(
                 "cluster.nats.password",
                 "expected either password or password_file with a user, and none without",
             );
         }
         if !(1..=5).contains(&self.replicas) {
-            return complaint("cluster.nats.replicas", "expected 1 to 5 servers");
+            return Complaint::about("cluster.nats.replicas", "expected 1 to 5 servers");
         }
         Ok(())
     }

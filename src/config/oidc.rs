@@ -64,36 +64,30 @@ impl OidcSection {
     }
 
     pub(super) fn check(&self) -> Result<(), Complaint> {
-        let wrong = |key, expected: &str| {
-            Err(Complaint {
-                key,
-                expected: expected.to_owned(),
-            })
-        };
         if !self.issuer.starts_with("https://") || HostPort::of_https(&self.issuer).is_none() {
-            return wrong("oidc.issuer", "expected \"https://HOST[:PORT][/PATH]\"");
+            return Complaint::about("oidc.issuer", "expected \"https://HOST[:PORT][/PATH]\"");
         }
         if self.ca.is_some() == self.keys_file.is_some() {
-            return wrong(
+            return Complaint::about(
                 "oidc.ca",
                 "expected either `ca`, the authority of the issuer's certificate, or `keys_file`, a file with its keys",
             );
         }
         if self.client_id.is_empty() {
-            return wrong(
+            return Complaint::about(
                 "oidc.client_id",
                 "expected the name under which the issuer knows this service",
             );
         }
         if self.roles.is_empty() {
-            return wrong(
+            return Complaint::about(
                 "oidc.roles",
                 "expected at least one value of the role claim and what it means",
             );
         }
         let Seconds(lasting) = self.longest_s;
         if lasting.is_zero() || lasting > MOST_LASTING {
-            return wrong("oidc.longest_s", "expected 1 to 43200 seconds");
+            return Complaint::about("oidc.longest_s", "expected 1 to 43200 seconds");
         }
         Ok(())
     }

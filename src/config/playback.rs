@@ -158,34 +158,22 @@ impl Schema for PlaybackConfig {
     fn check(&self) -> Result<(), Complaint> {
         if self.playback.servers.is_empty() {
             let expected = "expected at least one capture server as \"HOST:PORT\"".to_owned();
-            return Err(Complaint {
-                key: "playback.servers",
-                expected,
-            });
+            return Complaint::about("playback.servers", expected);
         }
         if let Some(open) = self.playback.listen.iter().find(|address| !address.ip().is_loopback()) {
             let expected = format!("expected loopback addresses only, found {open}");
-            return Err(Complaint {
-                key: "playback.listen",
-                expected,
-            });
+            return Complaint::about("playback.listen", expected);
         }
         if !(20..=2000).contains(&self.playback.max_delay_ms) {
             let expected = format!("expected 20 to 2000 milliseconds, found {}", self.playback.max_delay_ms);
-            return Err(Complaint {
-                key: "playback.max_delay_ms",
-                expected,
-            });
+            return Complaint::about("playback.max_delay_ms", expected);
         }
         if self.playback.min_delay_ms > self.playback.max_delay_ms {
             let expected = format!(
                 "expected no more than max_delay_ms ({}), found {}",
                 self.playback.max_delay_ms, self.playback.min_delay_ms
             );
-            return Err(Complaint {
-                key: "playback.min_delay_ms",
-                expected,
-            });
+            return Complaint::about("playback.min_delay_ms", expected);
         }
         Ok(())
     }
