@@ -2,7 +2,7 @@
 //! streams, and who holds the sessions with the CTI sources.
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
-//! met. `mod` holds the state and the verbs, `link` is one connection, `duty` decides who holds the CTI sessions, `relay`
+//! met. `mod` holds the state and the verbs, `settings` says who may be a member, `link` is one connection, `parts` a snapshot, `duty` decides who holds the CTI sessions, `relay`
 //! carries what members say about hearing an agent at another one, `leaves` are servers that tell and aren't told.
 //!
 //! `directory` is what the engine asks, whether members tell each other or by a key-value store (`store`). In both, `known`
@@ -16,9 +16,11 @@ mod duty;
 mod known;
 mod leaves;
 mod link;
+mod parts;
 mod relay;
 mod seen;
 mod sessions;
+mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -27,10 +29,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use silentmon_proto::cti::CtiEvent;
-use silentmon_proto::ids::{AgentId, ClusterName, ServerName};
-use silentmon_proto::peer::{
-    FACTS_IN_A_PAGE, Fact, Hello, HomeSession, OLDEST_VERSION, PeerMessage, RelayMessage, Role, VERSION,
-};
+use silentmon_proto::ids::{AgentId, ServerName};
+use silentmon_proto::peer::{FACTS_IN_A_PAGE, Fact, Hello, HomeSession, PeerMessage, RelayMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
@@ -42,6 +42,8 @@ use self::leaves::Leaves;
 pub use self::leaves::{KnownLeaf, LeafCounts};
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
+use self::parts::Parts;
+pub use self::settings::ClusterSettings;
 pub use self::store::{Expected, PutOutcome, StoreDirectory, StoreInput, StorePut, StoreTransmit};
 
 /// How long a connection may be open without a greeting.
@@ -60,34 +62,6 @@ pub enum Dialled {
     ByUs,
     /// The other one.
     ByThem,
-}
-
-/// What a member needs to know at its start.
-#[derive(Debug, Clone)]
-pub struct ClusterSettings {
-    /// Its name.
-    pub server: ServerName,
-    /// The cluster's name.
-    pub cluster: ClusterName,
-    /// A random number of this run.
-    pub run: u64,
-    /// The port of the supervisors' door; 0 of a leaf without one.
-    pub service_port: u16,
-    /// Program and version.
-    pub software: String,
-    /// What this server is to the others.
-    pub role: Role,
-    /// The other members, as configured; of a leaf, the hubs.
-    pub peers: Vec<ServerName>,
-    /// Whether CTI sources are configured.
-    pub has_cti: bool,
-    /// Between two heartbeats (requirements section 3: 5 s).
-    pub heartbeat: Duration,
-    /// Heartbeats that may stay unanswered (requirements section 3: 3).
-    pub retries: u32,
-    /// Where other members reach this one, `HOST:PORT`, where they learn of each other by a store: what a connection is
-    /// for is sound then.
-    pub store: Option<String>,
 }
 
 /// Something to be sent.
@@ -670,148 +644,5 @@ impl Cluster {
     fn send(&mut self, link: PeerLink, message: PeerMessage) {
         let message = Box::new(message);
         self.transmits.push_back(PeerTransmit::Message { link, message });
-    }
-}
-
-/// A snapshot: what its member sees, what is known of agents and calls, and the rest.
-#[derive(Debug, Default)]
-struct Parts {
-    sees: BTreeMap<AgentId, [bool; 2]>,
-    cti: Vec<Fact>,
-    fed: Vec<CtiEvent>,
-    sighted: Vec<(MediaOrigin, CtiEvent)>,
-    others: Vec<Fact>,
-}
-
-impl Parts {
-    fn of(facts: Vec<Fact>) -> Self {
-        let mut parts = Self::default();
-        for fact in facts {
-            match fact {
-                Fact::Sees { agent, legs } => {
-                    parts.sees.insert(agent, legs);
-                }
-                Fact::Cti { .. } => parts.cti.push(fact),
-                Fact::Fed { event } => parts.fed.push(event),
-                Fact::Sighted { origin, event } => parts.sighted.push((origin, event)),
-                _ => parts.others.push(fact),
-            }
-        }
-        parts
-    }
-
-    /// What a member that doesn't hold the CTI sessions knows and nobody else does.
-    fn known_to_it_alone(&mut self, from: &ServerName) -> Vec<ClusterEvent> {
-        let fed = std::mem::take(&mut self.fed);
-        let agents: BTreeSet<AgentId> = fed.iter().filter_map(CtiEvent::agent).cloned().collect();
-        let fed = ClusterEvent::Fed {
-            from: from.clone(),
-            agents,
-            events: fed,
-        };
-        let sightings = ClusterEvent::SightedAll {
-            from: from.clone(),
-            sightings: std::mem::take(&mut self.sighted),
-        };
-        vec![fed, sightings]
-    }
-}
-
-impl ClusterSettings {
-    /// Who this member is.
-    fn hello(&self) -> Hello {
-        Hello {
-            version: VERSION,
-            oldest: OLDEST_VERSION,
-            cluster: self.cluster.clone(),
-            server: self.server.clone(),
-            run: self.run,
-            service_port: self.service_port,
-            software: self.software.clone(),
-            role: self.role,
-        }
-    }
-
-    /// Whether a server may be a member of the mesh, or a leaf of this hub.
-    fn admit(&self, certificate: &ServerName, hello: &Hello) -> Result<(), Reason> {
-        self.objections(certificate, hello)
-            .into_iter()
-            .next()
-            .map_or(Ok(()), Err)
-    }
-
-    /// Everything that keeps a server from being a member, what matters most first.
-    pub fn objections(&self, certificate: &ServerName, hello: &Hello) -> Vec<Reason> {
-        let mut objections = self.foreign(certificate, hello);
-        objections.extend(self.unlisted(hello));
-        objections.extend(self.unequal(hello));
-        objections
-    }
-
-    /// Whether a server isn't who it says, or of another cluster.
-    fn foreign(&self, certificate: &ServerName, hello: &Hello) -> Vec<Reason> {
-        let mut objections = Vec::new();
-        if hello.server != *certificate || hello.server == self.server {
-            let text = format!(
-                "A server says that its name is {}; its certificate says {certificate}, and this server is {}.",
-                hello.server, self.server
-            );
-            objections.push(Reason::new(Code::CertificateRefused, text));
-        }
-        if hello.cluster != self.cluster {
-            let text = format!(
-                "{} is of cluster {}, {} of {}.",
-                hello.server, hello.cluster, self.server, self.cluster
-            );
-            objections.push(Reason::new(Code::ForeignMember, text));
-        }
-        objections
-    }
-
-    /// Whether a server isn't among those configured, nor a leaf of this hub. A store knows others.
-    fn unlisted(&self, hello: &Hello) -> Option<Reason> {
-        if self.store.is_some() {
-            return None;
-        }
-        let text = match (self.role, hello.role) {
-            (Role::Hub, Role::Leaf) if !self.peers.contains(&hello.server) => return None,
-            (Role::Hub, Role::Leaf) => format!(
-                "{} says that it is a leaf, and is among the peers of {}: a hub lists other hubs alone.",
-                hello.server, self.server
-            ),
-            (Role::Leaf, Role::Member | Role::Leaf) | (Role::Member, Role::Leaf) => format!(
-                "Leaves dial hubs: {} is a {:?}, {} a {:?}.",
-                hello.server, hello.role, self.server, self.role
-            ),
-            (Role::Leaf, Role::Hub) | (Role::Member | Role::Hub, Role::Member | Role::Hub) => {
-                if self.peers.contains(&hello.server) {
-                    return None;
-                }
-                format!("{} is not among the peers of {}.", hello.server, self.server)
-            }
-        };
-        Some(Reason::new(Code::ForeignMember, text))
-    }
-
-    /// Whether a server doesn't speak as this one does, or listens elsewhere.
-    fn unequal(&self, hello: &Hello) -> Vec<Reason> {
-        let mut objections = Vec::new();
-        if hello.version < OLDEST_VERSION || hello.oldest > VERSION {
-            let text = format!(
-                "{} speaks versions {} to {} of the peers' messages, {} speaks {OLDEST_VERSION} to {VERSION}.",
-                hello.server, hello.oldest, hello.version, self.server
-            );
-            objections.push(Reason::new(Code::ForeignMember, text));
-        }
-        let doorless = |role: Role, port: u16| role == Role::Leaf && port == 0;
-        let none = doorless(self.role, self.service_port) || doorless(hello.role, hello.service_port);
-        if hello.service_port != self.service_port && !none {
-            let text = format!(
-                "{} listens on {}, {} on {}: all members must use one service port.",
-                hello.server, hello.service_port, self.server, self.service_port
-            );
-            objections.push(Reason::new(Code::ServicePortMismatch, text));
-        }
-        objections
     }
 }
