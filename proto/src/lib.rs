@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod cti;
 pub mod dtmf;
+mod extensible;
 pub mod frame;
 pub mod g711;
 pub mod ids;

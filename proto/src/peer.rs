@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cti::CtiEvent;
+use crate::extensible::extensible;
 use crate::ids::{AgentId, ClusterName, LinkName, ServerName, SessionId};
 use crate::pause::{PauseKind, PauseOf, ToldPause};
 use crate::reason::Reason;
@@ -38,7 +39,7 @@ pub const FACTS_IN_A_PAGE: usize = 500;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum PeerMessage {
     /// First message each way.
     Hello(Hello),
@@ -153,7 +154,7 @@ pub enum Role {
 
 /// What a hub tells another one of a leaf.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "says", rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum LeafSays {
     /// The leaf has dialled the hub.
     Here,
@@ -201,7 +202,7 @@ pub enum CtiDuty {
 
 /// Something a member knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "fact", rename_all = "snake_case")]
+#[serde(remote = "Self", rename_all = "snake_case")]
 pub enum Fact {
     /// What a CTI source told, or what is known from what it told.
     Cti {
@@ -269,3 +270,5 @@ pub enum Fact {
     #[serde(other)]
     Unknown,
 }
+
+extensible!(PeerMessage, LeafSays, Fact);

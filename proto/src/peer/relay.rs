@@ -125,11 +125,11 @@ mod tests {
         let about = r#""session":7,"agent":"4711","principal":{"name":"anna","role":"supervisor","from":"10.1.9.1","means":"certificate"},"output":{"kind":"play"},"started":1,"confirmed":2,"attached":3}"#;
         let wanted = PeerMessage::Relay(Box::new(RelayMessage::Subscribe(session())));
         let text = serde_json::to_string(&wanted).expect("serialises");
-        assert_eq!(text, format!(r#"{{"type":"relay","relay":"subscribe",{about}"#));
+        assert_eq!(text, format!(r#"{{"relay":{{"relay":"subscribe",{about}}}"#));
         assert_eq!(serde_json::from_str::<PeerMessage>(&text).expect("parses"), wanted);
         let fact = Fact::Session(session());
         let text = serde_json::to_string(&fact).expect("serialises");
-        assert_eq!(text, format!(r#"{{"fact":"session",{about}"#));
+        assert_eq!(text, format!(r#"{{"session":{{{about}}}"#));
         assert_eq!(serde_json::from_str::<Fact>(&text).expect("parses"), fact);
     }
 }
