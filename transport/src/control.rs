@@ -31,7 +31,18 @@ impl ControlSender {
     /// # Errors
     /// Where it is longer than [`MAX_MESSAGE`] bytes, or the connection is over.
     pub async fn send<T: Serialize>(&mut self, message: &T) -> Result<(), ControlError> {
-        let bytes = encode(message)?;
+        self.send_all(std::slice::from_ref(message)).await
+    }
+
+    /// Sends messages one after the other, in as few packets as they need; else as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// As there; none of them has left where one is too long.
+    pub async fn send_all<T: Serialize>(&mut self, messages: &[T]) -> Result<(), ControlError> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            encode(message, &mut bytes)?;
+        }
         self.stream.write_all(&bytes).await.map_err(write_failed)
     }
 
@@ -50,22 +61,24 @@ impl ControlSender {
     }
 }
 
-fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, ControlError> {
-    let mut bytes = GREETING.to_vec();
-    serde_json::to_writer(&mut bytes, message).map_err(|error| ControlError::Unknown {
+/// Appends a message.
+fn encode<T: Serialize>(message: &T, bytes: &mut Vec<u8>) -> Result<(), ControlError> {
+    let begin = bytes.len();
+    bytes.extend_from_slice(&GREETING);
+    serde_json::to_writer(&mut *bytes, message).map_err(|error| ControlError::Unknown {
         found: std::any::type_name::<T>().to_owned(),
         problem: error.to_string(),
     })?;
-    let length = bytes.len() - LENGTH;
+    let length = bytes.len() - begin - LENGTH;
     let prefix = u32::try_from(length).ok().filter(|_| length <= MAX_MESSAGE);
-    let (Some(prefix), Some(head)) = (prefix, bytes.first_chunk_mut::<LENGTH>()) else {
+    let (Some(prefix), Some(head)) = (prefix, bytes[begin..].first_chunk_mut::<LENGTH>()) else {
         return Err(ControlError::TooLong {
             length,
             limit: MAX_MESSAGE,
         });
     };
     *head = prefix.to_be_bytes();
-    Ok(bytes)
+    Ok(())
 }
 
 /// Receives control messages.
@@ -207,7 +220,7 @@ mod tests {
             }
         ));
         assert!(matches!(
-            encode(&"x".repeat(MAX_MESSAGE)),
+            encode(&"x".repeat(MAX_MESSAGE), &mut Vec::new()),
             Err(ControlError::TooLong { .. })
         ));
     }
@@ -217,7 +230,7 @@ mod tests {
         fn messages_survive_any_cutting(texts: Vec<String>, cut in 1_usize..9) {
             let mut stream = Vec::new();
             for text in &texts {
-                stream.extend(encode(text).expect("short"));
+                encode(text, &mut stream).expect("short");
             }
             let (mut frames, mut got) = (Frames::default(), Vec::new());
             for piece in stream.chunks(cut) {

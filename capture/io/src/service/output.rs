@@ -11,6 +11,9 @@ use tokio::sync::mpsc;
 /// How long the last messages may take to leave.
 pub(super) const FINISH_LIMIT: Duration = Duration::from_secs(1);
 
+/// Messages that wait and are sent in one go.
+const SENT_AT_ONCE: usize = 16;
+
 /// See the module; `M` is what is said.
 pub(super) struct Output<M> {
     connection: Connection,
@@ -69,11 +72,13 @@ impl<M: Serialize + Send + Sync + 'static> Output<M> {
 
 /// Writes until nobody queues any more, then closes the connection once everything has arrived.
 async fn write_messages<M: Serialize>(connection: Connection, mut sender: ControlSender, mut queue: mpsc::Receiver<M>) {
-    while let Some(message) = queue.recv().await {
-        if let Err(error) = sender.send(&message).await {
+    let mut waiting = Vec::new();
+    while queue.recv_many(&mut waiting, SENT_AT_ONCE).await > 0 {
+        if let Err(error) = sender.send_all(&waiting).await {
             tracing::debug!(%error, "a message was not sent");
             return;
         }
+        waiting.clear();
     }
     sender.finish();
     // Closing late is better than not at all.
