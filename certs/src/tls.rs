@@ -207,6 +207,7 @@ pub struct ClientTls {
     credentials: Credentials,
     webpki: Arc<WebPkiServerVerifier>,
     revoked: Revoked,
+    lists_end: Option<OffsetDateTime>,
     alpn: Vec<Vec<u8>>,
 }
 
@@ -226,6 +227,7 @@ impl ClientTls {
             credentials: credentials.clone(),
             webpki,
             revoked: trust.revoked.clone(),
+            lists_end: trust.lists_end(),
             alpn: alpn.iter().map(|protocol| protocol.to_vec()).collect(),
         })
     }
@@ -247,6 +249,11 @@ impl ClientTls {
         config.alpn_protocols.clone_from(&self.alpn);
         config.resumption = Resumption::disabled();
         Ok((Arc::new(config), Verdict(finding)))
+    }
+
+    /// When the first of the revocation lists ends, as [`ServerTls::lists_end`].
+    pub const fn lists_end(&self) -> Option<OffsetDateTime> {
+        self.lists_end
     }
 
     /// Checks the chain of a server that is connected already, dialled as `host`, as a new handshake would.

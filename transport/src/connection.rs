@@ -100,6 +100,8 @@ struct Inner {
     endpoint: Option<quinn::Endpoint>,
     peer: Identity,
     chain: Vec<CertificateDer<'static>>,
+    /// When the first of these ends.
+    chain_end: Option<OffsetDateTime>,
     withdrawn: watch::Sender<Option<CertificateProblem>>,
     demand: Arc<Demand>,
     backlog: Arc<Backlog>,
@@ -123,6 +125,7 @@ impl Connection {
                 quinn,
                 endpoint,
                 peer,
+                chain_end: chain_end(&chain),
                 chain,
                 withdrawn: watch::Sender::new(None),
                 demand,
@@ -150,9 +153,11 @@ impl Connection {
         &self.inner.chain
     }
 
-    /// Whether a certificate of his chain has ended.
-    pub(crate) fn is_expired(&self, now: OffsetDateTime) -> bool {
-        chain_end(&self.inner.chain).is_some_and(|end| end < now)
+    /// Whether a certificate of his chain, or one of the revocation lists, which end at `lists_end`, has ended: as long as
+    /// these lists and the authorities are the same, only dates can make bad what was good.
+    pub fn is_out_of_date(&self, lists_end: Option<OffsetDateTime>) -> bool {
+        let first = self.inner.chain_end.into_iter().chain(lists_end).min();
+        first.is_some_and(|end| end < OffsetDateTime::now_utc())
     }
 
     /// Says that his certificate is good no longer. Whoever holds the connection has a moment to tell him; then it is

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, VarInt};
 use silentmon_certs::{ServerTls, Verdict};
-use time::OffsetDateTime;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
@@ -106,9 +105,8 @@ impl ServerEndpoint {
     /// [`replace_tls`](Self::replace_tls) does.
     pub fn withdraw_expired(&self) -> usize {
         let Ok(tls) = self.tls.lock() else { return 0 };
-        let now = OffsetDateTime::now_utc();
-        let lists_are_over = tls.lists_end().is_some_and(|end| end < now);
-        self.withdraw(&tls, |guest| lists_are_over || guest.is_expired(now))
+        let lists_end = tls.lists_end();
+        self.withdraw(&tls, |guest| guest.is_out_of_date(lists_end))
     }
 
     fn withdraw(&self, tls: &ServerTls, suspected: impl Fn(&Connection) -> bool) -> usize {

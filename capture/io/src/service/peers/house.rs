@@ -233,12 +233,18 @@ impl House {
             return (CloseCode::Denied, connection.withdrawn().await.to_holder());
         };
         let mut recheck = tokio::time::interval(RECHECK_INTERVAL);
+        let mut checked_by = None;
         loop {
             recheck.tick().await;
-            let tls = self.dialling.load();
+            let tls = self.dialling.load_full();
+            let same = checked_by.as_ref().is_some_and(|by| Arc::ptr_eq(by, &tls));
+            if same && !connection.is_out_of_date(tls.lists_end()) {
+                continue;
+            }
             if let Err(problem) = tls.recheck(connection.chain(), address.host()) {
                 return (CloseCode::Denied, problem.to_holder());
             }
+            checked_by = Some(tls);
         }
     }
 }
