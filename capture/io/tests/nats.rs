@@ -231,14 +231,14 @@ impl Running {
     fn settle(&mut self) {
         while let Some(event) = self.cluster.poll_event() {
             match event {
-                ClusterEvent::SnapshotWanted(link) => {
+                ClusterEvent::SnapshotWanted => {
                     let known = if self.cluster.tells_cti() {
                         self.directory.retell()
                     } else {
                         Vec::new()
                     };
                     let facts = known.into_iter().map(|event| Fact::Cti { link: None, event });
-                    self.cluster.give_snapshot(link, facts.collect());
+                    self.cluster.give_snapshot(facts.collect());
                 }
                 ClusterEvent::Told(_, Fact::Cti { event, .. }) => {
                     self.directory.handle_event(&event, now());

@@ -8,7 +8,7 @@ use silentmon_proto::peer::{Fact, HomeSession};
 use silentmon_proto::time::Instant;
 
 use super::known::Known;
-use super::{ClusterEvent, Member, PeerLink};
+use super::{ClusterEvent, Member};
 
 /// See the module.
 pub trait Directory: Debug + Send {
@@ -25,9 +25,9 @@ pub trait Directory: Debug + Send {
     fn tell(&mut self, fact: &Fact);
 
     /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
-    fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>);
+    fn give_snapshot(&mut self, known: Vec<Fact>);
 
-    /// Whether this member is to tell what it knows of agents and calls: it holds the CTI sessions, or nobody does.
+    /// Whether this member is to tell what it knows of agents and calls: it holds the CTI sessions, or nobody can.
     fn tells_cti(&self) -> bool;
 
     /// Who holds the CTI sessions, as far as known here.
@@ -64,7 +64,7 @@ pub trait Directory: Debug + Send {
         }
     }
 
-    /// Whether this member sees agents' streams, of all agents with media; of others it sees none.
+    /// Agents whose streams this member sees, and which; of others it sees none.
     fn handle_seen(&mut self, seen: Vec<(AgentId, [bool; 2])>) {
         for fact in self.known_mut().seen.replace_own(seen) {
             self.tell(&fact);

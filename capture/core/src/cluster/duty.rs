@@ -76,6 +76,11 @@ impl Duty {
         self.claims().chain(claim).reduce(best).map(|(name, _)| name)
     }
 
+    /// Whether somebody can hold them, or may be able to: where nobody holds, somebody will.
+    pub fn will_be_held(&self) -> bool {
+        self.own != CtiDuty::None || self.others.values().any(|duty| *duty != Some(CtiDuty::None))
+    }
+
     pub const fn next_term(&self) -> u64 {
         self.highest_term + 1
     }

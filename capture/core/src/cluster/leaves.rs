@@ -215,7 +215,7 @@ impl Cluster {
     /// A hub said something to this leaf.
     pub(super) fn handle_hub(&mut self, from: PeerLink, hub: ServerName, message: PeerMessage, now: Instant) {
         match message {
-            PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
+            PeerMessage::WantSnapshot => self.note_asked(from, now),
             // What others know is the hubs' affair.
             message => self.handle_sound(from, hub, message, now),
         }

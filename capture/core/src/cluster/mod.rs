@@ -26,6 +26,7 @@ mod store;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use silentmon_proto::cti::CtiEvent;
@@ -48,6 +49,8 @@ pub use self::store::{Expected, PutOutcome, StoreDirectory, StoreInput, StorePut
 
 /// How long a connection may be open without a greeting.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
+/// Whoever asks for a snapshot so soon after somebody else is answered with the same one: it takes a walk over all agents.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(10);
 /// Facts of one snapshot that are taken; more can't be a directory.
 const MOST_FACTS: usize = 4_000_000;
 
@@ -71,8 +74,8 @@ pub enum PeerTransmit {
     Message {
         /// Over which connection.
         link: PeerLink,
-        /// What.
-        message: Box<PeerMessage>,
+        /// What; it may go to others, too.
+        message: Arc<PeerMessage>,
     },
     /// The connection is to be closed once what was sent has gone.
     Close {
@@ -94,8 +97,8 @@ pub enum ClusterEvent {
     Left(ServerName, Reason),
     /// A server was not taken for a member, and why.
     Refused(ServerName, Reason),
-    /// A member wants to know everything: to be answered by [`Cluster::give_snapshot`].
-    SnapshotWanted(PeerLink),
+    /// Members want to know everything: to be answered by [`Directory::give_snapshot`].
+    SnapshotWanted,
     /// A member told something about agents or calls.
     Told(ServerName, Fact),
     /// A member told everything it knows of agents and calls. With `instead`, what it doesn't tell is over.
@@ -186,6 +189,9 @@ pub struct Cluster {
     followed: Option<ServerName>,
     /// Number of the newest of our own facts.
     number: u64,
+    /// Who asked for everything, and until when he waits for others who do.
+    asked: BTreeSet<PeerLink>,
+    answered_at: Option<Instant>,
     known: Known,
     leaves: Leaves,
     transmits: VecDeque<PeerTransmit>,
@@ -209,6 +215,8 @@ impl Cluster {
             members: BTreeMap::new(),
             followed: None,
             number: 0,
+            asked: BTreeSet::new(),
+            answered_at: None,
             known: Known::default(),
             leaves: Leaves::default(),
             transmits: VecDeque::new(),
@@ -267,7 +275,7 @@ impl Cluster {
             message if self.leaves.is_straight(&peer) => self.handle_leaf(from, &peer, message, now),
             message if self.settings.role == Role::Leaf => self.handle_hub(from, peer, message, now),
             PeerMessage::OfLeaf { leaf, run, says } => self.take_told_on(&peer, &leaf, run, says, now),
-            PeerMessage::WantSnapshot => self.events.push_back(ClusterEvent::SnapshotWanted(from)),
+            PeerMessage::WantSnapshot => self.note_asked(from, now),
             PeerMessage::Snapshot { number, facts, more } => self.take_snapshot(from, &peer, number, facts, more),
             PeerMessage::News { number, fact } => self.take_news(from, &peer, number, fact),
             PeerMessage::Heartbeat { sent, number, cti } => {
@@ -328,6 +336,10 @@ impl Directory for Cluster {
             link.due = now + self.settings.heartbeat;
             self.send_heartbeat(id, now);
         }
+        if self.answered_at.is_some_and(|at| at <= now) {
+            self.answered_at = None;
+            self.events.push_back(ClusterEvent::SnapshotWanted);
+        }
         self.forget_leaves(now);
         self.decide_duty(now);
     }
@@ -335,7 +347,8 @@ impl Directory for Cluster {
     fn poll_timeout(&self) -> Option<Instant> {
         let links = self.links.values().map(|link| link.due);
         let leaf = self.leaves.first_lost().map(|lost| lost + self.leaf_lease());
-        links.chain(self.duty.poll_timeout()).chain(leaf).min()
+        let due = links.chain(self.duty.poll_timeout()).chain(leaf);
+        due.chain(self.answered_at).min()
     }
 
     fn poll_event(&mut self) -> Option<ClusterEvent> {
@@ -344,34 +357,32 @@ impl Directory for Cluster {
 
     fn tell(&mut self, fact: &Fact) {
         self.number += 1;
-        for link in self.equals() {
-            self.send(
-                link,
-                PeerMessage::News {
-                    number: self.number,
-                    fact: fact.clone(),
-                },
-            );
-        }
+        let (number, fact) = (self.number, fact.clone());
+        let links = self.equals();
+        self.send_all(links, PeerMessage::News { number, fact });
     }
 
-    fn give_snapshot(&mut self, link: PeerLink, known: Vec<Fact>) {
-        let facts: Vec<Fact> = known.into_iter().chain(self.known.own()).collect();
-        let pages = facts.chunks(FACTS_IN_A_PAGE).count().max(1);
-        let mut chunks = facts.chunks(FACTS_IN_A_PAGE);
-        for page in 1..=pages {
-            let message = PeerMessage::Snapshot {
-                number: self.number,
-                facts: chunks.next().unwrap_or_default().to_vec(),
-                more: page < pages,
-            };
-            self.send(link, message);
+    fn give_snapshot(&mut self, known: Vec<Fact>) {
+        let mut asked = std::mem::take(&mut self.asked);
+        asked.retain(|link| self.links.contains_key(link));
+        let number = self.number;
+        let own: Vec<Fact> = self.known.own().collect();
+        let mut left = known.into_iter().chain(own).peekable();
+        loop {
+            let facts: Vec<Fact> = left.by_ref().take(FACTS_IN_A_PAGE).collect();
+            let more = left.peek().is_some();
+            self.send_all(asked.iter().copied(), PeerMessage::Snapshot { number, facts, more });
+            if !more {
+                break;
+            }
         }
     }
 
     fn tells_cti(&self) -> bool {
-        let holder = self.holder();
-        holder.is_none_or(|holder| *holder == self.settings.server)
+        // Whoever will hold them is asked for everything then: hearsay of each at each start is squares of it.
+        let nobody = || !self.duty.will_be_held();
+        self.holder()
+            .map_or_else(nobody, |holder| *holder == self.settings.server)
     }
 
     fn holder(&self) -> Option<&ServerName> {
@@ -641,8 +652,22 @@ impl Cluster {
         self.send(link, PeerMessage::Heartbeat { sent: now, number, cti });
     }
 
+    /// Answers whoever asks for everything, with others who ask now.
+    fn note_asked(&mut self, link: PeerLink, now: Instant) {
+        self.asked.insert(link);
+        self.answered_at.get_or_insert(now + ANSWERED_WITHIN);
+    }
+
     fn send(&mut self, link: PeerLink, message: PeerMessage) {
-        let message = Box::new(message);
-        self.transmits.push_back(PeerTransmit::Message { link, message });
+        self.send_all([link], message);
+    }
+
+    fn send_all(&mut self, links: impl IntoIterator<Item = PeerLink>, message: PeerMessage) {
+        let message = Arc::new(message);
+        let each = links.into_iter().map(|link| PeerTransmit::Message {
+            link,
+            message: Arc::clone(&message),
+        });
+        self.transmits.extend(each);
     }
 }

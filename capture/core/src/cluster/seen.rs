@@ -1,6 +1,6 @@
 //! Which members see which agents' streams: his own side's, the customer's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::peer::Fact;
@@ -27,13 +27,9 @@ impl Seen {
 
     /// This member sees just these agents' streams; the facts to be told of what changed.
     pub fn replace_own(&mut self, seen: Vec<(AgentId, [bool; 2])>) -> Vec<Fact> {
-        let seen: BTreeMap<AgentId, [bool; 2]> = seen.into_iter().collect();
-        let gone: Vec<AgentId> = self
-            .own
-            .keys()
-            .filter(|agent| !seen.contains_key(*agent))
-            .cloned()
-            .collect();
+        let still: BTreeSet<&AgentId> = seen.iter().map(|(agent, _)| agent).collect();
+        let own = self.own.keys();
+        let gone: Vec<AgentId> = own.filter(|agent| !still.contains(agent)).cloned().collect();
         let gone = gone.into_iter().map(|agent| (agent, [false; 2]));
         gone.chain(seen)
             .filter_map(|(agent, legs)| self.handle_own(&agent, legs))

@@ -93,11 +93,10 @@ impl AgentDirectory {
     pub fn handle_retelling_but(
         &mut self,
         kept: &BTreeSet<AgentId>,
-        events: &[CtiEvent],
+        mut events: Vec<CtiEvent>,
         now: Instant,
     ) -> BTreeSet<AgentId> {
-        let of_others = |event: &&CtiEvent| event.agent().is_none_or(|agent| !kept.contains(agent));
-        let events: Vec<CtiEvent> = events.iter().filter(of_others).cloned().collect();
+        events.retain(|event| event.agent().is_none_or(|agent| !kept.contains(agent)));
         let mut touched = self.handle_retelling(&events, false, now);
         let at = now + Duration::from_nanos(events.len() as u64);
         self.drop_untold(now, at, |party| !matches!(party, Party::Agent(id) if kept.contains(id)));

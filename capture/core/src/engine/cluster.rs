@@ -21,6 +21,7 @@ use crate::cluster::{
     StoreInput, StoreTransmit,
 };
 use crate::diagnosis::MembersCase;
+use crate::filter::MediaPath;
 use crate::policy::Pause;
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
@@ -250,10 +251,10 @@ impl Engine {
             }
             ClusterEvent::Left(server, reason) => self.events.push_back(EngineEvent::MemberLeft { server, reason }),
             ClusterEvent::Refused(server, reason) => self.handle_peer_refused(&server, reason),
-            ClusterEvent::SnapshotWanted(link) => {
+            ClusterEvent::SnapshotWanted => {
                 let known = self.known_facts();
                 if let Some(cluster) = self.membership.directory_mut() {
-                    cluster.give_snapshot(link, known);
+                    cluster.give_snapshot(known);
                 }
             }
             ClusterEvent::Told(from, fact) => self.take_fact(&from, fact, now),
@@ -261,7 +262,7 @@ impl Engine {
                 let events = self.take_links(facts, now);
                 let agents = if instead {
                     let kept = self.known_better_than_by(&from);
-                    self.directory.handle_retelling_but(&kept, &events, now)
+                    self.directory.handle_retelling_but(&kept, events, now)
                 } else {
                     self.directory.handle_retelling(&events, false, now)
                 };
@@ -448,6 +449,10 @@ impl Engine {
     /// Which legs of an agent's this server sees.
     pub(super) fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
         let paths = self.paths.get(agent).map_or(&[][..], Vec::as_slice);
+        self.sees_of(paths, now)
+    }
+
+    fn sees_of(&self, paths: &[MediaPath], now: Instant) -> [bool; 2] {
         Leg::BOTH.map(|leg| paths.iter().any(|path| self.is_seen(path.address, leg, now)))
     }
 
@@ -456,11 +461,12 @@ impl Engine {
         if self.cluster().is_none() {
             return;
         }
-        let seen: Vec<(AgentId, [bool; 2])> = self
+        let legs = self
             .paths
-            .keys()
-            .map(|agent| (agent.clone(), self.sees(agent, now)))
-            .collect();
+            .iter()
+            .map(|(agent, paths)| (agent, self.sees_of(paths, now)));
+        let seen = legs.filter(|(_, legs)| *legs != [false; 2]);
+        let seen: Vec<(AgentId, [bool; 2])> = seen.map(|(agent, legs)| (agent.clone(), legs)).collect();
         let away = self.cti_away(now);
         let hub = self.cluster().filter(|cluster| cluster.settings().role == Role::Hub);
         self.membership.leaves = hub.map(Cluster::leaf_counts);

@@ -24,15 +24,13 @@ use silentmon_proto::store::{self, MemberRecord, NewsRecord, PageRecord, StoreKe
 use silentmon_proto::time::Instant;
 
 use super::known::Known;
-use super::{ClusterEvent, ClusterSettings, Directory, HoldsCti, Member, Parts, PeerLink};
+use super::{ClusterEvent, ClusterSettings, Directory, HoldsCti, Member, Parts};
 
 use self::leases::{Leases, Renewed, Sight};
 use self::log::{Log, Told};
 use self::origin::{Brought, Origin};
 use self::term::Term;
 
-/// What stands where a member's connection stands in a mesh: the one that asks for snapshots is the store.
-const STORE: PeerLink = PeerLink(0);
 /// After something failed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// What is kept of the store's values while all are read.
@@ -572,7 +570,7 @@ impl StoreDirectory {
             self.followed = holder;
         }
         if self.is_open() && self.log.asks_for_snapshot() {
-            self.events.push_back(ClusterEvent::SnapshotWanted(STORE));
+            self.events.push_back(ClusterEvent::SnapshotWanted);
         }
     }
 }
@@ -620,7 +618,7 @@ impl Directory for StoreDirectory {
         self.log.tell(fact.clone());
     }
 
-    fn give_snapshot(&mut self, _: PeerLink, known: Vec<Fact>) {
+    fn give_snapshot(&mut self, known: Vec<Fact>) {
         let term = match self.term.own {
             CtiDuty::Holds { term } => Some(term),
             CtiDuty::None | CtiDuty::Ready | CtiDuty::Unfit => None,

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use silentmon_proto::peer::Role;
 
@@ -32,7 +33,7 @@ struct Sites {
 }
 
 enum Parcel {
-    Message(usize, PeerLink, Box<PeerMessage>),
+    Message(usize, PeerLink, Arc<PeerMessage>),
     Broken(usize, PeerLink),
     Timer(usize),
     Dial(usize, usize),
@@ -153,7 +154,7 @@ impl Sites {
         match parcel {
             Parcel::Message(_, link, message) => {
                 if self.wires.contains_key(&link) {
-                    node.cluster.handle_message(link, *message, now);
+                    node.cluster.handle_message(link, Arc::unwrap_or_clone(message), now);
                 }
             }
             Parcel::Broken(_, link) => node.cluster.handle_disconnected(link, "reset", now),
@@ -207,7 +208,7 @@ impl Sites {
         }
     }
 
-    fn send(&mut self, from: usize, link: PeerLink, message: Box<PeerMessage>) {
+    fn send(&mut self, from: usize, link: PeerLink, message: Arc<PeerMessage>) {
         let Some(&(one, other)) = self.wires.get(&link) else {
             return;
         };

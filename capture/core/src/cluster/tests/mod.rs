@@ -133,6 +133,47 @@ fn a_member_that_comes_back_learns_everything_and_takes_nothing_away() {
 }
 
 #[test]
+fn those_who_ask_for_everything_at_once_are_answered_with_one_snapshot() {
+    let mut net = Net::mesh(8);
+    net.run(1.0);
+    tell(&mut net, 0, &talks(7, 1));
+    let snapshots = |net: &mut Net| {
+        let log = net.node(0).log.iter();
+        log.filter(|event| matches!(event, ClusterEvent::SnapshotWanted))
+            .count()
+    };
+    let before = snapshots(&mut net);
+    for number in 1..8 {
+        net.kill(number, true);
+        net.start(number);
+    }
+    net.run(5.0);
+    let made = snapshots(&mut net) - before;
+    assert!((1..7).contains(&made), "{made} for seven members");
+    for number in 1..8 {
+        assert_eq!(net.node(number).media()["7"].len(), 1, "{number}");
+    }
+}
+
+#[test]
+fn what_is_known_from_others_is_told_where_nobody_can_hold_the_sessions() {
+    let able = |number| ClusterSettings {
+        has_cti: number == 0,
+        ..settings(number, 3)
+    };
+    let mut net = Net::of((0..3).map(able).collect());
+    net.run(1.0);
+    net.kill(2, true);
+    tell(&mut net, 0, &talks(7, 1));
+    net.run(1.0);
+    net.kill(0, true);
+    net.start(2);
+    net.run(10.0);
+    assert_eq!(holders(&net), [0; 0]);
+    assert_eq!(net.node(2).media()["7"].len(), 1);
+}
+
+#[test]
 fn an_administrator_hands_the_sessions_over() {
     let mut net = Net::mesh(3);
     net.run(1.0);

@@ -1,6 +1,7 @@
 //! Members, the network between them and their clocks, in one thread.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use silentmon_proto::cti::CtiEvent;
@@ -34,7 +35,7 @@ struct Wire {
 }
 
 enum Parcel {
-    Message(usize, PeerLink, Box<PeerMessage>),
+    Message(usize, PeerLink, Arc<PeerMessage>),
     Broken(usize, PeerLink),
 }
 
@@ -329,14 +330,14 @@ impl<D: Directory> Node<D> {
 
     fn take(&mut self, event: &ClusterEvent, now: Instant) {
         match event {
-            ClusterEvent::SnapshotWanted(link) => {
+            ClusterEvent::SnapshotWanted => {
                 let known = if self.cluster.tells_cti() {
                     let events = self.directory.retell().into_iter();
                     events.map(|event| Fact::Cti { link: None, event }).collect()
                 } else {
                     Vec::new()
                 };
-                self.cluster.give_snapshot(*link, known);
+                self.cluster.give_snapshot(known);
             }
             ClusterEvent::Told(_, Fact::Cti { event, .. }) => {
                 self.directory.handle_event(event, now);

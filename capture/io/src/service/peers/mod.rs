@@ -115,7 +115,7 @@ pub(super) enum PeerInput {
 }
 
 /// The sending half of a member's connection.
-pub(super) type PeerOutput = Output<PeerMessage>;
+pub(super) type PeerOutput = Output<Arc<PeerMessage>>;
 
 /// The event loop's side of all connections with members.
 pub(super) struct Peers {
@@ -235,7 +235,7 @@ impl Peers {
         match transmit {
             PeerTransmit::Message { link, message } => {
                 if let Some(output) = self.outputs.get(&link) {
-                    output.send(*message);
+                    output.send(message);
                 }
             }
             PeerTransmit::Close { link } => {

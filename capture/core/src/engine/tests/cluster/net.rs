@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
 
 use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::peer::{PeerMessage, Role};
@@ -72,7 +73,7 @@ pub struct Program {
 }
 
 enum Parcel {
-    ToMember(usize, PeerLink, Box<PeerMessage>),
+    ToMember(usize, PeerLink, Arc<PeerMessage>),
     Datagram(usize, PeerLink, Vec<u8>),
     Broken(usize, PeerLink),
     ToSupervisor(usize, ConnectionId, Box<ServerMessage>),
