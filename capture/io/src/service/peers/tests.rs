@@ -3,7 +3,7 @@
 #![allow(clippy::print_stderr, reason = "figures that a script asks for")]
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant as Moment};
 
@@ -15,7 +15,7 @@ use silentmon_certs::{
     Role as CertificateRole, SignOptions, SubjectName, Trust,
 };
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaStarted};
-use silentmon_proto::ids::{AgentId, CallId};
+use silentmon_proto::ids::{AgentId, CallId, LinkName};
 use silentmon_proto::peer::{ALPN, HEARTBEAT, RETRIES, Role};
 use silentmon_proto::relay::MediaOrigin;
 use silentmon_transport::Settings;
@@ -64,6 +64,11 @@ impl Pki {
 
 fn name(number: usize) -> ServerName {
     ServerName::new(format!("gw{number:02}"))
+}
+
+/// The CTI source of the first.
+fn source() -> LinkName {
+    LinkName::new("cisco")
 }
 
 fn call(agent: usize, number: usize) -> CallId {
@@ -117,7 +122,7 @@ impl Member {
             let wake = self.clock.deadline(self.engine.poll_timeout());
             tokio::select! {
                 order = orders.recv() => match order {
-                    Some(event) => self.engine.handle_cti(&event, self.clock.now()),
+                    Some(event) => self.engine.handle_link_cti(&source(), &event, self.clock.now()),
                     None => break,
                 },
                 Some(input) = self.peers.next() => self.peers.take(input, &mut self.engine, self.clock.now()),
@@ -180,6 +185,8 @@ struct Measured {
     in_step: Duration,
     /// From a call's end at the first member to each other's knowing it; sorted.
     news: Vec<Duration>,
+    /// What a bare datagram took on loopback meanwhile, there and back between two threads; sorted.
+    echoes: Vec<Duration>,
     /// Processor time of a member while calls went on, in parts of one core.
     cores: f64,
     /// Bytes a second that a member sent, that of the CTI sessions and another one.
@@ -188,12 +195,34 @@ struct Measured {
     memory: u64,
 }
 
-impl Measured {
-    fn quantile(&self, quantile: f64) -> Duration {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-        let at = (quantile * (self.news.len() - 1) as f64) as usize;
-        self.news[at]
+/// In milliseconds.
+fn quantile(sorted: &[Duration], quantile: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+    let at = (quantile * (sorted.len() - 1) as f64) as usize;
+    sorted[at].as_secs_f64() * 1e3
+}
+
+/// Has datagrams go there and back until `over`, a hundred a second: what the machine itself takes.
+fn echo_until(over: &CancellationToken) -> std::io::Result<Vec<Duration>> {
+    let (near, far) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
+    near.connect(far.local_addr()?)?;
+    far.connect(near.local_addr()?)?;
+    let echo = std::thread::spawn(move || {
+        let mut byte = [0];
+        while far.recv(&mut byte).is_ok() && byte != [0] && far.send(&byte).is_ok() {}
+    });
+    let mut took = Vec::new();
+    while !over.is_cancelled() {
+        std::thread::sleep(Duration::from_millis(10));
+        let began = Moment::now();
+        near.send(&[1])?;
+        near.recv(&mut [0])?;
+        took.push(began.elapsed());
     }
+    near.send(&[0])?;
+    echo.join().expect("ends");
+    took.sort();
+    Ok(took)
 }
 
 /// Processor time of this process.
@@ -293,7 +322,7 @@ async fn measure(load: Load) -> Measured {
     let clock = Clock::start();
     let mut first = engine(0, load.members, clock.now());
     for event in (0..load.agents).flat_map(|agent| talks(agent, 0)) {
-        first.handle_cti(&event, clock.now());
+        first.handle_link_cti(&source(), &event, clock.now());
     }
     let mut engines = vec![first];
     engines.extend((1..load.members).map(|number| engine(number, load.members, clock.now())));
@@ -336,6 +365,11 @@ async fn measure(load: Load) -> Measured {
     tokio::time::sleep(load.settles).await;
     let memory = memory().saturating_sub(before) / load.members as u64;
 
+    let calls_over = CancellationToken::new();
+    let echoes = tokio::task::spawn_blocking({
+        let over = calls_over.clone();
+        move || echo_until(&over)
+    });
     let (used, calls_began) = (processor(), Moment::now());
     let calls_at = tell_calls(&load, &orders[0]).await;
     let lasted = calls_began.elapsed().as_secs_f64();
@@ -350,6 +384,8 @@ async fn measure(load: Load) -> Measured {
         }
     }
     news.sort();
+    calls_over.cancel();
+    let echoes = echoes.await.expect("ends").expect("loopback");
     let ran = began.elapsed().as_secs_f64();
     shutdown.cancel();
     drop(orders);
@@ -363,6 +399,7 @@ async fn measure(load: Load) -> Measured {
     Measured {
         in_step: in_step.into_iter().max().unwrap_or_default(),
         news,
+        echoes,
         cores,
         bytes_a_second: [bytes[&0], bytes[&(load.members - 1)]],
         memory,
@@ -387,13 +424,13 @@ async fn members_over_quic_soon_know_all_agents_and_hear_of_each_change() {
     assert!(measured.in_step < Duration::from_secs(10), "{measured:?}");
 }
 
-/// Sixteen members in one process: `scripts/bench-cluster`.
+/// Two, four and sixteen members in one process: `scripts/bench-cluster`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes, and measures in a release build alone"]
-async fn sixteen_members_with_ten_thousand_agents() {
-    for round in 1..=3 {
+async fn meshes_with_ten_thousand_agents() {
+    for members in [2, 4, 16, 16, 16] {
         let measured = measure(Load {
-            members: 16,
+            members,
             agents: 10_000,
             // 20 calls an hour and agent.
             calls_a_second: 10_000.0 * 20.0 / 3_600.0,
@@ -402,13 +439,16 @@ async fn sixteen_members_with_ten_thousand_agents() {
         })
         .await;
         eprintln!(
-            "round {round}: 16 members, 10,000 agents with a call each: all in step after {:.0} ms; a change is known \
-             elsewhere after {:.2} ms (median), {:.2} ms (99 %), {:.1} ms (longest); a member takes {:.2} % of a core, \
+            "{members} members, 10,000 agents with a call each: all in step after {:.0} ms; a change is known \
+             elsewhere after {:.2} ms (median), {:.2} ms (99 %), {:.1} ms (longest), while a bare datagram there and back \
+             took {:.2} ms (median), {:.2} ms (99 %); a member takes {:.2} % of a core, \
              {:.0} MB, sends {:.0} kB/s (with the CTI sessions) or {:.1} kB/s",
             measured.in_step.as_secs_f64() * 1e3,
-            measured.quantile(0.5).as_secs_f64() * 1e3,
-            measured.quantile(0.99).as_secs_f64() * 1e3,
-            measured.quantile(1.0).as_secs_f64() * 1e3,
+            quantile(&measured.news, 0.5),
+            quantile(&measured.news, 0.99),
+            quantile(&measured.news, 1.0),
+            quantile(&measured.echoes, 0.5),
+            quantile(&measured.echoes, 0.99),
             measured.cores * 100.0,
             measured.memory as f64 / 1e6,
             measured.bytes_a_second[0] / 1e3,
