@@ -26,6 +26,8 @@ const LONGEST_GRANT: Duration = Duration::from_secs(30 * 86_400);
 pub(super) struct Channel {
     state: State,
     backoff: Backoff,
+    /// Whether the last heartbeat went well: a stream may live on while its server takes no more requests.
+    is_answered: bool,
     /// Why it isn't open.
     pub(super) failure: Option<Reason>,
 }
@@ -46,6 +48,7 @@ impl Channel {
         Self {
             state: State::Closed,
             backoff: Backoff::new(seed),
+            is_answered: true,
             failure: None,
         }
     }
@@ -77,9 +80,12 @@ impl Channel {
 }
 
 impl BroadWorksLink {
-    /// Any server whose channel is open; the first of the configuration is preferred.
+    /// Any server whose channel is open; one that answers is preferred, then the first of the configuration.
     pub(super) fn open_endpoint(&self) -> Option<Endpoint> {
-        self.channels.iter().position(Channel::is_open).map(Endpoint)
+        let channels = self.channels.iter().enumerate();
+        let open = channels.filter(|(_, channel)| channel.is_open());
+        open.min_by_key(|(_, channel)| !channel.is_answered)
+            .map(|(at, _)| Endpoint(at))
     }
 
     pub(super) fn open_channel(&mut self, endpoint: Endpoint, now: Instant) {
@@ -163,6 +169,7 @@ impl BroadWorksLink {
             };
         }
         channel.failure = None;
+        channel.is_answered = true;
         let silence = self.config.heartbeat * self.config.silent_heartbeats.max(1);
         self.timers.clear(Timer::ChannelUnopened(endpoint));
         self.timers.set(Timer::Heartbeat(endpoint), now + self.config.heartbeat);
@@ -188,6 +195,7 @@ impl BroadWorksLink {
             Some(200..=299) => {
                 if let Some(channel) = self.channels.get_mut(endpoint.0) {
                     channel.backoff.succeeded();
+                    channel.is_answered = true;
                 }
                 self.timers.set(Timer::Heartbeat(endpoint), now + self.config.heartbeat);
             }
@@ -198,7 +206,12 @@ impl BroadWorksLink {
                     now,
                 );
             }
-            Some(_) | None => self.timers.set(Timer::Heartbeat(endpoint), now + RETRY),
+            Some(_) | None => {
+                if let Some(channel) = self.channels.get_mut(endpoint.0) {
+                    channel.is_answered = false;
+                }
+                self.timers.set(Timer::Heartbeat(endpoint), now + RETRY);
+            }
         }
     }
 

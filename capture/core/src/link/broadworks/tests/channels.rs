@@ -214,6 +214,29 @@ fn requests_that_a_lost_server_owed_go_to_another() {
 }
 
 #[test]
+fn a_server_that_takes_no_requests_is_passed_over_while_another_does() {
+    let mut pair = Pair::of(2, vec![MonitoredUser::agent("mkern@d", "3001")]);
+    pair.open(Endpoint(0));
+    pair.open(Endpoint(1));
+    pair.grant_all();
+    pair.pass_silently(15);
+    let heartbeat = pair.take("PUT", "/channel/channel-1/heartbeat");
+    pair.answer(&heartbeat, 200, "");
+    let heartbeat = pair.take("PUT", "/channel/channel-0/heartbeat");
+    pair.fail(&heartbeat, Closed::Unreachable("refused".into()));
+    pair.command(LinkCommand::SnapshotDevice("3001".into()));
+    let request = pair.take("PUT", "/subscription/mkern@d");
+    assert_eq!(request.endpoint, Endpoint(1));
+    pair.answer(&request, 200, "");
+    pair.pass_silently(10);
+    let heartbeat = pair.take("PUT", "/channel/channel-0/heartbeat");
+    pair.answer(&heartbeat, 200, "");
+    pair.command(LinkCommand::SnapshotDevice("3001".into()));
+    let request = pair.take("PUT", "/subscription/mkern@d");
+    assert_eq!(request.endpoint, Endpoint(0), "it is back");
+}
+
+#[test]
 fn when_every_channel_was_lost_all_is_subscribed_to_anew() {
     let mut pair = Pair::ready();
     let stream = pair.streams.remove(&Endpoint(0)).expect("open");
