@@ -432,6 +432,19 @@ async fn a_side_that_is_down_refuses_until_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_just_being_accepted_goes_down_with_its_side() {
+    let server = start("", CtiServerOptions::default());
+    let mut stream = TcpStream::connect(server.addresses()[0]).await.expect("side A");
+    server.fault(Fault::Down {
+        side: Some(Side::A),
+        seconds: None,
+        how: CloseHow::Rst,
+    });
+    let read = timeout(Duration::from_secs(20), stream.read_u8()).await;
+    assert!(read.expect("its end").is_err(), "nothing comes");
+}
+
+#[tokio::test]
 async fn faults_of_the_stream_do_what_they_say() {
     let server = start("", CtiServerOptions::default());
     let mut client = Client::connect(&server, Side::A).await;

@@ -44,6 +44,8 @@ struct Hub<M> {
     steps: VecDeque<Step>,
     /// Sides that listen again at these times.
     up_again: BTreeMap<usize, Instant>,
+    /// Sides that are down, and how connections end there.
+    down: BTreeMap<usize, CloseHow>,
     delay: Option<Delay>,
     duplicate: u32,
     reorder: Reorder,
@@ -89,6 +91,7 @@ pub(crate) fn start<M: Machine>(machine: M, sides: &[SocketAddr], common: Common
         clock: None,
         steps: common.scenario.steps.into(),
         up_again: BTreeMap::new(),
+        down: BTreeMap::new(),
         delay: None,
         duplicate: 0,
         reorder: Reorder::default(),
@@ -176,9 +179,14 @@ impl<M: Machine> Hub<M> {
         let now = Instant::now();
         match input {
             Input::Connected(id, writer) => {
-                self.connections.insert(id, Connection { writer, silent: false });
                 self.counters.send_modify(|counters| counters.connections += 1);
-                self.machine.handle_connected(id, now);
+                if let Some(how) = self.down.get(&id.side) {
+                    // It was being accepted while its side went down.
+                    writer.close(now, *how);
+                } else {
+                    self.connections.insert(id, Connection { writer, silent: false });
+                    self.machine.handle_connected(id, now);
+                }
             }
             Input::Bytes(id, bytes) if self.hears(id) => self.machine.handle_bytes(id, &bytes, now, &mut out),
             Input::Bytes(..) => {}
@@ -200,6 +208,7 @@ impl<M: Machine> Hub<M> {
         for (side, listener) in self.listeners.iter().enumerate() {
             if self.up_again.get(&side).is_some_and(|at| *at <= now) {
                 self.up_again.remove(&side);
+                self.down.remove(&side);
                 listener.accept(true);
             }
         }
@@ -308,12 +317,16 @@ impl<M: Machine> Hub<M> {
             Fault::Close { side, how } => self.close(side, how),
             Fault::Down { side, seconds, how } => {
                 self.refuse(side, seconds);
+                for place in self.sides(side) {
+                    self.down.insert(place, how);
+                }
                 self.close(side, how);
             }
             Fault::Refuse { side, seconds } => self.refuse(side, seconds),
             Fault::Up { side } => {
                 for side in self.sides(side) {
                     self.up_again.remove(&side);
+                    self.down.remove(&side);
                     self.listeners[side].accept(true);
                 }
             }
