@@ -89,20 +89,16 @@ impl AgentDirectory {
         std::mem::take(&mut self.touched)
     }
 
-    /// As [`Self::handle_retelling`], and what isn't told is over but of some agents, of whom others know better.
-    pub fn handle_retelling_but(
-        &mut self,
-        kept: &BTreeSet<AgentId>,
-        mut events: Vec<CtiEvent>,
-        now: Instant,
-    ) -> BTreeSet<AgentId> {
-        events.retain(|event| event.agent().is_none_or(|agent| !kept.contains(agent)));
-        let mut touched = self.handle_retelling(&events, false, now);
-        let at = now + Duration::from_nanos(events.len() as u64);
-        self.drop_untold(now, at, |party| !matches!(party, Party::Agent(id) if kept.contains(id)));
+    /// Ends calls and media that were told last until `before`, but those of some agents, of whom others know better. Names
+    /// the agents concerned.
+    pub fn end_untold_but(&mut self, kept: &BTreeSet<AgentId>, before: Instant, now: Instant) -> BTreeSet<AgentId> {
+        self.drop_untold(
+            before,
+            now,
+            |party| !matches!(party, Party::Agent(id) if kept.contains(id)),
+        );
         self.notices.clear();
-        touched.append(&mut self.touched);
-        touched
+        std::mem::take(&mut self.touched)
     }
 
     /// Everything that [`Self::retell`] tells of some agents.

@@ -229,7 +229,9 @@ impl Engine {
     }
 
     fn take_up_cluster(&mut self, now: Instant) {
-        while let Some(event) = self.membership.poll_event() {
+        while self.retelling.is_none()
+            && let Some(event) = self.membership.poll_event()
+        {
             self.handle_cluster_event(event, now);
         }
     }
@@ -260,13 +262,8 @@ impl Engine {
             ClusterEvent::Told(from, fact) => self.take_fact(&from, fact, now),
             ClusterEvent::ToldAll { from, facts, instead } => {
                 let events = self.take_links(facts, now);
-                let agents = if instead {
-                    let kept = self.known_better_than_by(&from);
-                    self.directory.handle_retelling_but(&kept, events, now)
-                } else {
-                    self.directory.handle_retelling(&events, false, now)
-                };
-                self.follow_retold(agents, now);
+                let kept = instead.then(|| self.known_better_than_by(&from));
+                self.begin_retelling(events, kept, now);
             }
             ClusterEvent::Fed { from, agents, events } => self.take_fed(&from, agents, events, now),
             ClusterEvent::SightedAll { from, sightings } => self.take_sightings(&from, &sightings, now),
@@ -495,8 +492,9 @@ impl Engine {
         let due = self.membership.poll_timeout();
         if due.is_some_and(|due| due <= now) {
             self.membership.handle_timeout(now);
-            self.take_up_cluster(now);
         }
+        self.go_on_retelling(now);
+        self.take_up_cluster(now);
     }
 }
 

@@ -21,6 +21,7 @@ mod pauses;
 mod relay;
 mod repairs;
 mod resumed;
+mod retelling;
 mod rows;
 mod supervise;
 #[cfg(test)]
@@ -64,6 +65,7 @@ use self::membership::Membership;
 pub use self::pauses::{Desk, PauseGranted, PauseRecord, PauseRequest};
 use self::relay::Relay;
 use self::resumed::Resumed;
+use self::retelling::Retelling;
 pub use self::supervise::SuperviseRecord;
 
 /// A supervisor's connection, numbered by the event loop.
@@ -122,6 +124,8 @@ pub struct Engine {
     pauses: Pauses,
     /// Pauses that were ended early.
     resumed: Resumed,
+    /// What a member tells of all agents, as far as it isn't taken up yet.
+    retelling: Option<Retelling>,
     /// Agents of whom nothing leaves the server because of a pause.
     silenced: BTreeSet<AgentId>,
     /// What customers of monitored agents keyed lately.
@@ -444,6 +448,7 @@ impl Engine {
             owners: HashMap::default(),
             pauses: Pauses::default(),
             resumed: Resumed::default(),
+            retelling: None,
             silenced: BTreeSet::new(),
             digits: HashMap::default(),
             tones: tones::Tones::default(),
@@ -588,7 +593,8 @@ impl Engine {
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Instant {
         let cluster = self.membership.poll_timeout();
-        let earlier = self.pauses.next_end().into_iter().chain(cluster);
+        let retelling = self.retelling.as_ref().map(Retelling::due);
+        let earlier = self.pauses.next_end().into_iter().chain(cluster).chain(retelling);
         earlier.fold(self.next_tick, Instant::min)
     }
 
