@@ -78,6 +78,17 @@ fn a_rehearsal_in_which_all_went_well_is_found_right() {
 }
 
 #[test]
+fn a_gap_that_two_faults_explain_only_together_is_right() {
+    let found = wrong(|log| {
+        row(log)["gaps"] = json!([[80.0, 13.0]]);
+        let slow = json!({"what": "slow", "member": 2, "begin": 85.0, "end": 86.0});
+        log["faults"].as_array_mut().expect("faults").push(slow);
+    });
+    let Some(found) = found else { return };
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
 fn each_thing_that_went_wrong_is_found() {
     type Change = fn(&mut Value);
     let cases: [(&str, Change); 12] = [

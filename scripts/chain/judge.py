@@ -136,12 +136,23 @@ def excused(log, listener, agent):
             yield begin, end + late
 
 
+def united(spans):
+    """The same times, as spans that don't overlap."""
+    whole = []
+    for begin, end in sorted(spans):
+        if whole and begin <= whole[-1][1]:
+            whole[-1] = whole[-1][0], max(end, whole[-1][1])
+        else:
+            whole.append((begin, end))
+    return whole
+
+
 def unexplained(log, clock):
     """Gaps that nothing excuses: neither the CTI Server's sides nor other members' deaths may be heard."""
     first = log["first"]
     for who, listener in log["listeners"].items():
         for agent, row in listener["rows"].items():
-            spans = list(excused(log, listener, agent))
+            spans = united(excused(log, listener, agent))
             for at, length in row["gaps"]:
                 inside = any(begin <= at and at + length <= end for begin, end in spans)
                 if at >= first and not inside and clock.lasted(at, length) >= GAP:

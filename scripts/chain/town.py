@@ -68,7 +68,8 @@ class Town:
                 raise Missing("network namespaces can't be made here")
             ip("-n", place, "link", "set", "lo", "up")
         hub = self.places[0]
-        ip("-n", hub, "link", "add", "br0", "type", "bridge")
+        # With an address of its own: else it takes another one whenever a cable leaves it, which nobody behind it knows.
+        ip("-n", hub, "link", "add", "br0", "address", "02:00:00:00:00:64", "type", "bridge")
         ip("-n", hub, "addr", "add", f"{HUB}/24", "dev", "br0")
         ip("-n", hub, "link", "set", "br0", "up")
         # A cable's end that isn't in the bridge for a while has no address.
