@@ -1,5 +1,5 @@
 //! Three capture servers in network namespaces of their own, each with its own mirror, and one simulated CTI Server: any
-//! supervisor at any member hears any agent, sample for sample, also after his home was killed. Needs root.
+//! supervisor at any member hears any agent, sample for sample, also after his home was killed, and joins his call. Needs root.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -9,7 +9,8 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -178,7 +179,14 @@ side_b = "10.77.0.100:43027"
         let mut command = silentmon();
         command.args(["simulate", "cti-server", "--script", &self.house.text("script.jsonl")]);
         command.args(["--listen", "10.77.0.100:42027", "--listen", "10.77.0.100:43027"]);
-        Service::start(self.at(0, &command))
+        let mut command = self.at(0, &command);
+        command.stdout(File::create(self.house.path("requests.jsonl")).expect("creates"));
+        Service::start(command)
+    }
+
+    /// What the simulator was asked so far, one JSON object a line.
+    fn requests(&self) -> String {
+        std::fs::read_to_string(self.house.path("requests.jsonl")).expect("reads")
     }
 
     /// Makes the RTP of one call.
@@ -204,6 +212,10 @@ side_b = "10.77.0.100:43027"
 
     /// A supervisor who listens at these members, in this order.
     fn listen(&self, who: &str, agent: &str, members: &[u8], seconds: u32) -> Listener {
+        self.listen_with(who, agent, members, seconds, &[])
+    }
+
+    fn listen_with(&self, who: &str, agent: &str, members: &[u8], seconds: u32, more: &[&str]) -> Listener {
         let wav = self.house.text(&format!("{who}.wav"));
         let mut command = silentmon();
         command.args(["listen", agent, "--json", "--output", &format!("wav:{wav}")]);
@@ -213,8 +225,10 @@ side_b = "10.77.0.100:43027"
         }
         let identity = self.house.text(&format!("{who}.pem"));
         command.args(["--identity", &identity, "--ca", &self.house.text("ca.pem")]);
+        command.args(more);
         let child = self
             .at(0, &command)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -285,6 +299,12 @@ struct Listener {
 }
 
 impl Listener {
+    /// What the supervisor types.
+    fn type_in(&mut self, text: &str) {
+        let keyboard = self.child.stdin.as_mut().expect("a keyboard");
+        keyboard.write_all(text.as_bytes()).expect("types");
+    }
+
     /// Waits for its end: both channels, the summary, and what it said on the way.
     fn finish(mut self) -> (Vec<Vec<i16>>, Value, String) {
         let log = BufReader::new(self.child.stderr.take().expect("a log"));
@@ -395,5 +415,30 @@ fn outlive_the_home() {
     assert_eq!(town.records(1, "session_moved")[0]["home"], server(other).as_str());
     town.await_records(1, "session_stopped", 1);
     town.await_records(other, "session_stopped", 1);
+    town.verify_journals();
+}
+
+#[test]
+fn a_supervisor_joins_a_call_by_the_member_that_holds_the_cti_sessions() {
+    let Some(town) = Town::build("join") else { return };
+    let _source = town.simulate();
+    let _services: Vec<Service> = (1..=MEMBERS).map(|member| town.start(member)).collect();
+    let _mirror = town.play(2, &town.media(CALLS[0].0));
+    let mut listener = town.listen_with("anna", "4711", &[3], 8, &["--supervisor-device", "3999"]);
+    town.await_records(3, "session_started", 1);
+    std::thread::sleep(Duration::from_secs(2));
+    listener.type_in("b\n");
+    eventually(SOON, || {
+        let requests = town.requests();
+        (!requests.contains("SUPERVISE_CALL")).then_some(requests)
+    });
+    let (_, summary, log) = listener.finish();
+    assert!(!log.contains("can't"), "{log}");
+    assert_eq!(summary["reason"], "SM-0000", "{summary}");
+    // The first by name holds them; her home and the holder write it down, who only sees the agent doesn't.
+    for (member, expected) in [(1, 1), (2, 0), (3, 1)] {
+        let joined = town.records(member, "supervise_requested");
+        assert_eq!(joined.len(), expected, "{}: {joined:?}", server(member));
+    }
     town.verify_journals();
 }
