@@ -27,7 +27,8 @@ pub trait Directory: Debug + Send {
     /// Answers [`ClusterEvent::SnapshotWanted`] with what is known of agents and calls.
     fn give_snapshot(&mut self, known: Vec<Fact>);
 
-    /// Whether this member is to tell what it knows of agents and calls: it holds the CTI sessions, or nobody can.
+    /// Whether this member is to tell what it knows of agents and calls: it holds the CTI sessions, or nobody does (in a
+    /// mesh: or will).
     fn tells_cti(&self) -> bool;
 
     /// Who holds the CTI sessions, as far as known here.

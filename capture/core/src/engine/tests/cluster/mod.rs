@@ -5,6 +5,7 @@ mod chaos;
 mod leaves;
 mod net;
 mod pauses;
+mod retelling;
 mod supervising;
 
 use silentmon_proto::reason::Outcome;

@@ -506,6 +506,12 @@ impl Net {
         self.members[number] = Some(member);
     }
 
+    /// The connection of two members.
+    pub fn link(&self, one: usize, other: usize) -> Option<PeerLink> {
+        let joins = |wire: &Wire| wire.open && wire.ends.contains(&one) && wire.ends.contains(&other);
+        self.wires.iter().find(|(_, wire)| joins(wire)).map(|(&link, _)| link)
+    }
+
     fn other_end(&self, number: usize, link: PeerLink) -> Option<usize> {
         let wire = self.wires.get(&link).filter(|wire| wire.open)?;
         Some(if wire.ends[0] == number {
