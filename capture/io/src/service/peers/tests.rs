@@ -101,8 +101,17 @@ enum Report {
     InStep(Moment),
     /// It was told of a call's end.
     Ended(CallId, Moment),
-    /// It has stopped; by its number, and how many bytes it had sent.
-    Stopped(usize, u64),
+    /// It has stopped.
+    Stopped(Stopped),
+}
+
+/// What a member that has stopped says of itself.
+struct Stopped {
+    number: usize,
+    /// Bytes that it had sent.
+    sent: u64,
+    /// How long its loop stood still at most for one thing that members told.
+    longest: Duration,
 }
 
 /// A service, as far as other members are concerned.
@@ -118,6 +127,7 @@ struct Member {
 
 impl Member {
     async fn run(mut self, mut orders: mpsc::UnboundedReceiver<CtiEvent>) {
+        let mut longest = Duration::ZERO;
         loop {
             let wake = self.clock.deadline(self.engine.poll_timeout());
             tokio::select! {
@@ -125,7 +135,11 @@ impl Member {
                     Some(event) => self.engine.handle_link_cti(&source(), &event, self.clock.now()),
                     None => break,
                 },
-                Some(input) = self.peers.next() => self.peers.take(input, &mut self.engine, self.clock.now()),
+                Some(input) = self.peers.next() => {
+                    let began = Moment::now();
+                    self.peers.take(input, &mut self.engine, self.clock.now());
+                    longest = longest.max(began.elapsed());
+                }
                 () = tokio::time::sleep_until(wake) => self.engine.handle_timeout(self.clock.now()),
             }
             self.drain();
@@ -134,7 +148,8 @@ impl Member {
         self.engine.stop(self.clock.now());
         self.drain();
         self.peers.finish().await;
-        self.report(Report::Stopped(self.number, sent));
+        let number = self.number;
+        self.report(Report::Stopped(Stopped { number, sent, longest }));
     }
 
     fn drain(&mut self) {
@@ -189,6 +204,8 @@ struct Measured {
     echoes: Vec<Duration>,
     /// Processor time of a member while calls went on, in parts of one core.
     cores: f64,
+    /// How long a member's loop stood still at most for one thing that members told.
+    longest: Duration,
     /// Bytes a second that a member sent, that of the CTI sessions and another one.
     bytes_a_second: [f64; 2],
     /// Memory that a member took.
@@ -389,11 +406,12 @@ async fn measure(load: Load) -> Measured {
     let ran = began.elapsed().as_secs_f64();
     shutdown.cancel();
     drop(orders);
-    let mut bytes = BTreeMap::new();
+    let (mut bytes, mut longest) = (BTreeMap::new(), Duration::ZERO);
     while bytes.len() < load.members {
         let report = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
-        if let Report::Stopped(number, sent) = report.expect("all stop").expect("members run") {
-            bytes.insert(number, sent as f64 / ran);
+        if let Report::Stopped(stopped) = report.expect("all stop").expect("members run") {
+            bytes.insert(stopped.number, stopped.sent as f64 / ran);
+            longest = longest.max(stopped.longest);
         }
     }
     Measured {
@@ -401,6 +419,7 @@ async fn measure(load: Load) -> Measured {
         news,
         echoes,
         cores,
+        longest,
         bytes_a_second: [bytes[&0], bytes[&(load.members - 1)]],
         memory,
     }
@@ -441,7 +460,7 @@ async fn meshes_with_ten_thousand_agents() {
         eprintln!(
             "{members} members, 10,000 agents with a call each: all in step after {:.0} ms; a change is known \
              elsewhere after {:.2} ms (median), {:.2} ms (99 %), {:.1} ms (longest), while a bare datagram there and back \
-             took {:.2} ms (median), {:.2} ms (99 %); a member takes {:.2} % of a core, \
+             took {:.2} ms (median), {:.2} ms (99 %); a loop stood still for {:.0} ms at most; a member takes {:.2} % of a core, \
              {:.0} MB, sends {:.0} kB/s (with the CTI sessions) or {:.1} kB/s",
             measured.in_step.as_secs_f64() * 1e3,
             quantile(&measured.news, 0.5),
@@ -449,6 +468,7 @@ async fn meshes_with_ten_thousand_agents() {
             quantile(&measured.news, 1.0),
             quantile(&measured.echoes, 0.5),
             quantile(&measured.echoes, 0.99),
+            measured.longest.as_secs_f64() * 1e3,
             measured.cores * 100.0,
             measured.memory as f64 / 1e6,
             measured.bytes_a_second[0] / 1e3,
