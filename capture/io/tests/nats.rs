@@ -251,7 +251,12 @@ impl Running {
                             _ => None,
                         })
                         .collect();
-                    self.directory.handle_retelling(&events, instead, now());
+                    let before = now();
+                    self.directory.handle_retelling(&events, before);
+                    if instead {
+                        let after = before + Duration::from_nanos(events.len() as u64);
+                        self.directory.end_untold_but(&BTreeSet::new(), before, after);
+                    }
                 }
                 ClusterEvent::Cti(holds) => self.view.holds = holds == HoldsCti::Yes,
                 ClusterEvent::Left(name, _) => self.view.left.push(name),

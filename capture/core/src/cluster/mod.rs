@@ -2,11 +2,13 @@
 //! streams, and who holds the sessions with the CTI sources.
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
-//! met. `mod` holds the state and the verbs, `settings` says who may be a member, `link` is one connection, `parts` a snapshot, `duty` decides who holds the CTI sessions, `relay`
-//! carries what members say about hearing an agent at another one, `leaves` are servers that tell and aren't told.
+//! met. `mod` holds the state and the verbs, `settings` says who may be a member, `link` is one connection, `parts` a
+//! snapshot, `duty` decides who holds the CTI sessions, `relay` carries what members say about hearing an agent at another
+//! one, `leaves` are servers that tell and aren't told.
 //!
-//! `directory` is what the engine asks, whether members tell each other or by a key-value store (`store`). In both, `known`
-//! is what they tell of themselves: `seen` who sees whom, `sessions` who listens where, `desks` where agents are told of it.
+//! `directory` is what the engine asks, whether members tell each other or by a key-value store (`store`). In both,
+//! `known` is what they tell of themselves: `seen` who sees whom, `sessions` who listens where, `desks` where agents are
+//! told of it.
 //!
 //! Two members may dial each other at the same time. They keep the connection that the one with the smaller name dialled.
 

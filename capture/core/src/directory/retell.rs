@@ -73,16 +73,12 @@ impl AgentDirectory {
         events
     }
 
-    /// Takes up what another directory tells again. With `instead`, what it doesn't tell is over: calls and media that
-    /// were told before and not now. Names the agents concerned.
-    pub fn handle_retelling(&mut self, events: &[CtiEvent], instead: bool, now: Instant) -> BTreeSet<AgentId> {
+    /// Takes up what another directory tells again, a nanosecond for each event. Names the agents concerned.
+    pub fn handle_retelling(&mut self, events: &[CtiEvent], now: Instant) -> BTreeSet<AgentId> {
         let mut at = now;
         for event in events {
             at += Duration::from_nanos(1);
             self.take_up(event, at);
-        }
-        if instead {
-            self.drop_untold(now, at, |_| true);
         }
         // They were news where they were first told.
         self.notices.clear();
@@ -156,7 +152,7 @@ impl AgentDirectory {
         events: &[CtiEvent],
         now: Instant,
     ) -> BTreeSet<AgentId> {
-        let mut touched = self.handle_retelling(events, false, now);
+        let mut touched = self.handle_retelling(events, now);
         let at = now + Duration::from_nanos(events.len() as u64);
         self.drop_untold(
             now,

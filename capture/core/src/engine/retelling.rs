@@ -10,7 +10,7 @@ use silentmon_proto::time::Instant;
 
 use super::Engine;
 
-/// Events in a piece: about two milliseconds. In tests so few that there are several.
+/// Events in a piece. In tests so few that there are several.
 const PIECE: usize = if cfg!(test) { 4 } else { 500 };
 
 /// See the module.
@@ -53,7 +53,7 @@ impl Engine {
         let piece: Vec<CtiEvent> = retelling.events.by_ref().take(PIECE).collect();
         let now = now.max(retelling.at);
         retelling.at = now + Duration::from_nanos(piece.len() as u64);
-        let mut agents = self.directory.handle_retelling(&piece, false, now);
+        let mut agents = self.directory.handle_retelling(&piece, now);
         if retelling.events.len() > 0 {
             self.retelling = Some(retelling);
         } else if let Some((before, kept)) = retelling.over {

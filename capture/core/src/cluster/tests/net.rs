@@ -357,7 +357,11 @@ impl<D: Directory> Node<D> {
                     | Fact::Unknown => None,
                 };
                 let events: Vec<CtiEvent> = facts.iter().filter_map(event).collect();
-                self.directory.handle_retelling(&events, *instead, now);
+                self.directory.handle_retelling(&events, now);
+                if *instead {
+                    let after = now + Duration::from_nanos(events.len() as u64);
+                    self.directory.end_untold_but(&BTreeSet::new(), now, after);
+                }
             }
             ClusterEvent::ToldAllOf { facts, agents, .. } => {
                 let event = |fact: &Fact| match fact {

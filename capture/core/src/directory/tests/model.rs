@@ -332,7 +332,7 @@ fn histories() -> impl Strategy<Value = Vec<(History, usize)>> {
 /// What another directory knows to whom this one told everything again.
 fn retold(directory: &AgentDirectory) -> AgentDirectory {
     let mut other = AgentDirectory::default();
-    other.handle_retelling(&directory.retell(), true, NOW);
+    other.handle_retelling(&directory.retell(), NOW);
     for (id, agent) in directory.agents() {
         let calls = |agent: &Agent| -> BTreeSet<_> {
             let told = |call: &Call| (call.id.clone(), format!("{:?}", call.state), call.counts_as_acd());
