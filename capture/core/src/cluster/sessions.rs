@@ -42,8 +42,18 @@ impl Sessions {
         self.own.values().cloned().map(Fact::Session)
     }
 
-    /// Takes what another member tells. Answers whether there was room for it.
+    /// Takes what another member tells. Of two that say to be a session's home the one to which the supervisor came last
+    /// is, whoever tells later: a member that stood still doesn't know yet that the session goes on elsewhere. Answers
+    /// whether there was room for it.
     pub fn note(&mut self, home: ServerName, session: HomeSession) -> bool {
+        let outdated = |known: &Elsewhere| (known.session.attached, &known.home) > (session.attached, &home);
+        if self
+            .others
+            .get(&session.session)
+            .is_some_and(|known| known.home != home && outdated(known))
+        {
+            return true;
+        }
         let room = self.others.len() < MOST_SESSIONS || self.others.contains_key(&session.session);
         if room {
             let known = Elsewhere {

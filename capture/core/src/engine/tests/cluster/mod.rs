@@ -298,6 +298,32 @@ fn a_supervisor_goes_on_at_another_member_when_his_home_dies() {
 }
 
 #[test]
+fn a_former_home_that_comes_back_takes_no_session_from_the_new_one() {
+    let mut net = Net::of(3);
+    net.talks(0, &[(0, BOTH)]);
+    net.run(3.0);
+    let anna = net.listen("anna", 0, &[2]);
+    net.run(3.0);
+    let session = net.programs[anna].session;
+    // gw2 stands still, and what it tells after that is old.
+    for other in [0, 1] {
+        net.cut(2, other, true);
+    }
+    net.lose_connection(anna);
+    net.programs[anna].servers = vec![0, 1];
+    net.run(25.0);
+    // It meets gw1 before it hears from gw0 that the session goes on there.
+    net.cut(2, 1, false);
+    net.run(2.0);
+    net.cut(2, 0, false);
+    net.run(2.0);
+    net.kill(0, true);
+    net.run(5.0);
+    assert_eq!(net.programs[anna].connection.map(|(home, _)| home), Some(1));
+    assert_eq!(net.programs[anna].session, session, "the same session");
+}
+
+#[test]
 fn where_the_source_becomes_the_home_the_session_is_there_already() {
     let mut net = Net::of(2);
     net.talks(0, &[(1, BOTH)]);
