@@ -10,6 +10,7 @@ use silentmon_proto::reason::{Code, Reason};
 use thiserror::Error;
 
 use crate::address::ServerAddress;
+use crate::connection::CloseCode;
 
 /// A socket can't be opened to be dialled.
 #[derive(Debug, Error)]
@@ -174,6 +175,11 @@ pub struct Closed {
 impl Closed {
     /// Code of a connection that the network ended, not a program.
     pub const LOST: u64 = u64::MAX;
+
+    /// Whether the other side's program ended it for this reason.
+    pub fn is(&self, code: CloseCode) -> bool {
+        self.code == u64::from(code.number())
+    }
 
     pub(crate) fn from_connection(error: ConnectionError) -> Self {
         let lost = |reason: String| Self {

@@ -4,6 +4,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -90,9 +92,15 @@ impl Pki {
         };
         let (events, seen) = mpsc::unbounded_channel();
         let (packets, heard) = mpsc::unbounded_channel();
+        let is_busy = Arc::<AtomicBool>::default();
+        let sink = Sink {
+            events,
+            packets,
+            is_busy: Arc::clone(&is_busy),
+        };
         (
-            Receiver::start(settings, tls, Box::new(Sink { events, packets })),
-            Observed { seen, heard },
+            Receiver::start(settings, tls, Box::new(sink)),
+            Observed { seen, heard, is_busy },
         )
     }
 }
@@ -100,11 +108,19 @@ impl Pki {
 struct Sink {
     events: mpsc::UnboundedSender<ReceiverEvent>,
     packets: mpsc::UnboundedSender<(RequestId, AudioHeader, Vec<u8>)>,
+    /// The program does something else.
+    is_busy: Arc<AtomicBool>,
 }
 
 impl ReceiverSink for Sink {
     fn event(&mut self, _now: Instant, event: ReceiverEvent) {
         let _ = self.events.send(event);
+        // Not for ever: what its thread would do next can't be done by another one.
+        for _ in 0..100 {
+            if self.is_busy.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     fn packet(&mut self, _now: Instant, request: RequestId, header: &AudioHeader, rtp: &[u8]) {
@@ -115,6 +131,7 @@ impl ReceiverSink for Sink {
 struct Observed {
     seen: mpsc::UnboundedReceiver<ReceiverEvent>,
     heard: mpsc::UnboundedReceiver<(RequestId, AudioHeader, Vec<u8>)>,
+    is_busy: Arc<AtomicBool>,
 }
 
 impl Observed {
@@ -321,6 +338,57 @@ async fn goes_to_the_next_server_when_the_first_is_gone() {
         _ => None,
     });
     assert_eq!(name.await, ServerName::new("gw2"));
+}
+
+fn gave_up(event: ReceiverEvent) -> Option<Reason> {
+    match event {
+        ReceiverEvent::GaveUp { reason } => Some(reason),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_said_counts_though_the_connection_is_over_when_it_is_read() {
+    let pki = Pki::new();
+    let mut server = pki.server("gw1");
+    let revoked = Reason::new(Code::CertificateRefused, "Your certificate has been revoked.");
+    // Which of both a program sees first is a matter of luck.
+    for round in 0..12 {
+        let name = format!("sonja{round}");
+        let (receiver, mut observed) = pki.receiver_as(&name, &[server.address()]);
+        receiver.start_monitor(wish());
+        let mut channel = server.welcome().await;
+        let (asked, _) = hear_start(&mut channel).await;
+        start(&mut channel, asked, 3).await;
+        observed.event(started).await;
+
+        observed.is_busy.store(true, Ordering::Relaxed);
+        let keeps_busy = ServerMessage::SessionStatus(status());
+        channel.sender.send(&keeps_busy).await.expect("sent");
+        let reason = revoked.clone();
+        let goodbye = ServerMessage::Goodbye { reason };
+        channel.sender.send(&goodbye).await.expect("sent");
+        channel.sender.finish();
+        channel.sender.delivered().await;
+        channel.connection.close(CloseCode::Done, "goodbye");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        observed.is_busy.store(false, Ordering::Relaxed);
+        assert_eq!(observed.event(gave_up).await, revoked);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_denies_without_a_word_is_not_dialled_again() {
+    let pki = Pki::new();
+    let mut server = pki.server("gw1");
+    let (_receiver, mut observed) = pki.receiver(&[server.address()]);
+    let channel = server.welcome().await;
+    channel
+        .connection
+        .close(CloseCode::Denied, "your certificate has been revoked");
+    let reason = observed.event(gave_up).await;
+    let revoked = Reason::new(Code::CertificateRefused, "Your certificate has been revoked.");
+    assert_eq!(reason, revoked);
 }
 
 #[tokio::test]

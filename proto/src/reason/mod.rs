@@ -201,6 +201,13 @@ impl Reason {
         }
     }
 
+    /// The code with words, which get a capital letter and a full stop.
+    pub fn in_words(code: Code, words: &str) -> Self {
+        let mut letters = words.chars();
+        let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+        Self::new(code, format!("{}{}.", first.unwrap_or_default(), letters.as_str()))
+    }
+
     /// The same with what it rests on.
     #[must_use]
     pub fn with_evidence(self, evidence: Evidence) -> Self {

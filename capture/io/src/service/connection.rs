@@ -1,5 +1,6 @@
 //! One supervisor's connection: a task that reads his messages, a task that writes the answers, datagrams straight out.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -173,7 +174,7 @@ async fn serve_connection(guest: Guest, channel: Channel, inputs: mpsc::Sender<C
     }
     let (code, why) = tokio::select! {
         end = read_messages(&guest, receiver, &inputs) => end,
-        end = read_requests(&guest, &connection, &inputs) => end,
+        never = read_requests(&guest, &connection, &inputs) => match never {},
         end = await_withdrawal(id, &connection, &inputs) => end,
     };
     connection.close(code, &why);
@@ -247,18 +248,11 @@ async fn read_messages(
     }
 }
 
-/// Reads datagrams until the connection ends. Those that come too fast, or are no requests, are counted and ignored.
-async fn read_requests(
-    guest: &Guest,
-    connection: &Connection,
-    inputs: &mpsc::Sender<ConnectionInput>,
-) -> (CloseCode, String) {
+/// Reads datagrams. Those that come too fast, or are no requests, are counted and ignored.
+async fn read_requests(guest: &Guest, connection: &Connection, inputs: &mpsc::Sender<ConnectionInput>) -> Infallible {
     let (mut second, mut taken) = (tokio::time::Instant::now(), 0);
-    let closed = loop {
-        let datagram = match connection.receive_datagram().await {
-            Ok(datagram) => datagram,
-            Err(closed) => break closed,
-        };
+    loop {
+        let datagram = connection.next_datagram().await;
         let Ok(request) = RepairRequest::parse(&datagram) else {
             guest.counts.count(Turned::Datagram);
             continue;
@@ -277,9 +271,5 @@ async fn read_requests(
         if taken > REQUESTS_IN_A_SECOND || inputs.try_send(input).is_err() {
             guest.counts.count(Turned::Request);
         }
-    };
-    // The end of the control stream, which may still say something, is the end of the connection.
-    let reason = closed.to_string();
-    tokio::time::sleep(FINISH_LIMIT).await;
-    (CloseCode::Done, reason)
+    }
 }

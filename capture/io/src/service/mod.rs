@@ -351,7 +351,7 @@ impl Service {
                 round_trip,
             } => self.engine.handle_repair_request(id, &request, round_trip, now),
             ConnectionInput::Withdrawn { id, problem } => {
-                let reason = Reason::new(Code::CertificateRefused, sentence(&problem.to_holder()));
+                let reason = Reason::in_words(Code::CertificateRefused, &problem.to_holder());
                 self.engine.handle_withdrawn(id, reason, now);
             }
             ConnectionInput::Closed { id } => {
@@ -692,13 +692,6 @@ fn any_address(receiver: SocketAddr) -> SocketAddr {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     }
-}
-
-/// With a capital letter and a full stop.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// A session's id is not to be guessed by others, so it is random.

@@ -243,6 +243,11 @@ impl Machine {
         }
     }
 
+    /// The server closed the connection because it doesn't want this supervisor, and may have said so before or not.
+    pub(super) fn handle_denied(&mut self, reason: Reason, now: Instant) {
+        self.dismissed(reason, now);
+    }
+
     /// An audio datagram arrived; whose it is.
     pub(super) fn handle_datagram(&mut self, channel: u16, now: Instant) -> Option<RequestId> {
         self.heard(now);

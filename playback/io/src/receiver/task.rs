@@ -14,7 +14,7 @@ use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::{AudioHeader, ServerMessage};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{
-    Channel, CloseCode, Closed, ConnectError, Connection, ControlError, ControlReceiver, ServerAddress, connect,
+    Channel, CloseCode, ConnectError, Connection, ControlError, ControlReceiver, ServerAddress, connect,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -206,7 +206,7 @@ enum Input {
     Order(Option<Command>),
     Dialled(Box<Dialled>),
     Message(Box<Result<Option<ServerMessage>, ControlError>>),
-    Datagram(Result<Bytes, Closed>),
+    Datagram(Bytes),
     Timeout,
 }
 
@@ -227,7 +227,7 @@ impl Task {
                 Input::Order(order) => self.order(order, now),
                 Input::Dialled(dialled) => self.dialled(dialled.0, dialled.1, now),
                 Input::Message(message) => self.message(*message, now),
-                Input::Datagram(datagram) => self.datagram(datagram, now),
+                Input::Datagram(datagram) => self.datagram(&datagram, now),
                 Input::Timeout => self.timeout(now),
             }
         }
@@ -242,7 +242,7 @@ impl Task {
             None => (None, None),
         };
         let message = or_never(messages.map(ControlReceiver::receive));
-        let datagram = or_never(connection.map(Connection::receive_datagram));
+        let datagram = or_never(connection.map(Connection::next_datagram));
         let timeout = or_never(deadline.map(|at| tokio::time::sleep_until(clock::deadline(at))));
         tokio::select! {
             order = self.orders.recv() => Input::Order(order),
@@ -276,7 +276,8 @@ impl Task {
         // A server that reads nothing for so long is as good as gone.
         let sending = tokio::time::timeout(HEARTBEAT, channel.sender.send(&message));
         let problem = match sending.await {
-            Ok(Ok(())) => return,
+            // What was said before the end is still to be read; after that the control stream tells of it, too.
+            Ok(Ok(()) | Err(ControlError::Closed(_))) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it reads nothing".to_owned(),
         };
@@ -377,16 +378,16 @@ impl Task {
             Ok(None) => self.lost("the server ended the conversation", now),
             // A newer server may say more than this program knows.
             Err(ControlError::Unknown { found, problem }) => tracing::debug!(found, problem, "unknown message"),
+            Err(ControlError::Closed(closed)) if closed.is(CloseCode::Denied) => {
+                let reason = Reason::in_words(Code::CertificateRefused, &closed.reason);
+                self.machine.handle_denied(reason, now);
+            }
             Err(error) => self.lost(&error.to_string(), now),
         }
     }
 
-    fn datagram(&mut self, datagram: Result<Bytes, Closed>, now: Instant) {
-        let datagram = match datagram {
-            Ok(datagram) => datagram,
-            Err(closed) => return self.lost(&closed.to_string(), now),
-        };
-        let Ok((header, _)) = AudioHeader::parse(&datagram) else {
+    fn datagram(&mut self, datagram: &Bytes, now: Instant) {
+        let Ok((header, _)) = AudioHeader::parse(datagram) else {
             self.statistics.malformed.fetch_add(1, Ordering::Relaxed);
             return;
         };

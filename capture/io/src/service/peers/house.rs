@@ -1,6 +1,7 @@
 //! The tasks: one at the door, one that dials each member, one that watches over it, one for each connection.
 
 use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -219,7 +220,7 @@ impl House {
         }
         let (code, why) = tokio::select! {
             end = read_messages(link, receiver, &self.inputs) => end,
-            end = read_datagrams(link, &connection, &self.inputs, &self.dropped) => end,
+            never = read_datagrams(link, &connection, &self.inputs, &self.dropped) => match never {},
             end = self.watch_certificate(&connection, dialled) => end,
         };
         connection.close(code, &why);
@@ -275,25 +276,17 @@ async fn read_messages(
     }
 }
 
-/// Reads until the connection ends. What comes while the event loop is behind would be too late.
+/// Reads them. What comes while the event loop is behind would be too late.
 async fn read_datagrams(
     link: PeerLink,
     connection: &Connection,
     inputs: &mpsc::Sender<PeerInput>,
     dropped: &AtomicU64,
-) -> (CloseCode, String) {
-    let closed = loop {
-        match connection.receive_datagram().await {
-            Ok(datagram) => {
-                if inputs.try_send(PeerInput::Datagram { link, datagram }).is_err() {
-                    dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            Err(closed) => break closed,
+) -> Infallible {
+    loop {
+        let datagram = connection.next_datagram().await;
+        if inputs.try_send(PeerInput::Datagram { link, datagram }).is_err() {
+            dropped.fetch_add(1, Ordering::Relaxed);
         }
-    };
-    // The end of the control stream may still say something.
-    let reason = closed.to_string();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    (CloseCode::Done, reason)
+    }
 }
