@@ -19,6 +19,8 @@ pub(super) struct Link {
     pub dialled: Dialled,
     /// The run of the other program, once it has greeted.
     pub run: u64,
+    /// The run of it that was talked to over another connection, where this one took that one's place before the greeting.
+    pub followed_run: Option<u64>,
     /// Its program, version and newest version of the messages, likewise.
     pub software: String,
     pub version: u16,
@@ -105,6 +107,7 @@ impl Link {
             peer,
             dialled,
             run: 0,
+            followed_run: None,
             software: String::new(),
             version: 0,
             since: now,

@@ -236,6 +236,9 @@ impl Cluster {
     /// A connection is gone.
     pub fn handle_disconnected(&mut self, link: PeerLink, why: &str, now: Instant) {
         let Some(gone) = self.links.remove(&link) else { return };
+        if self.members.get(&gone.peer) == Some(&link) && self.follow_to_another_link(&gone) {
+            return;
+        }
         let text = format!("The connection to {} broke: {why}.", gone.peer);
         self.forget_member(link, &gone.peer, Reason::new(Code::NoCaptureServer, text), now);
     }
@@ -457,12 +460,15 @@ impl Cluster {
         link.run = hello.run;
         link.software.clone_from(&hello.software);
         link.version = hello.version;
-        let dialled = link.dialled;
+        let (dialled, former_run) = (link.dialled, link.followed_run.take());
         if let Err(reason) = self.settings.admit(&peer, hello) {
             self.send(from, PeerMessage::Goodbye { reason: reason.clone() });
             self.events.push_back(ClusterEvent::Refused(peer, reason.clone()));
             self.close(from, reason, now);
             return;
+        }
+        if former_run.is_some_and(|run| run != hello.run) {
+            self.forget_former_run(from, &peer, now);
         }
         if let Some(former) = self.members.get(&peer).copied().filter(|former| *former != from) {
             let known = self.links.get(&former);
@@ -513,9 +519,25 @@ impl Cluster {
         self.links.remove(&former);
         self.transmits.push_back(PeerTransmit::Close { link: former });
         if !same_run {
-            let reason = Reason::new(Code::NoCaptureServer, format!("{peer} was started again."));
-            self.forget_member(former, peer, reason, now);
+            self.forget_former_run(former, peer, now);
         }
+    }
+
+    fn forget_former_run(&mut self, link: PeerLink, peer: &ServerName, now: Instant) {
+        let reason = Reason::new(Code::NoCaptureServer, format!("{peer} was started again."));
+        self.forget_member(link, peer, reason, now);
+    }
+
+    /// A member's connection is gone while another one with it waits for the greeting: of two that were dialled at once the
+    /// member has kept that one, and its greeting is on its way. Answers whether that is so.
+    fn follow_to_another_link(&mut self, gone: &Link) -> bool {
+        let waiting = self.links.iter_mut().find(|(_, link)| link.peer == gone.peer);
+        let Some((&id, link)) = waiting.filter(|_| !self.leaves.is_straight(&gone.peer)) else {
+            return false;
+        };
+        link.followed_run = Some(gone.run);
+        self.members.insert(gone.peer.clone(), id);
+        true
     }
 
     fn measure_clock(&mut self, link: PeerLink, sent: Instant, answered: Instant, now: Instant) {

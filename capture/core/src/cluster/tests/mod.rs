@@ -6,6 +6,7 @@ pub mod net;
 use proptest::prelude::*;
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaStarted};
 use silentmon_proto::ids::AgentId;
+use silentmon_proto::peer::CtiDuty;
 
 use self::net::{Net, name, settings};
 use super::*;
@@ -89,6 +90,56 @@ fn one_connection_remains_of_two_that_were_dialled_at_once() {
     let later = [0, 1].map(|number| net.node(number).sent);
     // A heartbeat and an answer each way, every 5 s.
     assert_eq!([later[0] - sent[0], later[1] - sent[1]], [20, 20]);
+}
+
+/// A member that was met over a connection it dialled itself, which it closes before it greets over the other one.
+fn with_the_greeting_on_its_way(now: Instant) -> Cluster {
+    let (met, kept) = (PeerLink(2), PeerLink(1));
+    let mut cluster = Cluster::new(settings(1, 2), now);
+    cluster.handle_connected(met, Dialled::ByUs, name(0), now);
+    cluster.handle_message(met, PeerMessage::Hello(settings(0, 2).hello()), now);
+    let (number, cti) = (0, CtiDuty::Holds { term: 1 });
+    cluster.handle_message(met, PeerMessage::Heartbeat { sent: now, number, cti }, now);
+    cluster.handle_connected(kept, Dialled::ByThem, name(0), now);
+    cluster.handle_disconnected(met, "it was closed", now);
+    assert_eq!(cluster.holder(), Some(&name(0)));
+    cluster
+}
+
+fn comings_and_goings(cluster: &mut Cluster) -> Vec<&'static str> {
+    let word = |event| match event {
+        ClusterEvent::Joined(_) => Some("joined"),
+        ClusterEvent::Left(..) => Some("left"),
+        ClusterEvent::Cti(_) => Some("sessions"),
+        _ => None,
+    };
+    std::iter::from_fn(|| cluster.poll_event()).filter_map(word).collect()
+}
+
+#[test]
+fn a_member_that_keeps_the_connection_whose_greeting_is_on_its_way_has_not_left() {
+    let now = Instant::from_parts(1_000, 0);
+    let mut cluster = with_the_greeting_on_its_way(now);
+    cluster.handle_message(PeerLink(1), PeerMessage::Hello(settings(0, 2).hello()), now);
+    assert_eq!(comings_and_goings(&mut cluster), ["joined"]);
+    assert_eq!(cluster.holder(), Some(&name(0)), "it holds on");
+    cluster.handle_disconnected(PeerLink(1), "reset", now);
+    assert_eq!(comings_and_goings(&mut cluster), ["left", "sessions"]);
+}
+
+#[test]
+fn a_member_that_was_started_again_meanwhile_has_left() {
+    let now = Instant::from_parts(1_000, 0);
+    let mut cluster = with_the_greeting_on_its_way(now);
+    let again = Hello {
+        run: 2,
+        ..settings(0, 2).hello()
+    };
+    cluster.handle_message(PeerLink(1), PeerMessage::Hello(again), now);
+    assert_eq!(
+        comings_and_goings(&mut cluster),
+        ["joined", "left", "sessions", "joined"]
+    );
 }
 
 #[test]
