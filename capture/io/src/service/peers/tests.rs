@@ -18,7 +18,7 @@ use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEv
 use silentmon_proto::ids::{AgentId, CallId, LinkName};
 use silentmon_proto::peer::{ALPN, HEARTBEAT, RETRIES, Role};
 use silentmon_proto::relay::MediaOrigin;
-use silentmon_transport::Settings;
+use silentmon_transport::{ListenError, Settings};
 
 use super::*;
 use crate::clock::Clock;
@@ -110,7 +110,7 @@ struct Stopped {
     number: usize,
     /// Bytes that it had sent.
     sent: u64,
-    /// How long its loop stood still at most for one thing that members told.
+    /// How long its loop stood still at most for one thing.
     longest: Duration,
 }
 
@@ -119,6 +119,7 @@ struct Member {
     number: usize,
     engine: Engine,
     peers: Peers,
+    shutdown: CancellationToken,
     clock: Clock,
     /// Agents that there are, until it knows them all.
     awaits: Option<usize>,
@@ -130,23 +131,31 @@ impl Member {
         let mut longest = Duration::ZERO;
         loop {
             let wake = self.clock.deadline(self.engine.poll_timeout());
-            tokio::select! {
-                order = orders.recv() => match order {
-                    Some(event) => self.engine.handle_link_cti(&source(), &event, self.clock.now()),
-                    None => break,
-                },
+            let began = tokio::select! {
+                order = orders.recv() => {
+                    let Some(event) = order else { break };
+                    let began = Moment::now();
+                    self.engine.handle_link_cti(&source(), &event, self.clock.now());
+                    began
+                }
                 Some(input) = self.peers.next() => {
                     let began = Moment::now();
                     self.peers.take(input, &mut self.engine, self.clock.now());
-                    longest = longest.max(began.elapsed());
+                    began
                 }
-                () = tokio::time::sleep_until(wake) => self.engine.handle_timeout(self.clock.now()),
-            }
+                () = tokio::time::sleep_until(wake) => {
+                    let began = Moment::now();
+                    self.engine.handle_timeout(self.clock.now());
+                    began
+                }
+            };
             self.drain();
+            longest = longest.max(began.elapsed());
         }
         let sent = self.peers.outputs.values().map(PeerOutput::bytes_sent).sum();
         self.engine.stop(self.clock.now());
         self.drain();
+        self.shutdown.cancel();
         self.peers.finish().await;
         let number = self.number;
         self.report(Report::Stopped(Stopped { number, sent, longest }));
@@ -198,13 +207,15 @@ struct Load {
 struct Measured {
     /// From the start until every member knew all agents and all members.
     in_step: Duration,
+    /// From the start of a member that the others went on without until it did.
+    rejoined: Duration,
     /// From a call's end at the first member to each other's knowing it; sorted.
     news: Vec<Duration>,
     /// What a bare datagram took on loopback meanwhile, there and back between two threads; sorted.
     echoes: Vec<Duration>,
     /// Processor time of a member while calls went on, in parts of one core.
     cores: f64,
-    /// How long a member's loop stood still at most for one thing that members told.
+    /// How long a member's loop stood still at most for one thing.
     longest: Duration,
     /// Bytes a second that a member sent, that of the CTI sessions and another one.
     bytes_a_second: [f64; 2],
@@ -267,11 +278,11 @@ fn memory() -> u64 {
     pages * 4096
 }
 
-fn engine(number: usize, members: usize, now: Instant) -> Engine {
+fn engine(number: usize, run: u64, members: usize, now: Instant) -> Engine {
     let cluster = ClusterSettings {
         server: name(number),
         cluster: "north".into(),
-        run: number as u64,
+        run,
         service_port: 42228,
         software: "a test".to_owned(),
         role: Role::Member,
@@ -293,16 +304,110 @@ fn engine(number: usize, members: usize, now: Instant) -> Engine {
     Engine::new(settings, now)
 }
 
-/// Where members answer, with certificates of one authority.
-fn doors(members: usize) -> Vec<(PeerTls, ServerEndpoint)> {
-    let pki = Pki::new();
-    let door = |number| {
-        let tls = pki.tls(name(number).as_str());
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let endpoint = ServerEndpoint::bind(anywhere, tls.dialled.clone(), Settings::server()).expect("listens");
-        (tls, endpoint)
+/// Where members answer, with certificates of one authority, and what they share in this process.
+struct Mesh {
+    tls: Vec<PeerTls>,
+    places: Vec<SocketAddr>,
+    agents: usize,
+    clock: Clock,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Mesh {
+    fn new(load: &Load, reports: mpsc::UnboundedSender<Report>) -> (Self, Vec<ServerEndpoint>) {
+        let pki = Pki::new();
+        let mut mesh = Self {
+            tls: (0..load.members).map(|number| pki.tls(name(number).as_str())).collect(),
+            places: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); load.members],
+            agents: load.agents,
+            clock: Clock::start(),
+            reports,
+        };
+        let doors: Vec<_> = (0..load.members)
+            .map(|number| mesh.door(number).expect("listens"))
+            .collect();
+        mesh.places = doors.iter().map(ServerEndpoint::local_address).collect();
+        (mesh, doors)
+    }
+
+    fn engine(&self, number: usize, run: u64) -> Engine {
+        engine(number, run, self.places.len(), self.clock.now())
+    }
+
+    fn door(&self, number: usize) -> Result<ServerEndpoint, ListenError> {
+        let tls = self.tls[number].dialled.clone();
+        ServerEndpoint::bind(self.places[number], tls, Settings::server())
+    }
+
+    /// The door of a member that has stopped, once its connections are forgotten.
+    async fn door_again(&self, number: usize) -> ServerEndpoint {
+        let again = async {
+            loop {
+                match self.door(number) {
+                    Ok(door) => return door,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), again)
+            .await
+            .expect("in time")
+    }
+
+    /// Lets a member run, until nobody gives orders any more.
+    fn start(&self, number: usize, engine: Engine, endpoint: ServerEndpoint) -> mpsc::UnboundedSender<CtiEvent> {
+        let places = self.places.iter().enumerate();
+        let others = places.filter(|(other, _)| *other != number);
+        let door = PeerDoor {
+            endpoint: Some(endpoint),
+            dialling: self.tls[number].dialling.clone(),
+            peers: others.map(|(other, place)| (name(other), (*place).into())).collect(),
+            renewals: mpsc::channel(1).1,
+            refusals: Refusals::default(),
+            seed: number as u64,
+        };
+        let shutdown = CancellationToken::new();
+        let member = Member {
+            number,
+            engine,
+            peers: Peers::start(Some(door), &shutdown),
+            shutdown,
+            clock: self.clock,
+            awaits: Some(self.agents),
+            reports: self.reports.clone(),
+        };
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(member.run(receiver));
+        sender
+    }
+}
+
+/// Waits for what a member tells.
+async fn told<T>(reports: &mut mpsc::UnboundedReceiver<Report>, wanted: impl Fn(Report) -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = wanted(reports.recv().await.expect("members run")) {
+                return found;
+            }
+        }
     };
-    (0..members).map(door).collect()
+    tokio::time::timeout(Duration::from_secs(60), search)
+        .await
+        .expect("in time")
+}
+
+fn is_in_step(report: Report) -> Option<Moment> {
+    match report {
+        Report::InStep(at) => Some(at),
+        Report::Ended(..) | Report::Stopped(_) => None,
+    }
+}
+
+fn has_stopped(report: Report) -> Option<Stopped> {
+    match report {
+        Report::Stopped(stopped) => Some(stopped),
+        Report::Ended(..) | Report::InStep(_) => None,
+    }
 }
 
 /// Has calls come and go at the first member, in step; when each ended.
@@ -327,56 +432,22 @@ async fn tell_calls(load: &Load, first: &mpsc::UnboundedSender<CtiEvent>) -> Has
 }
 
 async fn measure(load: Load) -> Measured {
-    let doors = doors(load.members);
-    let places: Vec<(ServerName, ServerAddress)> = doors
-        .iter()
-        .enumerate()
-        .map(|(number, (_, endpoint))| (name(number), endpoint.local_address().into()))
-        .collect();
-    let (reports, mut told) = mpsc::unbounded_channel();
-    let shutdown = CancellationToken::new();
+    let (reports, mut reported) = mpsc::unbounded_channel();
     let before = memory();
-    let clock = Clock::start();
-    let mut first = engine(0, load.members, clock.now());
+    let (mesh, doors) = Mesh::new(&load, reports);
+    let mut engines: Vec<_> = (0..load.members).map(|number| mesh.engine(number, 1)).collect();
     for event in (0..load.agents).flat_map(|agent| talks(agent, 0)) {
-        first.handle_link_cti(&source(), &event, clock.now());
+        engines[0].handle_link_cti(&source(), &event, mesh.clock.now());
     }
-    let mut engines = vec![first];
-    engines.extend((1..load.members).map(|number| engine(number, load.members, clock.now())));
 
     let began = Moment::now();
-    let mut orders = Vec::new();
-    for (number, (engine, (tls, endpoint))) in engines.into_iter().zip(doors).enumerate() {
-        let door = PeerDoor {
-            endpoint: Some(endpoint),
-            dialling: tls.dialling,
-            peers: places
-                .iter()
-                .filter(|(peer, _)| *peer != name(number))
-                .cloned()
-                .collect(),
-            renewals: mpsc::channel(1).1,
-            refusals: Refusals::default(),
-            seed: number as u64,
-        };
-        let member = Member {
-            number,
-            engine,
-            peers: Peers::start(Some(door), &shutdown),
-            clock,
-            awaits: Some(load.agents),
-            reports: reports.clone(),
-        };
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(member.run(receiver));
-        orders.push(sender);
-    }
-    let mut in_step = Vec::new();
-    while in_step.len() < load.members {
-        let report = tokio::time::timeout(Duration::from_secs(60), told.recv()).await;
-        if let Report::InStep(at) = report.expect("in time").expect("members run") {
-            in_step.push(at - began);
-        }
+    let members = engines.into_iter().zip(doors).enumerate();
+    let mut orders: Vec<_> = members
+        .map(|(number, (engine, door))| mesh.start(number, engine, door))
+        .collect();
+    let mut in_step = began;
+    for _ in 0..load.members {
+        in_step = in_step.max(told(&mut reported, is_in_step).await);
     }
     // The holder of the CTI sessions is found, and asked for everything once more.
     tokio::time::sleep(load.settles).await;
@@ -393,7 +464,7 @@ async fn measure(load: Load) -> Measured {
     let cores = processor().saturating_sub(used).as_secs_f64() / lasted / load.members as f64;
     let mut news = Vec::new();
     while news.len() < load.calls * (load.members - 1) {
-        match tokio::time::timeout(load.settles * 2, told.recv()).await {
+        match tokio::time::timeout(load.settles * 2, reported.recv()).await {
             Ok(Some(Report::Ended(call, at))) => news.push(at - calls_at[&call]),
             Ok(_) => {}
             // What came in a snapshot was no news.
@@ -404,23 +475,31 @@ async fn measure(load: Load) -> Measured {
     calls_over.cancel();
     let echoes = echoes.await.expect("ends").expect("loopback");
     let ran = began.elapsed().as_secs_f64();
-    shutdown.cancel();
+
+    let last = load.members - 1;
+    orders.pop();
+    let mut stopped = vec![told(&mut reported, has_stopped).await];
+    let (engine, door) = (mesh.engine(last, 2), mesh.door_again(last).await);
+    let came_back = Moment::now();
+    orders.push(mesh.start(last, engine, door));
+    let rejoined = told(&mut reported, is_in_step).await - came_back;
+
     drop(orders);
-    let (mut bytes, mut longest) = (BTreeMap::new(), Duration::ZERO);
-    while bytes.len() < load.members {
-        let report = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
-        if let Report::Stopped(stopped) = report.expect("all stop").expect("members run") {
-            bytes.insert(stopped.number, stopped.sent as f64 / ran);
-            longest = longest.max(stopped.longest);
-        }
+    for _ in 0..load.members {
+        stopped.push(told(&mut reported, has_stopped).await);
     }
+    let bytes_a_second = |number| {
+        let first_run = stopped.iter().find(|stopped| stopped.number == number);
+        first_run.map_or(0.0, |stopped| stopped.sent as f64 / ran)
+    };
     Measured {
-        in_step: in_step.into_iter().max().unwrap_or_default(),
+        in_step: in_step - began,
+        rejoined,
         news,
         echoes,
         cores,
-        longest,
-        bytes_a_second: [bytes[&0], bytes[&(load.members - 1)]],
+        longest: stopped.iter().map(|stopped| stopped.longest).max().unwrap_or_default(),
+        bytes_a_second: [0, last].map(bytes_a_second),
         memory,
     }
 }
@@ -441,6 +520,7 @@ async fn members_over_quic_soon_know_all_agents_and_hear_of_each_change() {
         "{told}: each of them, at each other member"
     );
     assert!(measured.in_step < Duration::from_secs(10), "{measured:?}");
+    assert!(measured.rejoined < Duration::from_secs(10), "{measured:?}");
 }
 
 /// Two, four and sixteen members in one process: `scripts/bench-cluster`.
@@ -458,11 +538,13 @@ async fn meshes_with_ten_thousand_agents() {
         })
         .await;
         eprintln!(
-            "{members} members, 10,000 agents with a call each: all in step after {:.0} ms; a change is known \
+            "{members} members, 10,000 agents with a call each: all in step after {:.0} ms, one that was started \
+             again after {:.0} ms; a change is known \
              elsewhere after {:.2} ms (median), {:.2} ms (99 %), {:.1} ms (longest), while a bare datagram there and back \
              took {:.2} ms (median), {:.2} ms (99 %); a loop stood still for {:.0} ms at most; a member takes {:.2} % of a core, \
              {:.0} MB, sends {:.0} kB/s (with the CTI sessions) or {:.1} kB/s",
             measured.in_step.as_secs_f64() * 1e3,
+            measured.rejoined.as_secs_f64() * 1e3,
             quantile(&measured.news, 0.5),
             quantile(&measured.news, 0.99),
             quantile(&measured.news, 1.0),
