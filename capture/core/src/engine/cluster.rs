@@ -21,7 +21,6 @@ use crate::cluster::{
     StoreInput, StoreTransmit,
 };
 use crate::diagnosis::MembersCase;
-use crate::filter::MediaPath;
 use crate::policy::Pause;
 
 /// How long none of the CTI sources may be there before another member is to try: a heartbeat (requirements section 3).
@@ -446,10 +445,6 @@ impl Engine {
     /// Which legs of an agent's this server sees.
     pub(super) fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
         let paths = self.paths.get(agent).map_or(&[][..], Vec::as_slice);
-        self.sees_of(paths, now)
-    }
-
-    fn sees_of(&self, paths: &[MediaPath], now: Instant) -> [bool; 2] {
         Leg::BOTH.map(|leg| paths.iter().any(|path| self.is_seen(path.address, leg, now)))
     }
 
@@ -458,12 +453,9 @@ impl Engine {
         if self.cluster().is_none() {
             return;
         }
-        let legs = self
-            .paths
-            .iter()
-            .map(|(agent, paths)| (agent, self.sees_of(paths, now)));
-        let seen = legs.filter(|(_, legs)| *legs != [false; 2]);
-        let seen: Vec<(AgentId, [bool; 2])> = seen.map(|(agent, legs)| (agent.clone(), legs)).collect();
+        let in_sight = self.agents_in_sight(now);
+        let legs = in_sight.map(|agent| (agent.clone(), self.sees(agent, now)));
+        let seen: Vec<(AgentId, [bool; 2])> = legs.filter(|(_, legs)| *legs != [false; 2]).collect();
         let away = self.cti_away(now);
         let hub = self.cluster().filter(|cluster| cluster.settings().role == Role::Hub);
         self.membership.leaves = hub.map(Cluster::leaf_counts);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, SessionId};
@@ -194,6 +194,30 @@ impl Engine {
             .into_iter()
             .filter_map(|address| self.owners.get(&address))
             .flatten()
+    }
+
+    /// Agents at whose phones' IP addresses something was seen lately: nothing is of all the others. One may come twice.
+    pub(super) fn agents_in_sight(&self, now: Instant) -> impl Iterator<Item = &AgentId> {
+        let lately = |at: Instant| now - at <= SEEN_WITHIN;
+        let streams = self.streams.iter().map(|(_, stream)| stream);
+        let captured = streams.filter(|stream| lately(stream.last_captured()));
+        let ends = captured.flat_map(|stream| [stream.key().source.ip(), stream.key().destination.ip()]);
+        let counted = self.seen.iter().filter(|(_, seen)| {
+            let counts = [seen.from, seen.to].into_iter().flatten();
+            counts.map(|(_, at)| at).any(lately)
+        });
+        let phones: HashSet<IpAddr> = counted.map(|(&ip, _)| ip).chain(ends).collect();
+        let at = |ip| {
+            let (first, last) = (
+                MediaAddress { ip, port: None },
+                MediaAddress {
+                    ip,
+                    port: Some(u16::MAX),
+                },
+            );
+            self.owners.range(first..=last)
+        };
+        phones.into_iter().flat_map(at).flat_map(|(_, owners)| owners)
     }
 
     /// The agent's media that sound and that policy lets be heard.

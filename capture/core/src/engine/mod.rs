@@ -120,7 +120,7 @@ pub struct Engine {
     fed: Fed,
     seen: HashMap<IpAddr, Seen>,
     /// Whose phone has media at an address, by the agents' ids.
-    owners: HashMap<MediaAddress, Vec<AgentId>>,
+    owners: BTreeMap<MediaAddress, Vec<AgentId>>,
     pauses: Pauses,
     /// Pauses that were ended early.
     resumed: Resumed,
@@ -445,7 +445,7 @@ impl Engine {
             link_of: HashMap::default(),
             fed: Fed::default(),
             seen: HashMap::default(),
-            owners: HashMap::default(),
+            owners: BTreeMap::new(),
             pauses: Pauses::default(),
             resumed: Resumed::default(),
             retelling: None,
