@@ -209,7 +209,12 @@ impl BroadWorksLink {
         if subscription.package.is_essential() {
             self.in_force.insert(index);
         }
-        let pause = half_of(granted.expires, self.config.expires);
+        let again = std::mem::replace(&mut subscription.refresh, Refresh::Idle) == Refresh::Again;
+        let pause = if again && subscription.awaits_snapshot {
+            BETWEEN_RESYNCS
+        } else {
+            half_of(granted.expires, self.config.expires)
+        };
         self.timers.set(Timer::Subscription(index), now + pause);
     }
 
@@ -275,9 +280,15 @@ impl BroadWorksLink {
         }
     }
 
-    /// Asks for the state of every subscription in force.
+    /// Asks for the state of every subscription in force: one of the channels is gone, and what it was about to deliver.
+    /// That may have been the first state of one that is being asked for.
     pub(super) fn resync_all(&mut self, now: Instant) {
         for index in 0..self.subscriptions.len() {
+            if let Some(subscription) = self.subscriptions.get_mut(index)
+                && matches!(subscription.state, State::Requested(_))
+            {
+                subscription.refresh = Refresh::Again;
+            }
             self.resync(index, now);
         }
     }

@@ -201,6 +201,25 @@ fn while_one_channel_lives_the_subscriptions_do_and_their_state_is_asked_for() {
 }
 
 #[test]
+fn a_first_state_that_a_dying_channel_took_along_is_asked_for_again() {
+    for arrived in [false, true] {
+        let mut pair = Pair::of(2, vec![MonitoredUser::agent("mkern@d", "3001")]);
+        pair.open(Endpoint(0));
+        pair.open(Endpoint(1));
+        let stream = pair.streams[&Endpoint(1)];
+        pair.streams.remove(&Endpoint(1));
+        pair.link.handle_ended(stream, Closed::ByPeer, pair.now);
+        pair.collect();
+        if arrived {
+            pair.event("mkern@d/Advanced Call", "CallSubscriptionEvent", "");
+        }
+        pair.grant_all();
+        pair.pass(1);
+        assert_eq!(pair.is_asked("PUT", "/subscription/mkern@d%2FAdvanced"), !arrived);
+    }
+}
+
+#[test]
 fn requests_that_a_lost_server_owed_go_to_another() {
     let mut pair = Pair::of(2, vec![MonitoredUser::agent("mkern@d", "3001")]);
     pair.open(Endpoint(0));
