@@ -106,6 +106,7 @@ enum Report {
 }
 
 /// What a member that has stopped says of itself.
+#[derive(Clone, Copy)]
 struct Stopped {
     number: usize,
     /// Bytes that it had sent.
@@ -383,10 +384,10 @@ impl Mesh {
 }
 
 /// Waits for what a member tells.
-async fn told<T>(reports: &mut mpsc::UnboundedReceiver<Report>, wanted: impl Fn(Report) -> Option<T>) -> T {
+async fn told<T>(reports: &mut mpsc::UnboundedReceiver<Report>, wanted: impl Fn(&Report) -> Option<T>) -> T {
     let search = async {
         loop {
-            if let Some(found) = wanted(reports.recv().await.expect("members run")) {
+            if let Some(found) = wanted(&reports.recv().await.expect("members run")) {
                 return found;
             }
         }
@@ -396,16 +397,16 @@ async fn told<T>(reports: &mut mpsc::UnboundedReceiver<Report>, wanted: impl Fn(
         .expect("in time")
 }
 
-fn is_in_step(report: Report) -> Option<Moment> {
+fn is_in_step(report: &Report) -> Option<Moment> {
     match report {
-        Report::InStep(at) => Some(at),
+        Report::InStep(at) => Some(*at),
         Report::Ended(..) | Report::Stopped(_) => None,
     }
 }
 
-fn has_stopped(report: Report) -> Option<Stopped> {
+fn has_stopped(report: &Report) -> Option<Stopped> {
     match report {
-        Report::Stopped(stopped) => Some(stopped),
+        Report::Stopped(stopped) => Some(*stopped),
         Report::Ended(..) | Report::InStep(_) => None,
     }
 }
