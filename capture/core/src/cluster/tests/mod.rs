@@ -6,7 +6,7 @@ pub mod net;
 use proptest::prelude::*;
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaStarted};
 use silentmon_proto::ids::AgentId;
-use silentmon_proto::peer::CtiDuty;
+use silentmon_proto::peer::{CtiDuty, OLDEST_VERSION, VERSION};
 
 use self::net::{Net, name, settings};
 use super::*;
@@ -125,6 +125,65 @@ fn a_member_that_keeps_the_connection_whose_greeting_is_on_its_way_has_not_left(
     assert_eq!(cluster.holder(), Some(&name(0)), "it holds on");
     cluster.handle_disconnected(PeerLink(1), "reset", now);
     assert_eq!(comings_and_goings(&mut cluster), ["left", "sessions"]);
+}
+
+/// A member of another version, met by one of this; what the latter thinks of it.
+fn met(version: u16, oldest: u16, now: Instant) -> Cluster {
+    let mut cluster = Cluster::new(settings(1, 2), now);
+    cluster.handle_connected(PeerLink(1), Dialled::ByThem, name(0), now);
+    let hello = Hello {
+        version,
+        oldest,
+        ..settings(0, 2).hello()
+    };
+    cluster.handle_message(PeerLink(1), PeerMessage::Hello(hello), now);
+    cluster
+}
+
+fn says(cluster: &mut Cluster, message: &str, now: Instant) {
+    let message = serde_json::from_str(message).expect("a message");
+    cluster.handle_message(PeerLink(1), message, now);
+}
+
+#[test]
+fn a_member_of_the_next_version_is_one_and_what_is_new_of_it_is_passed_over() {
+    let now = Instant::from_parts(1_000, 0);
+    let mut cluster = met(VERSION + 1, VERSION, now);
+    assert_eq!(comings_and_goings(&mut cluster), ["joined"]);
+    let empty = r#"{"snapshot":{"number":0,"facts":[{"weather":{"sky":"blue"}}],"more":false}}"#;
+    says(&mut cluster, empty, now);
+    while cluster.poll_transmit().is_some() {}
+    says(&mut cluster, r#"{"weather":{"sky":"blue"}}"#, now);
+    says(
+        &mut cluster,
+        r#"{"news":{"number":1,"fact":{"weather":{"sky":"grey"}}}}"#,
+        now,
+    );
+    let known = r#"{"news":{"number":2,"fact":{"sees":{"agent":"1","legs":[true,false]}}}}"#;
+    says(&mut cluster, known, now);
+    let seen: Vec<_> = cluster.seen_by(&"1".into()).collect();
+    assert_eq!(seen, [(&name(0), [true, false])]);
+    assert!(
+        cluster.poll_transmit().is_none(),
+        "nothing is missed and asked for again"
+    );
+}
+
+#[test]
+fn a_member_whose_versions_are_all_too_new_or_too_old_is_refused_by_number() {
+    let now = Instant::from_parts(1_000, 0);
+    for (version, oldest) in [(VERSION + 2, VERSION + 1), (OLDEST_VERSION - 1, 0)] {
+        let mut cluster = met(version, oldest, now);
+        let refused = std::iter::from_fn(|| cluster.poll_event()).find_map(|event| match event {
+            ClusterEvent::Refused(_, reason) => Some(reason.text),
+            _ => None,
+        });
+        let refused = refused.expect("refused");
+        assert!(
+            refused.contains(&format!("versions {oldest} to {version} ")),
+            "{refused}"
+        );
+    }
 }
 
 #[test]
