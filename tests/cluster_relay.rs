@@ -345,7 +345,9 @@ fn hear_everybody_everywhere() {
         town.listen("bert", "4712", &[1], 7),
     ];
     for (listener, ((_, streams), capture)) in listeners.into_iter().zip(CALLS.iter().zip(&captures)) {
-        let (heard, summary, _) = listener.finish();
+        let (heard, summary, log) = listener.finish();
+        // Where it fails they say what became of the packets.
+        eprintln!("{summary}\n{log}");
         for (heard, ssrc) in heard.iter().zip(streams) {
             assert_exact(heard, &town.exact(capture, ssrc), ssrc);
         }
