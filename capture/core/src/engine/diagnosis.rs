@@ -1,6 +1,7 @@
 //! What the engine knows, as the case that the hops of [`crate::diagnosis`] judge.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
 use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
@@ -200,6 +201,16 @@ impl Engine {
         counted.map(|(_, at)| at)
     }
 
+    /// Phones from or to which packets were counted lately without being looked at.
+    pub(super) fn phones_counted(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
+        let lately = move |count: Option<(u64, Instant)>| count.is_some_and(|(_, at)| now - at <= SEEN_WITHIN);
+        let counted = self
+            .seen
+            .iter()
+            .filter(move |(_, seen)| lately(seen.from) || lately(seen.to));
+        counted.map(|(&phone, _)| phone)
+    }
+
     fn last_stream(&self, address: MediaAddress, leg: Leg) -> Option<&Stream> {
         let last = |(_, stream): &(_, &Stream)| stream.last_captured();
         let found = match leg {
@@ -222,9 +233,7 @@ impl Engine {
     }
 
     fn is_voice_seen(&self, now: Instant) -> bool {
-        let lately = |seen: Option<(u64, Instant)>| seen.is_some_and(|(_, at)| now - at <= SEEN_WITHIN);
-        let counted = self.seen.values().any(|seen| lately(seen.from) || lately(seen.to));
-        counted || self.voice_streams(now).next().is_some()
+        self.phones_counted(now).next().is_some() || self.voice_streams(now).next().is_some()
     }
 
     fn voice_streams(&self, now: Instant) -> impl Iterator<Item = &Stream> {
@@ -248,9 +257,8 @@ impl Engine {
             .take(TOP)
             .map(|(ip, packets)| format!("{ip} ({packets} packets)"))
             .collect();
-        let lately = |seen: Option<(u64, Instant)>| seen.is_some_and(|(_, at)| now - at <= SEEN_WITHIN);
-        let phones = self.seen.values().filter(|seen| lately(seen.from) || lately(seen.to));
-        let counted = (!self.seen.is_empty()).then(|| format!("{} of {}", phones.count(), self.seen.len()));
+        let phones = self.phones_counted(now).count();
+        let counted = (!self.seen.is_empty()).then(|| format!("{phones} of {}", self.seen.len()));
         let top = (!top.is_empty()).then(|| top.join(", "));
         Evidence::new()
             .with("voice streams", streams)

@@ -198,15 +198,10 @@ impl Engine {
 
     /// Agents at whose phones' IP addresses something was seen lately: nothing is of all the others. One may come twice.
     pub(super) fn agents_in_sight(&self, now: Instant) -> impl Iterator<Item = &AgentId> {
-        let lately = |at: Instant| now - at <= SEEN_WITHIN;
         let streams = self.streams.iter().map(|(_, stream)| stream);
-        let captured = streams.filter(|stream| lately(stream.last_captured()));
+        let captured = streams.filter(|stream| now - stream.last_captured() <= SEEN_WITHIN);
         let ends = captured.flat_map(|stream| [stream.key().source.ip(), stream.key().destination.ip()]);
-        let counted = self.seen.iter().filter(|(_, seen)| {
-            let counts = [seen.from, seen.to].into_iter().flatten();
-            counts.map(|(_, at)| at).any(lately)
-        });
-        let phones: HashSet<IpAddr> = counted.map(|(&ip, _)| ip).chain(ends).collect();
+        let phones: HashSet<IpAddr> = self.phones_counted(now).chain(ends).collect();
         let at = |ip| {
             let (first, last) = (
                 MediaAddress { ip, port: None },
