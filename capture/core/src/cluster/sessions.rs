@@ -46,16 +46,11 @@ impl Sessions {
     /// is, whoever tells later: a member that stood still doesn't know yet that the session goes on elsewhere. Answers
     /// whether there was room for it.
     pub fn note(&mut self, home: ServerName, session: HomeSession) -> bool {
-        let outdated = |known: &Elsewhere| (known.session.attached, &known.home) > (session.attached, &home);
-        if self
-            .others
-            .get(&session.session)
-            .is_some_and(|known| known.home != home && outdated(known))
-        {
-            return true;
-        }
-        let room = self.others.len() < MOST_SESSIONS || self.others.contains_key(&session.session);
-        if room {
+        let known = self.others.get(&session.session);
+        let is_newer = |known: &Elsewhere| (known.session.attached, &known.home) > (session.attached, &home);
+        let is_outdated = known.is_some_and(|known| known.home != home && is_newer(known));
+        let room = known.is_some() || self.others.len() < MOST_SESSIONS;
+        if room && !is_outdated {
             let known = Elsewhere {
                 home,
                 session,

@@ -243,11 +243,6 @@ impl Machine {
         }
     }
 
-    /// The server closed the connection because it doesn't want this supervisor, and may have said so before or not.
-    pub(super) fn handle_denied(&mut self, reason: Reason, now: Instant) {
-        self.dismissed(reason, now);
-    }
-
     /// An audio datagram arrived; whose it is.
     pub(super) fn handle_datagram(&mut self, channel: u16, now: Instant) -> Option<RequestId> {
         self.heard(now);
@@ -294,7 +289,7 @@ impl Machine {
             | ServerMessage::Diagnosis { .. }
             | ServerMessage::Cluster { .. }
             | ServerMessage::Locks { .. } => {}
-            ServerMessage::Goodbye { reason } => self.dismissed(reason, now),
+            ServerMessage::Goodbye { reason } => self.handle_dismissed(reason, now),
         }
     }
 
@@ -607,8 +602,8 @@ impl Machine {
         }
     }
 
-    /// A server that says goodbye stops, or doesn't want this supervisor.
-    fn dismissed(&mut self, reason: Reason, now: Instant) {
+    /// A server that says goodbye stops, or doesn't want this supervisor; so does one that closes with Denied.
+    pub(super) fn handle_dismissed(&mut self, reason: Reason, now: Instant) {
         self.hang_up(CloseCode::Done, "goodbye");
         match self.phase {
             Phase::Closing { .. } => self.end(),

@@ -380,7 +380,7 @@ impl Task {
             Err(ControlError::Unknown { found, problem }) => tracing::debug!(found, problem, "unknown message"),
             Err(ControlError::Closed(closed)) if closed.is(CloseCode::Denied) => {
                 let reason = Reason::in_words(Code::CertificateRefused, &closed.reason);
-                self.machine.handle_denied(reason, now);
+                self.machine.handle_dismissed(reason, now);
             }
             Err(error) => self.lost(&error.to_string(), now),
         }
