@@ -442,12 +442,6 @@ impl Engine {
         }
     }
 
-    /// Which legs of an agent's this server sees.
-    pub(super) fn sees(&self, agent: &AgentId, now: Instant) -> [bool; 2] {
-        let paths = self.paths.get(agent).map_or(&[][..], Vec::as_slice);
-        Leg::BOTH.map(|leg| paths.iter().any(|path| self.is_seen(path.address, leg, now)))
-    }
-
     /// Tells the others whose streams are seen, and lets another member reach the CTI sources where this one can't.
     pub(super) fn look_after_cluster(&mut self, now: Instant) {
         if self.cluster().is_none() {

@@ -1,13 +1,13 @@
 //! What the engine knows, as the case that the hops of [`crate::diagnosis`] judge.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, SessionId};
 use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
 use silentmon_proto::time::Instant;
 
-use super::{Engine, SEEN_WITHIN};
+use super::Engine;
+use super::visibility::SEEN_WITHIN;
 use crate::diagnosis::{self, Case, Diagnosis, LegCase, LegCounts, Subject};
 use crate::directory::MediaLeg;
 use crate::policy::{Principal, Refusal, Role, Rule};
@@ -191,26 +191,6 @@ impl Engine {
         }
     }
 
-    /// When packets of a leg at this address were last counted without being looked at.
-    fn counted(&self, address: MediaAddress, leg: Leg) -> Option<Instant> {
-        let seen = self.seen.get(&address.ip)?;
-        let counted = match leg {
-            Leg::Agent => seen.from,
-            Leg::Customer => seen.to,
-        };
-        counted.map(|(_, at)| at)
-    }
-
-    /// Phones from or to which packets were counted lately without being looked at.
-    pub(super) fn phones_counted(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
-        let lately = move |count: Option<(u64, Instant)>| count.is_some_and(|(_, at)| now - at <= SEEN_WITHIN);
-        let counted = self
-            .seen
-            .iter()
-            .filter(move |(_, seen)| lately(seen.from) || lately(seen.to));
-        counted.map(|(&phone, _)| phone)
-    }
-
     fn last_stream(&self, address: MediaAddress, leg: Leg) -> Option<&Stream> {
         let last = |(_, stream): &(_, &Stream)| stream.last_captured();
         let found = match leg {
@@ -258,18 +238,13 @@ impl Engine {
             .map(|(ip, packets)| format!("{ip} ({packets} packets)"))
             .collect();
         let phones = self.phones_counted(now).count();
-        let counted = (!self.seen.is_empty()).then(|| format!("{phones} of {}", self.seen.len()));
+        let known = self.phones_known();
+        let counted = (known > 0).then(|| format!("{phones} of {known}"));
         let top = (!top.is_empty()).then(|| top.join(", "));
         Evidence::new()
             .with("voice streams", streams)
             .with_known("top talkers", top)
             .with_known("agents' phones seen", counted)
-    }
-
-    /// Whether packets of a leg at this address were counted lately, or are in the stream table.
-    pub(super) fn is_seen(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
-        let counted = self.counted(address, leg);
-        counted.is_some_and(|at| now - at <= SEEN_WITHIN) || self.streams_visible(address, leg, now)
     }
 }
 

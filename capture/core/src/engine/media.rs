@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use silentmon_proto::codec::Codec;
 use silentmon_proto::frame::Datagram;
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress, PayloadType, SessionId};
@@ -11,11 +11,11 @@ use silentmon_proto::relay::AudioKind;
 use silentmon_proto::time::Instant;
 
 use super::relay::Way;
-use super::{Engine, EngineEvent, SEEN_WITHIN, Transmit};
+use super::{Engine, EngineEvent, Transmit};
 use crate::directory::MediaLeg;
 use crate::filter::MediaPath;
 use crate::session::{Admission, Clearance, Heard, MonitorSession, Outgoing, Voice};
-use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpArrival, Stream, Told, Validity};
+use crate::stream::{Arrival, Encryption, Evidence, Freshness, PayloadKind, RtpArrival, Told, Validity};
 
 /// Port of the customer's leg above that of the agent's where plain RTP goes out: RTP ports are even (RFC 3550
 /// section 11).
@@ -33,7 +33,7 @@ pub(super) struct Routes {
 /// Where a phone's media pass, and the codec they are said to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HeardPath {
-    path: MediaPath,
+    pub(super) path: MediaPath,
     codec: Option<Codec>,
 }
 
@@ -196,25 +196,6 @@ impl Engine {
             .flatten()
     }
 
-    /// Agents at whose phones' IP addresses something was seen lately: nothing is of all the others. One may come twice.
-    pub(super) fn agents_in_sight(&self, now: Instant) -> impl Iterator<Item = &AgentId> {
-        let streams = self.streams.iter().map(|(_, stream)| stream);
-        let captured = streams.filter(|stream| now - stream.last_captured() <= SEEN_WITHIN);
-        let ends = captured.flat_map(|stream| [stream.key().source.ip(), stream.key().destination.ip()]);
-        let phones: HashSet<IpAddr> = self.phones_counted(now).chain(ends).collect();
-        let at = |ip| {
-            let (first, last) = (
-                MediaAddress { ip, port: None },
-                MediaAddress {
-                    ip,
-                    port: Some(u16::MAX),
-                },
-            );
-            self.owners.range(first..=last)
-        };
-        phones.into_iter().flat_map(at).flat_map(|(_, owners)| owners)
-    }
-
     /// The agent's media that sound and that policy lets be heard.
     pub(super) fn audible_media(&self, id: &AgentId) -> Vec<MediaLeg> {
         let Some(agent) = self.directory.agent(id) else {
@@ -245,57 +226,10 @@ impl Engine {
         }
         self.watch(agent);
     }
-
-    /// Packets of agents nobody listens to are only counted: that may wait for the next tick.
-    fn watch(&mut self, agent: &AgentId) {
-        let heard = heard_paths(&self.directory.media(agent));
-        let paths: BTreeSet<MediaPath> = heard.into_iter().map(|heard| heard.path).collect();
-        let former = if paths.is_empty() {
-            self.paths.remove(agent)
-        } else {
-            self.paths.insert(agent.clone(), paths.into_iter().collect())
-        };
-        if former.as_ref() != self.paths.get(agent) {
-            self.paths_changed = true;
-            self.change_owner(agent, former.unwrap_or_default());
-        }
-    }
-
-    /// The agent's media have left the addresses of `former` for those of his paths.
-    fn change_owner(&mut self, agent: &AgentId, former: Vec<MediaPath>) {
-        for path in former {
-            if let Some(owners) = self.owners.get_mut(&path.address) {
-                owners.retain(|owner| owner != agent);
-                if owners.is_empty() {
-                    self.owners.remove(&path.address);
-                }
-            }
-        }
-        for path in self.paths.get(agent).into_iter().flatten() {
-            let owners = self.owners.entry(path.address).or_default();
-            if !owners.contains(agent) {
-                owners.push(agent.clone());
-            }
-        }
-    }
-
-    /// Whether packets from or to an address came lately.
-    pub(super) fn is_alive(&self, address: MediaAddress, now: Instant) -> bool {
-        Leg::BOTH.into_iter().any(|leg| self.is_seen(address, leg, now))
-    }
-
-    /// Whether a stream of a leg at this address was captured lately.
-    pub(super) fn streams_visible(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
-        let lately = |stream: &Stream| now - stream.last_captured() <= SEEN_WITHIN;
-        match leg {
-            Leg::Agent => self.streams.from_address(address).any(|(_, stream)| lately(stream)),
-            Leg::Customer => self.streams.to_address(address).any(|(_, stream)| lately(stream)),
-        }
-    }
 }
 
 /// Where the packets of some media pass, each once and in order.
-fn heard_paths(media: &[MediaLeg]) -> Vec<HeardPath> {
+pub(super) fn heard_paths(media: &[MediaLeg]) -> Vec<HeardPath> {
     let heard = |leg: &MediaLeg| HeardPath {
         path: MediaPath {
             address: leg.address,

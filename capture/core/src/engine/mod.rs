@@ -4,8 +4,8 @@
 //! `mod` holds the state and the verbs; `control` answers supervisors, `authority` decides who may, `rows` lists agents, `links`
 //! looks after CTI links, `supervise` brings supervisors into calls, `cluster` speaks with other members, which `membership`
 //! keeps, `alone` tells them what they can't know, `media` routes packets, `pauses` keeps them back by rule, `resumed` remembers
-//! what ended early, `repairs` sends them again, `relay` joins what other members see, `figures` sums up for metrics,
-//! `diagnosis` says why there is sound or none. An event costs what its agent has, not what the house has.
+//! what ended early, `repairs` sends them again, `visibility` knows whose streams are seen here, `relay` joins what other members
+//! see, `figures` sums up for metrics, `diagnosis` says why there is sound or none. An event costs what its agent has, not what the house has.
 
 mod alone;
 mod authority;
@@ -27,6 +27,7 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 mod tones;
+mod visibility;
 mod withdrawal;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -67,6 +68,7 @@ use self::relay::Relay;
 use self::resumed::Resumed;
 use self::retelling::Retelling;
 pub use self::supervise::SuperviseRecord;
+use self::visibility::Visibility;
 
 /// A supervisor's connection, numbered by the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,8 +76,6 @@ pub struct ConnectionId(pub u64);
 
 /// How often the engine looks after its sessions.
 const TICK: Duration = Duration::from_secs(1);
-/// How long an agent's answer to "audible?" stays good after packets were counted.
-const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// How long a session outlives the supervisor's authority where the CTI source takes it away: a team is told in several
 /// messages. With [`TICK`] it stays within a heartbeat (5 s, requirements section 3).
 const AUTHORITY_GRACE: Duration = Duration::from_secs(3);
@@ -118,7 +118,7 @@ pub struct Engine {
     link_of: HashMap<AgentId, LinkName>,
     /// Agents of whom sources tell that belong to one member.
     fed: Fed,
-    seen: HashMap<IpAddr, Seen>,
+    visibility: Visibility,
     /// Whose phone has media at an address, by the agents' ids.
     owners: BTreeMap<MediaAddress, Vec<AgentId>>,
     pauses: Pauses,
@@ -159,13 +159,6 @@ struct Supervisor {
     principal: Principal,
     /// The agents he was shown, where he watches them.
     shown: Option<BTreeSet<AgentId>>,
-}
-
-/// When packets from and to a phone were last counted without being looked at.
-#[derive(Debug, Clone, Copy, Default)]
-struct Seen {
-    from: Option<(u64, Instant)>,
-    to: Option<(u64, Instant)>,
 }
 
 /// Something to be sent.
@@ -444,7 +437,7 @@ impl Engine {
             links: Links::default(),
             link_of: HashMap::default(),
             fed: Fed::default(),
-            seen: HashMap::default(),
+            visibility: Visibility::default(),
             owners: BTreeMap::new(),
             pauses: Pauses::default(),
             resumed: Resumed::default(),
@@ -515,16 +508,6 @@ impl Engine {
     /// Takes up what the capture threads report.
     pub fn handle_capture_health(&mut self, health: CaptureHealth, now: Instant) {
         self.span.handle(health, now);
-    }
-
-    /// Takes up packets counted from and to a phone that nobody monitors; sums since the start.
-    pub fn handle_address_count(&mut self, ip: IpAddr, from: u64, to: u64, now: Instant) {
-        let seen = self.seen.entry(ip).or_default();
-        for (known, count) in [(&mut seen.from, from), (&mut seen.to, to)] {
-            if count > known.map_or(0, |(old, _)| old) {
-                *known = Some((count, now));
-            }
-        }
     }
 
     /// Looks after sessions: statuses that are due, broken connections nobody came back from.
