@@ -15,6 +15,7 @@ WINDOW = 400  # samples: 50 ms
 QUIET = 200.0  # level of a window, of 32768, below which speech is a pause
 FARTHEST = 1.0  # seconds: nothing is heard later
 SEEK_AGAIN = 0.2  # seconds between two searches over the whole range
+NEAR, AROUND = 20, 160  # samples before and after where a window is expected: 2.5 and 20 ms
 WHOLE = 0.9  # correlation of a window that was heard as it was said
 
 
@@ -88,7 +89,6 @@ def pieces(speech, heard, stamps, begin, end):
     The delay of a sample counts from when its packet left, plus its place in the packet: the first sample of a packet that
     is heard the moment the packet leaves has a delay of 0.
     """
-    near = 20 * heard.every
     delay = None
     sought = -math.inf
     length = len(speech) - len(speech) % SAMPLES
@@ -107,7 +107,13 @@ def pieces(speech, heard, stamps, begin, end):
         index, like = 0, 0.0
         if delay is not None:
             expected = round(heard.index(said_at + delay))
+            near, around = NEAR * heard.every, AROUND * heard.every
             index, like = search(heard, said, expected - near, expected + near, 1)
+            if like < WHOLE:
+                # A packet that left late is heard early, and the next one isn't: neither harms what is heard.
+                at, found = search(heard, said, expected - around, expected + around, heard.every)
+                if found > like:
+                    index, like = at, found
         if like < WHOLE and (delay is None or said_at - sought > SEEK_AGAIN):
             sought = said_at
             first = max(round(heard.index(said_at)), 0)
