@@ -539,6 +539,7 @@ impl Engine {
             }
         }
         if std::mem::take(&mut self.paths_changed) {
+            self.forget_phones_left();
             self.events.push_back(EngineEvent::FilterChanged);
         }
         if self.is_watched() {

@@ -20,14 +20,33 @@ pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Visibility {
-    phones: HashMap<IpAddr, Counts>,
+    /// Packets from each phone and to it: its agent's leg, the customer's.
+    phones: HashMap<IpAddr, [Count; 2]>,
+    /// Phones that somebody's media have left since they were last looked through.
+    left: Vec<IpAddr>,
 }
 
-/// When packets from and to a phone were last counted without being looked at.
+/// Packets that were counted without being looked at.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    from: Option<(u64, Instant)>,
-    to: Option<(u64, Instant)>,
+struct Count {
+    packets: u64,
+    /// When they were last found to be more.
+    at: Option<Instant>,
+}
+
+impl Count {
+    /// Takes up the sum of packets since the phone is watched. One below the last says that it was watched anew meanwhile.
+    fn handle(&mut self, packets: u64, now: Instant) {
+        let known = if packets < self.packets { 0 } else { self.packets };
+        if packets > known {
+            self.at = Some(now);
+        }
+        self.packets = packets;
+    }
+
+    fn is_lately(&self, now: Instant) -> bool {
+        self.at.is_some_and(|at| now - at <= SEEN_WITHIN)
+    }
 }
 
 impl Engine {
@@ -53,6 +72,7 @@ impl Engine {
                 owners.retain(|owner| owner != agent);
                 if owners.is_empty() {
                     self.owners.remove(&path.address);
+                    self.visibility.left.push(path.address.ip);
                 }
             }
         }
@@ -64,12 +84,19 @@ impl Engine {
         }
     }
 
-    /// Takes up packets counted from and to a phone that nobody monitors; sums since the start.
+    /// Takes up packets counted from and to a phone, whoever monitors it; sums since it is watched.
     pub fn handle_address_count(&mut self, ip: IpAddr, from: u64, to: u64, now: Instant) {
-        let seen = self.visibility.phones.entry(ip).or_default();
-        for (known, count) in [(&mut seen.from, from), (&mut seen.to, to)] {
-            if count > known.map_or(0, |(old, _)| old) {
-                *known = Some((count, now));
+        let counts = self.visibility.phones.entry(ip).or_default();
+        for (count, packets) in counts.iter_mut().zip([from, to]) {
+            count.handle(packets, now);
+        }
+    }
+
+    /// Forgets the counts of phones that are watched no more, as the kernel does.
+    pub(super) fn forget_phones_left(&mut self) {
+        for ip in std::mem::take(&mut self.visibility.left) {
+            if self.owners_of(ip).next().is_none() {
+                self.visibility.phones.remove(&ip);
             }
         }
     }
@@ -80,17 +107,14 @@ impl Engine {
         let captured = streams.filter(|stream| now - stream.last_captured() <= SEEN_WITHIN);
         let ends = captured.flat_map(|stream| [stream.key().source.ip(), stream.key().destination.ip()]);
         let phones: HashSet<IpAddr> = self.phones_counted(now).chain(ends).collect();
-        let at = |ip| {
-            let (first, last) = (
-                MediaAddress { ip, port: None },
-                MediaAddress {
-                    ip,
-                    port: Some(u16::MAX),
-                },
-            );
-            self.owners.range(first..=last)
-        };
-        phones.into_iter().flat_map(at).flat_map(|(_, owners)| owners)
+        phones.into_iter().flat_map(|ip| self.owners_of(ip))
+    }
+
+    /// Agents whose media are at a phone.
+    fn owners_of(&self, ip: IpAddr) -> impl Iterator<Item = &AgentId> {
+        let (first, last) = (None, Some(u16::MAX));
+        let at = |port| MediaAddress { ip, port };
+        self.owners.range(at(first)..=at(last)).flat_map(|(_, owners)| owners)
     }
 
     /// Which legs of an agent's this server sees.
@@ -121,23 +145,16 @@ impl Engine {
 
     /// When packets of a leg at this address were last counted without being looked at.
     pub(super) fn counted(&self, address: MediaAddress, leg: Leg) -> Option<Instant> {
-        let seen = self.visibility.phones.get(&address.ip)?;
-        let counted = match leg {
-            Leg::Agent => seen.from,
-            Leg::Customer => seen.to,
-        };
-        counted.map(|(_, at)| at)
+        self.visibility.phones.get(&address.ip)?[leg.index()].at
     }
 
     /// Phones from or to which packets were counted lately without being looked at.
     pub(super) fn phones_counted(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
-        let lately = move |count: Option<(u64, Instant)>| count.is_some_and(|(_, at)| now - at <= SEEN_WITHIN);
-        let counted = self
-            .visibility
-            .phones
-            .iter()
-            .filter(move |(_, seen)| lately(seen.from) || lately(seen.to));
-        counted.map(|(&phone, _)| phone)
+        let lately = move |counts: &[Count; 2]| counts.iter().any(|count| count.is_lately(now));
+        let phones = self.visibility.phones.iter();
+        phones
+            .filter(move |(_, counts)| lately(counts))
+            .map(|(&phone, _)| phone)
     }
 
     /// How many phones' packets are counted.

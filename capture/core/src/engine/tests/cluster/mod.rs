@@ -3,6 +3,7 @@
 mod apart;
 mod chaos;
 mod leaves;
+mod mirror;
 mod net;
 mod pauses;
 mod retelling;
@@ -195,6 +196,20 @@ fn an_agent_who_moves_to_another_gateway_is_followed() {
         assert!(gap < Duration::from_millis(2_200), "gw{gateway}: {gap:?}");
         assert_eq!(program.sessions.len(), 1);
     }
+}
+
+#[test]
+fn a_shorter_call_after_a_longer_one_is_heard_elsewhere_too() {
+    let mut net = Net::of(2);
+    net.talks(0, &[(1, BOTH)]);
+    net.run(60.0);
+    net.hangs_up(0);
+    net.run(30.0);
+    let anna = net.listen("anna", 0, &[0]);
+    net.talks(0, &[(1, BOTH)]);
+    net.run(10.0);
+    let heard = net.programs[anna].count();
+    assert!(heard > 700, "{heard}");
 }
 
 #[test]

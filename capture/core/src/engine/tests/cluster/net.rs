@@ -9,6 +9,7 @@ use silentmon_proto::ids::{AgentId, ServerName};
 use silentmon_proto::peer::{PeerMessage, Role};
 
 use super::super::*;
+use super::mirror::Mirror;
 use crate::cluster::{ClusterSettings, Dialled, Directory, PeerTransmit};
 use crate::link::LinkCommand;
 
@@ -20,6 +21,8 @@ const DISK: Duration = Duration::from_millis(3);
 const PACKET: Duration = Duration::from_millis(20);
 /// How often a member dials those it doesn't reach, and a program the next member.
 const REDIAL: Duration = Duration::from_millis(500);
+/// How often the counts of a member's mirror are read.
+const HEALTH: Duration = Duration::from_secs(1);
 /// How long a program hears nothing before it gives a member up (requirements section 3).
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -28,6 +31,7 @@ pub struct Member {
     pub engine: Engine,
     /// Its clock less the true time.
     ahead: Duration,
+    mirror: Mirror,
     /// What it wrote down, in order.
     pub journal: Vec<EngineEvent>,
     /// What its CTI links were asked to do.
@@ -126,6 +130,7 @@ pub struct Net {
     fresh: u64,
     next_packet: Instant,
     next_dial: Instant,
+    next_health: Instant,
     /// Of so many datagrams between members one is lost; none with 0.
     pub members_lose: u64,
     lost: u64,
@@ -196,6 +201,7 @@ impl Net {
             fresh: 0,
             next_packet: now,
             next_dial: now,
+            next_health: now,
             members_lose: 0,
             lost: 0,
             relayed: 0,
@@ -245,6 +251,7 @@ impl Net {
         self.members[number] = Some(Member {
             engine: Engine::new(settings, self.now + ahead),
             ahead,
+            mirror: Mirror::default(),
             journal: Vec::new(),
             commands: Vec::new(),
             on_disk: BTreeSet::new(),
@@ -456,7 +463,9 @@ impl Net {
         let Some(mut member) = self.members[number].take() else {
             return;
         };
+        let mut filter_changed = false;
         while let Some(event) = member.engine.poll_event() {
+            filter_changed |= event == EngineEvent::FilterChanged;
             if let EngineEvent::SessionStarted(record) | EngineEvent::SessionMoved { session: record, .. } = &event {
                 self.post(Parcel::OnDisk(number, self.runs[number], record.session));
             }
@@ -466,6 +475,9 @@ impl Net {
             if event.is_audited() {
                 member.journal.push(event);
             }
+        }
+        if filter_changed {
+            member.mirror.change(&member.engine);
         }
         while let Some(transmit) = member.engine.poll_transmit() {
             match transmit {
@@ -552,7 +564,7 @@ impl Net {
             let parcel = self.parcels.peek().map(|Reverse(due)| due.0);
             let next = timers
                 .chain(parcel)
-                .chain([self.next_packet, self.next_dial])
+                .chain([self.next_packet, self.next_dial, self.next_health])
                 .min()
                 .expect("packets go on");
             if next > end {
@@ -577,6 +589,10 @@ impl Net {
         if self.now >= self.next_dial {
             self.next_dial = self.now + REDIAL;
             self.dial();
+        }
+        if self.now >= self.next_health {
+            self.next_health = self.now + HEALTH;
+            self.read_health();
         }
         for at in 0..self.programs.len() {
             self.look_after_program(at);
@@ -613,19 +629,38 @@ impl Net {
         }
     }
 
+    fn read_health(&mut self) {
+        for number in 0..self.members.len() {
+            let now = self.now;
+            if let Some(member) = &mut self.members[number] {
+                let now = now + member.ahead;
+                let health = CaptureHealth {
+                    last_frame: Some(now),
+                    ..CaptureHealth::default()
+                };
+                member.engine.handle_capture_health(health, now);
+                member.mirror.tell(&mut member.engine, now);
+                self.settle(number);
+            }
+        }
+    }
+
     fn capture(&mut self, member: usize, source: &str, destination: &str, packet: &[u8]) {
+        let (source, destination) = (
+            source.parse().expect("an address"),
+            destination.parse().expect("an address"),
+        );
+        let mirror = self.members[member].as_mut().map(|member| &mut member.mirror);
+        if !mirror.is_some_and(|mirror| mirror.shows(source, destination)) {
+            return;
+        }
         self.on(member, |engine, now| {
-            let health = CaptureHealth {
-                last_frame: Some(now),
-                ..CaptureHealth::default()
-            };
-            engine.handle_capture_health(health, now);
             let datagram = Datagram {
                 captured: now,
                 vlan: VlanStack::default(),
                 tunnel: None,
-                source: source.parse().expect("an address"),
-                destination: destination.parse().expect("an address"),
+                source,
+                destination,
                 payload: packet,
                 truncated: false,
             };
