@@ -383,10 +383,15 @@ pub fn exact(house: &House, leg: &str) -> Vec<i16> {
 }
 
 /// The longest run of samples in which `heard` and `exact` agree, for the shift at which they do: where it begins in
-/// `heard`, and how long it is. The shift is found by a stretch of loud samples from the middle of `heard`.
+/// `heard`, and how long it is. The shift is found by a stretch of loud samples from the middle of `heard`, after the silence
+/// until the first packet.
 pub fn common_run(heard: &[i16], exact: &[i16]) -> (usize, usize) {
     const PROBE: usize = 400;
-    let loud = (heard.len() / 3..heard.len().saturating_sub(PROBE))
+    let begun = heard
+        .iter()
+        .position(|&sample| sample != 0)
+        .expect("something is heard");
+    let loud = (begun.max(heard.len() / 3)..heard.len().saturating_sub(PROBE))
         .find(|&at| {
             heard[at..at + PROBE]
                 .iter()
