@@ -461,6 +461,11 @@ impl Engine {
         });
     }
 
+    /// Tells the others that an agent is seen here.
+    pub(super) fn tell_seen(&mut self, agent: &AgentId, legs: [bool; 2], now: Instant) {
+        self.with_cluster(now, |cluster| cluster.handle_sees(agent, legs));
+    }
+
     /// Whether this member holds the CTI sessions and has reached none of the sources for too long.
     fn cti_away(&mut self, now: Instant) -> bool {
         let directory = self.membership.directory();

@@ -68,6 +68,7 @@ use self::relay::Relay;
 use self::resumed::Resumed;
 use self::retelling::Retelling;
 pub use self::supervise::SuperviseRecord;
+pub use self::visibility::LOOK;
 use self::visibility::Visibility;
 
 /// A supervisor's connection, numbered by the event loop.
@@ -113,7 +114,6 @@ pub struct Engine {
     connections: BTreeMap<ConnectionId, Supervisor>,
     routes: Routes,
     paths: BTreeMap<AgentId, Vec<MediaPath>>,
-    paths_changed: bool,
     links: Links,
     link_of: HashMap<AgentId, LinkName>,
     /// Agents of whom sources tell that belong to one member.
@@ -433,7 +433,6 @@ impl Engine {
             connections: BTreeMap::new(),
             routes: Routes::default(),
             paths: BTreeMap::new(),
-            paths_changed: false,
             links: Links::default(),
             link_of: HashMap::default(),
             fed: Fed::default(),
@@ -516,6 +515,9 @@ impl Engine {
             self.expire_pauses(now);
         }
         self.handle_cluster_timeout(now);
+        if self.visibility.due().is_some_and(|due| due <= now) {
+            self.change_watched(now);
+        }
         if now < self.next_tick {
             return;
         }
@@ -538,9 +540,8 @@ impl Engine {
                 self.ask_whether_he_listens(id, now);
             }
         }
-        if std::mem::take(&mut self.paths_changed) {
-            self.forget_phones_left();
-            self.events.push_back(EngineEvent::FilterChanged);
+        if self.visibility.is_stale() {
+            self.change_watched(now);
         }
         if self.is_watched() {
             // Time alone changes only whether media are seen.
@@ -578,7 +579,14 @@ impl Engine {
     pub fn poll_timeout(&self) -> Instant {
         let cluster = self.membership.poll_timeout();
         let retelling = self.retelling.as_ref().map(Retelling::due);
-        let earlier = self.pauses.next_end().into_iter().chain(cluster).chain(retelling);
+        let phones = self.visibility.due();
+        let earlier = self
+            .pauses
+            .next_end()
+            .into_iter()
+            .chain(cluster)
+            .chain(retelling)
+            .chain(phones);
         earlier.fold(self.next_tick, Instant::min)
     }
 

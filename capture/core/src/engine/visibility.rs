@@ -1,7 +1,7 @@
 //! Which agents' streams this server sees: packets of those nobody listens to are counted without being looked at, those of
 //! monitored ones pass the stream table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,13 +9,22 @@ use foldhash::{HashMap, HashSet};
 use silentmon_proto::ids::{AgentId, Leg, MediaAddress};
 use silentmon_proto::time::Instant;
 
-use super::Engine;
 use super::media::heard_paths;
+use super::{Engine, EngineEvent};
 use crate::filter::MediaPath;
 use crate::stream::Stream;
 
 /// How long an agent's answer to "audible?" stays good after packets were counted.
 pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(5);
+/// How often the counts of phones whose media are new are to be read ([`Engine::phones_awaited`]): another member may have
+/// somebody who listens.
+pub const LOOK: Duration = Duration::from_millis(100);
+/// How many looks an agent's new media are worth; after that they are found by the next tick.
+const LOOKS: u32 = 50;
+/// So many agents are looked for at a time; a house that begins to work at once waits for the next tick.
+const MOST_AWAITED: usize = 256;
+/// Between two changes of what is watched because phones came.
+const WATCHING_ANEW: Duration = Duration::from_millis(250);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -24,6 +33,27 @@ pub(super) struct Visibility {
     phones: HashMap<IpAddr, [Count; 2]>,
     /// Phones that somebody's media have left since they were last looked through.
     left: Vec<IpAddr>,
+    /// Agents whose media are at a new place, and how often it is still looked whether they are seen there.
+    awaited: BTreeMap<AgentId, u32>,
+    /// Whether media are elsewhere than what is watched.
+    stale: bool,
+    /// Whether there are phones that aren't watched yet.
+    came: bool,
+    /// When what is watched was last changed.
+    changed: Option<Instant>,
+}
+
+impl Visibility {
+    /// When phones that came are to be watched.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let earliest = self.changed.map(|at| at + WATCHING_ANEW);
+        self.came.then_some(earliest.unwrap_or_default())
+    }
+
+    /// Whether something else than now is to be watched.
+    pub(super) const fn is_stale(&self) -> bool {
+        self.stale
+    }
 }
 
 /// Packets that were counted without being looked at.
@@ -50,23 +80,73 @@ impl Count {
 }
 
 impl Engine {
-    /// Packets of agents nobody listens to are only counted: that may wait for the next tick.
+    /// Packets of agents nobody listens to are only counted. Phones that are new to the server are watched at once, but for
+    /// some time between two such changes; all else waits for the next tick.
     pub(super) fn watch(&mut self, agent: &AgentId) {
         let heard = heard_paths(&self.directory.media(agent));
         let paths: BTreeSet<MediaPath> = heard.into_iter().map(|heard| heard.path).collect();
         let former = if paths.is_empty() {
+            self.visibility.awaited.remove(agent);
             self.paths.remove(agent)
         } else {
             self.paths.insert(agent.clone(), paths.into_iter().collect())
         };
         if former.as_ref() != self.paths.get(agent) {
-            self.paths_changed = true;
+            self.visibility.stale = true;
             self.change_owner(agent, former.unwrap_or_default());
+            self.look_for(agent);
         }
+    }
+
+    /// Other members want to know soon that an agent is seen here.
+    fn look_for(&mut self, agent: &AgentId) {
+        let awaited = &mut self.visibility.awaited;
+        if self.membership.directory().is_some() && self.paths.contains_key(agent) && awaited.len() < MOST_AWAITED {
+            awaited.insert(agent.clone(), LOOKS);
+        }
+    }
+
+    /// Phones whose counts are wanted each [`LOOK`], and [`Self::handle_looked`] after them.
+    pub fn phones_awaited(&self) -> BTreeSet<IpAddr> {
+        let awaited = self.visibility.awaited.keys();
+        let paths = awaited.filter_map(|agent| self.paths.get(agent)).flatten();
+        paths.map(|path| path.address.ip).collect()
+    }
+
+    /// Whether there are [`Self::phones_awaited`].
+    pub fn awaits_phones(&self) -> bool {
+        !self.visibility.awaited.is_empty()
+    }
+
+    /// The counts of [`Self::phones_awaited`] were read: other members are told whose media came into sight.
+    pub fn handle_looked(&mut self, now: Instant) {
+        let mut awaited = std::mem::take(&mut self.visibility.awaited);
+        awaited.retain(|agent, looks| {
+            let legs = self.sees(agent, now);
+            if legs != [false; 2] {
+                self.tell_seen(agent, legs, now);
+            }
+            *looks -= 1;
+            legs != [true; 2] && *looks > 0
+        });
+        awaited.append(&mut self.visibility.awaited);
+        self.visibility.awaited = awaited;
+    }
+
+    /// Lets the shell watch where media are now.
+    pub(super) fn change_watched(&mut self, now: Instant) {
+        self.visibility.came = false;
+        self.visibility.stale = false;
+        self.visibility.changed = Some(now);
+        self.forget_phones_left();
+        self.events.push_back(EngineEvent::FilterChanged);
     }
 
     /// The agent's media have left the addresses of `former` for those of his paths.
     fn change_owner(&mut self, agent: &AgentId, former: Vec<MediaPath>) {
+        let mut paths = self.paths.get(agent).into_iter().flatten();
+        let came = paths.any(|path| self.owners_of(path.address.ip).next().is_none());
+        self.visibility.came |= came;
         for path in former {
             if let Some(owners) = self.owners.get_mut(&path.address) {
                 owners.retain(|owner| owner != agent);
@@ -93,7 +173,7 @@ impl Engine {
     }
 
     /// Forgets the counts of phones that are watched no more, as the kernel does.
-    pub(super) fn forget_phones_left(&mut self) {
+    fn forget_phones_left(&mut self) {
         for ip in std::mem::take(&mut self.visibility.left) {
             if self.owners_of(ip).next().is_none() {
                 self.visibility.phones.remove(&ip);

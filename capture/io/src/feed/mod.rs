@@ -9,6 +9,7 @@ mod outlet;
 mod stats;
 mod thread;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,7 +25,7 @@ pub use stats::{CaptureStats, RejectedFrames};
 
 use crate::file::FileError;
 use crate::file::paced::{FileOrigin, Pace, PacedFile, Repeat};
-use crate::kernel_filter::{Interest, KernelFilter};
+use crate::kernel_filter::{AddressCounters, Interest, KernelFilter, KernelFilterError};
 use crate::link;
 use crate::live::{LiveCapture, LiveError, LiveOptions};
 use outlet::{Outlet, Overflow};
@@ -309,8 +310,19 @@ impl CaptureHandle {
 
     /// What the kernel counted of each known address; empty without a kernel filter.
     pub fn address_counts(&self) -> Vec<AddressCount> {
-        let counts = self.kernel.as_ref().map(KernelFilter::address_counters);
-        let counts = match counts {
+        self.counts(KernelFilter::address_counters)
+    }
+
+    /// The same of these addresses, as far as they are known.
+    pub fn address_counts_of(&self, addresses: &BTreeSet<IpAddr>) -> Vec<AddressCount> {
+        self.counts(|kernel| kernel.address_counters_of(addresses))
+    }
+
+    fn counts(
+        &self,
+        read: impl FnOnce(&KernelFilter) -> Result<Vec<(IpAddr, AddressCounters)>, KernelFilterError>,
+    ) -> Vec<AddressCount> {
+        let counts = match self.kernel.as_ref().map(read) {
             None => return Vec::new(),
             Some(Ok(counts)) => counts,
             Some(Err(error)) => {
@@ -318,7 +330,7 @@ impl CaptureHandle {
                 return Vec::new();
             }
         };
-        let count = |(ip, counters): (IpAddr, crate::kernel_filter::AddressCounters)| AddressCount {
+        let count = |(ip, counters): (IpAddr, AddressCounters)| AddressCount {
             ip,
             from: counters.from,
             to: counters.to,

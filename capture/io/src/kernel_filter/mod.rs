@@ -253,9 +253,29 @@ impl KernelFilter {
     /// # Errors
     /// Where the kernel refuses.
     pub fn address_counters(&self) -> Result<Vec<(IpAddr, AddressCounters)>, KernelFilterError> {
-        let table = self.table();
-        let read = |&address| Ok((address, self.counted(address)?));
-        table.keys().map(read).collect()
+        let watched: Vec<IpAddr> = self.table().keys().copied().collect();
+        self.counters_of(watched)
+    }
+
+    /// The same of these addresses, as far as they are watched.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn address_counters_of(
+        &self,
+        addresses: &BTreeSet<IpAddr>,
+    ) -> Result<Vec<(IpAddr, AddressCounters)>, KernelFilterError> {
+        let watched: Vec<IpAddr> = {
+            let table = self.table();
+            let canonical = addresses.iter().map(IpAddr::to_canonical);
+            canonical.filter(|address| table.contains_key(address)).collect()
+        };
+        self.counters_of(watched)
+    }
+
+    fn counters_of(&self, watched: Vec<IpAddr>) -> Result<Vec<(IpAddr, AddressCounters)>, KernelFilterError> {
+        let read = |address| Ok((address, self.counted(address)?));
+        watched.into_iter().map(read).collect()
     }
 
     fn counted(&self, address: IpAddr) -> Result<AddressCounters, KernelFilterError> {

@@ -1,5 +1,6 @@
 //! The program run by the kernel on frames made here, without a network. Skipped where bpf(2) isn't permitted.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -206,6 +207,8 @@ fn counts_datagrams_of_addresses_passed_or_not() {
             (AGENT6, counters(0, 3))
         ]
     );
+    let some = BTreeSet::from([AGENT6, OTHER]);
+    assert_eq!(filter.address_counters_of(&some).unwrap(), [(AGENT6, counters(0, 3))]);
     assert_eq!(filter.counters().unwrap(), KernelCounters { seen: 10, tagged: 0 });
 }
 

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use silentmon_capture_core::cluster::{HoldsCti, PeerLink};
 use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, FormerPause, ReasonCounts, Transmit,
+    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, FormerPause, LOOK, ReasonCounts, Transmit,
 };
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
@@ -234,6 +234,8 @@ impl Service {
         service.change_filter();
         let mut batches = service.capture.batches();
         let mut health = tokio::time::interval(HEALTH_INTERVAL);
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut source_ended = false;
         let mut broken = Ok(());
         while broken.is_ok() {
@@ -256,6 +258,7 @@ impl Service {
                 }
                 Some(reload) = reloads.recv() => service.handle_reload(reload),
                 _ = health.tick() => service.read_health(),
+                _ = looks.tick(), if service.engine.awaits_phones() => service.look_for_phones(),
                 () = tokio::time::sleep_until(wake) => service.handle_wake(),
             }
             service.drain();
@@ -442,6 +445,15 @@ impl Service {
                 plain_rtp_failures: self.plain_rtp_failures,
             }));
         }
+    }
+
+    /// Whether phones whose media are new are in the mirror: another member may have somebody who listens.
+    fn look_for_phones(&mut self) {
+        let now = self.clock.now();
+        for count in self.capture.address_counts_of(&self.engine.phones_awaited()) {
+            self.engine.handle_address_count(count.ip, count.from, count.to, now);
+        }
+        self.engine.handle_looked(now);
     }
 
     /// 7. The HTTPS interface.

@@ -217,7 +217,8 @@ impl Engine {
         here && session.admission == Admission::Admitted
     }
 
-    /// Members from which something is gained: a leg that isn't seen here, or copies where the own mirror misses packets.
+    /// Members from which something is gained: a leg that isn't seen here, or copies where the own mirror misses packets. While
+    /// nobody sees the agent, those by whom he was heard last: his next call is heard there from its first packet on.
     fn members_wanted(&self, session: &MonitorSession, now: Instant) -> Vec<ServerName> {
         let here = session.seen_here(SEEN_WITHIN, now);
         // Packets begin to pass it a moment after it began.
@@ -240,6 +241,9 @@ impl Engine {
             .map(|(member, legs)| (std::cmp::Reverse(gain(&legs)), !asked(member), member))
             .collect();
         members.sort();
+        if members.is_empty() && own == [false; 2] {
+            return known.map(Elsewhere::heard_last).unwrap_or_default();
+        }
         let wanted = members.into_iter().take(MOST_SOURCES);
         wanted.map(|(.., member)| member.clone()).collect()
     }
@@ -468,6 +472,15 @@ impl Engine {
 }
 
 impl Elsewhere {
+    /// Sources from which something was gained last.
+    fn heard_last(&self) -> Vec<ServerName> {
+        let heard = |source: &&Source| matches!(source.stage, Stage::Heard(_));
+        let last = self.sources.values().filter(heard).map(|source| source.wanted).max();
+        let sources = self.sources.iter();
+        let of_last = sources.filter(|(_, source)| heard(source) && Some(source.wanted) == last);
+        of_last.map(|(member, _)| member.clone()).collect()
+    }
+
     /// What sources that are heard say.
     fn statuses(&self) -> impl Iterator<Item = (&ServerName, &SessionStatus)> {
         let sources = self.sources.iter();

@@ -23,15 +23,15 @@ struct Phone {
 impl Mirror {
     /// Watches the phones that the engine wants watched, and no others.
     pub fn change(&mut self, engine: &Engine) {
-        let passed = engine.monitored().ips().expect("no signalling is looked for");
+        let monitored = engine.monitored().ips().expect("no signalling is looked for");
         let counted = engine.watched().ips().expect("no signalling is looked for");
         let mut former = std::mem::take(&mut self.phones);
-        for ip in counted.into_iter().chain(passed.iter().copied()) {
+        for ip in counted.into_iter().chain(monitored.iter().copied()) {
             let phone = former
                 .remove(&ip)
                 .or_else(|| self.phones.remove(&ip))
                 .unwrap_or_default();
-            let passes = passed.contains(&ip);
+            let passes = monitored.contains(&ip);
             self.phones.insert(ip, Phone { passes, ..phone });
         }
     }
@@ -50,9 +50,9 @@ impl Mirror {
         passes
     }
 
-    /// Tells the engine what was counted.
-    pub fn tell(&self, engine: &mut Engine, now: Instant) {
-        for (&ip, phone) in &self.phones {
+    /// Tells the engine what was counted of these.
+    pub fn tell(&self, engine: &mut Engine, which: impl Fn(&IpAddr) -> bool, now: Instant) {
+        for (&ip, phone) in self.phones.iter().filter(|(ip, _)| which(ip)) {
             engine.handle_address_count(ip, phone.from, phone.to, now);
         }
     }

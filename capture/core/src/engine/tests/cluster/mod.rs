@@ -213,6 +213,29 @@ fn a_shorter_call_after_a_longer_one_is_heard_elsewhere_too() {
 }
 
 #[test]
+fn each_call_is_heard_elsewhere_from_its_beginning_on() {
+    let mut net = Net::of(3);
+    net.talks(0, &[(1, BOTH)]);
+    net.run(3.0);
+    let anna = net.listen("anna", 0, &[0]);
+    net.run(10.0);
+    // By the gateway of the last call at once, by another one as soon as its member has seen it.
+    for (gateway, within) in [(1, 30), (2, 500), (2, 30), (1, 500)] {
+        net.hangs_up(0);
+        net.run(60.0);
+        net.talks(0, &[(gateway, BOTH)]);
+        let begun = net.now;
+        net.run(5.0);
+        let first = net.programs[anna].times.iter().find(|at| **at >= begun);
+        let late = *first.expect("he is heard") - begun;
+        assert!(late <= Duration::from_millis(within), "gw{gateway}: {late:?}");
+    }
+    net.run(15.0);
+    let let_go = [1, 2].map(|member| net.member(member).count(stopped));
+    assert_eq!(let_go, [1, 1], "each when the other saw him");
+}
+
+#[test]
 fn a_source_refuses_by_its_own_rules_and_the_home_says_so() {
     let mut net = Net::of(2);
     net.change_policy(0, |policy| {

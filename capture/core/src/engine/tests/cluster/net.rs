@@ -131,6 +131,7 @@ pub struct Net {
     next_packet: Instant,
     next_dial: Instant,
     next_health: Instant,
+    next_look: Instant,
     /// Of so many datagrams between members one is lost; none with 0.
     pub members_lose: u64,
     lost: u64,
@@ -202,6 +203,7 @@ impl Net {
             next_packet: now,
             next_dial: now,
             next_health: now,
+            next_look: now,
             members_lose: 0,
             lost: 0,
             relayed: 0,
@@ -564,7 +566,7 @@ impl Net {
             let parcel = self.parcels.peek().map(|Reverse(due)| due.0);
             let next = timers
                 .chain(parcel)
-                .chain([self.next_packet, self.next_dial, self.next_health])
+                .chain([self.next_packet, self.next_dial, self.next_health, self.next_look])
                 .min()
                 .expect("packets go on");
             if next > end {
@@ -593,6 +595,10 @@ impl Net {
         if self.now >= self.next_health {
             self.next_health = self.now + HEALTH;
             self.read_health();
+        }
+        if self.now >= self.next_look {
+            self.next_look = self.now + LOOK;
+            self.look_for_phones();
         }
         for at in 0..self.programs.len() {
             self.look_after_program(at);
@@ -639,7 +645,21 @@ impl Net {
                     ..CaptureHealth::default()
                 };
                 member.engine.handle_capture_health(health, now);
-                member.mirror.tell(&mut member.engine, now);
+                member.mirror.tell(&mut member.engine, |_| true, now);
+                self.settle(number);
+            }
+        }
+    }
+
+    fn look_for_phones(&mut self) {
+        for number in 0..self.members.len() {
+            let now = self.now;
+            let member = self.members[number].as_mut();
+            if let Some(member) = member.filter(|member| member.engine.awaits_phones()) {
+                let awaited = member.engine.phones_awaited();
+                let now = now + member.ahead;
+                member.mirror.tell(&mut member.engine, |ip| awaited.contains(ip), now);
+                member.engine.handle_looked(now);
                 self.settle(number);
             }
         }
