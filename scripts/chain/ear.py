@@ -84,7 +84,9 @@ def best_place(said, samples):
 
 
 def pieces(speech, heard, stamps, begin, end):
-    """For each window of speech between two times: (time said, delay in seconds or None, likeness, level heard in a pause).
+    """For each window of speech between two times: (time said, delay in seconds or None, likeness, level).
+
+    The level is that of what was said, in a pause that of what was heard; a pause has no likeness.
 
     The delay of a sample counts from when its packet left, plus its place in the packet: the first sample of a packet that
     is heard the moment the packet leaves has a delay of 0.
@@ -122,9 +124,9 @@ def pieces(speech, heard, stamps, begin, end):
                 index, like = far, found
         if like >= 0.6:
             delay = heard.time(index) - said_at
-            yield said_at, delay, like, None
+            yield said_at, delay, like, level(said)
         else:
-            yield said_at, None, like, None
+            yield said_at, None, like, level(said)
 
 
 def quantile(values, share):
