@@ -205,7 +205,8 @@ fn hear_leaves() {
 
     let listen = |who: &str, agent: &str| {
         let wav = town.house.text(&format!("{agent}.wav"));
-        let mut command = town.ask(&["listen", agent, "--json", "--for", "4"], who, 1);
+        // The customer begins to speak four seconds after the agent.
+        let mut command = town.ask(&["listen", agent, "--json", "--for", "8"], who, 1);
         command.args(["--min-delay-ms", PATIENCE_MS, "--output", &format!("wav:{wav}")]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         (child.expect("listen starts"), wav)
