@@ -59,9 +59,9 @@ fn next_to_nothing_is_missing_where_the_path_loses_five_percent() {
 #[test]
 fn bursts_on_a_long_way_are_met_with_copies() {
     let house = some_time(model(Losses::Bursts(0.10, 2.0), 200));
-    assert!(house.repair.plan().copy_distance > 1, "{:?}", house.repair.plan());
+    assert!(house.repair.plan().copy_distance > 0, "{:?}", house.repair.plan());
     let missing = house.missing_after(Duration::from_secs(10));
-    assert!(missing < 0.02, "{missing}");
+    assert!(missing < 0.01, "{missing}");
 }
 
 #[test]
@@ -167,11 +167,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_comes_no_number_is_asked_for_twice_within_a_round_trip(
+    fn whatever_comes_no_number_is_asked_for_twice_within_twenty_milliseconds(
         packets in proptest::collection::vec((0_u32..400, any::<bool>(), any::<bool>(), 0_u64..60), 1..400),
         patience in 0_u64..1000,
     ) {
         const ROUND_TRIP: Duration = Duration::from_millis(50);
+        const APART: Duration = Duration::from_millis(20);
         let mut repair = Repair::new(7, ROUND_TRIP);
         let mut now = Instant::from_parts(1_000, 0);
         let mut asked: Vec<(Leg, u32, Instant)> = Vec::new();
@@ -200,7 +201,8 @@ proptest! {
                     for number in request.numbers() {
                         let same = asked.iter().filter(|(l, n, _)| (*l, *n) == (request.leg, number));
                         let same: Vec<_> = same.collect();
-                        prop_assert!(same.iter().all(|(_, _, at)| now.saturating_since(*at) >= ROUND_TRIP));
+                        prop_assert!(same.iter().all(|(_, _, at)| now.saturating_since(*at) >= APART));
+                        prop_assert!(same.len() < 3);
                         asked.push((request.leg, number, now));
                     }
                 }

@@ -10,12 +10,20 @@ use silentmon_proto::relay::MOST_COPY_DISTANCE;
 
 /// Share of packets that may stay lost: with concealment nobody hears it (docs/repair.md).
 const UNHEARD: f64 = 0.002;
-/// Copies double what is sent: they must leave less than this share of what requests alone would.
+/// Copies double what is sent: they must leave less than this share of what requests alone would,
 const WORTH_COPIES: f64 = 0.5;
+/// and less than that one where requests leave more than is covered up.
+const WORTH_COPIES_WHERE_HEARD: f64 = 0.9;
+/// Share of packets that concealment doesn't cover up where they are lost in bursts (docs/repair.md).
+const HEARD: f64 = 0.005;
 /// Delay for repairs beyond half a round trip, which the packets themselves take.
 const ALLOWANCE: Duration = Duration::from_millis(150);
 /// How often a packet is asked for.
 pub(super) const MOST_TRIES: u8 = 3;
+/// Requests for one packet are so far apart at least.
+const LEAST_APART: Duration = Duration::from_millis(20);
+/// Longer times between them are weighed in these steps.
+const STEP: Duration = Duration::from_millis(5);
 /// For the arrival's jitter and the timers.
 const SLACK: Duration = Duration::from_millis(5);
 
@@ -43,6 +51,8 @@ pub struct Plan {
     pub copy_distance: u8,
     /// How often a packet can be asked for in time.
     pub tries: u8,
+    /// How long after one request the next follows.
+    pub again: Duration,
     /// How long packets must wait for it.
     pub delay: Duration,
     /// Share of packets that stay lost, by the model.
@@ -54,6 +64,7 @@ impl Plan {
     pub const NOTHING: Self = Self {
         copy_distance: 0,
         tries: 0,
+        again: Duration::ZERO,
         delay: Duration::ZERO,
         residual: 0.0,
     };
@@ -72,7 +83,7 @@ impl Path {
         self.share + (1.0 - self.share) * burst_goes_on
     }
 
-    fn plan(&self, copy_distance: u8, tries: u8) -> Plan {
+    fn plan(&self, copy_distance: u8, tries: u8, again: Duration) -> Plan {
         let copied = self.interval * u32::from(copy_distance);
         let mut residual = self.share;
         if copy_distance > 0 {
@@ -85,44 +96,76 @@ impl Path {
         } else {
             Duration::ZERO
         };
+        // Whether what is sent gets through depends on what became of the last that was sent.
+        let mut last = copied;
         for _ in 0..tries {
-            let answered = (1.0 - self.share) * (1.0 - self.lost_after(asked + self.round_trip / 2));
-            residual *= 1.0 - answered;
+            let answered = asked + self.round_trip / 2;
+            residual *= 1.0 - (1.0 - self.share) * (1.0 - self.lost_after(answered.saturating_sub(last)));
+            last = answered;
             delay = asked + self.round_trip;
-            asked += self.again;
+            asked += again;
         }
         Plan {
             copy_distance,
             tries,
+            again,
             delay: delay + SLACK,
             residual,
         }
+    }
+
+    /// Times between requests that don't wait for an answer. Where an answer takes too long for another try, and losses come
+    /// singly, that costs less than copies of all packets.
+    fn hurries(&self) -> impl Iterator<Item = Duration> + Clone {
+        let again = self.again;
+        let hurries = std::iter::successors(Some(LEAST_APART), |hurry| Some(*hurry + STEP));
+        hurries.take_while(move |hurry| *hurry < again)
     }
 }
 
 /// The plan for a path, with packets waiting no longer than `longest`, and with copies where the server sends any.
 pub fn choose(path: &Path, longest: Duration, copies: bool) -> Plan {
     let in_time = |plan: &Plan| plan.delay <= longest;
-    let requests = || (1..=MOST_TRIES).map(|tries| path.plan(0, tries)).filter(in_time);
+    let requests = || {
+        let plans = (1..=MOST_TRIES).map(|tries| path.plan(0, tries, path.again));
+        plans.filter(in_time)
+    };
     if let Some(plan) = requests().find(|plan| plan.residual <= UNHEARD) {
         return plan;
     }
-    let best_request = least_lost(requests());
+    let hurried = || {
+        let plans = (2..=MOST_TRIES).flat_map(|tries| path.hurries().map(move |again| path.plan(0, tries, again)));
+        plans.filter(in_time)
+    };
+    if let Some(plan) = hurried().find(|plan| plan.residual <= UNHEARD) {
+        return plan;
+    }
+    let best_request = least_lost(requests().chain(hurried()));
     if !copies {
         return best_request.unwrap_or(Plan::NOTHING);
     }
     let copies = || {
-        let distances = (1..=MOST_COPY_DISTANCE).take_while(|&distance| path.plan(distance, 0).delay <= longest);
-        let plans = distances.flat_map(|distance| (0..=MOST_TRIES).map(move |tries| path.plan(distance, tries)));
+        let distances =
+            (1..=MOST_COPY_DISTANCE).take_while(|&distance| path.plan(distance, 0, path.again).delay <= longest);
+        let all = path.hurries().chain([path.again]);
+        let plans = distances.flat_map(move |distance| {
+            let all = all.clone();
+            (0..MOST_TRIES).flat_map(move |tries| all.clone().map(move |again| path.plan(distance, tries, again)))
+        });
         plans.filter(in_time)
     };
     let enough = copies()
         .filter(|plan| plan.residual <= UNHEARD)
         .min_by_key(|plan| plan.delay);
     let alone = best_request.map_or(path.share, |plan| plan.residual);
+    let worth = if alone > HEARD {
+        WORTH_COPIES_WHERE_HEARD
+    } else {
+        WORTH_COPIES
+    };
     let best_copy = enough
         .or_else(|| least_lost(copies()))
-        .filter(|plan| plan.residual < alone * WORTH_COPIES);
+        .filter(|plan| plan.residual < alone * worth);
     best_copy.or(best_request).unwrap_or(Plan::NOTHING)
 }
 
@@ -164,9 +207,19 @@ mod tests {
     }
 
     #[test]
+    fn where_answers_take_too_long_for_another_try_requests_do_not_wait_for_them() {
+        for (share, tries) in [(0.05, 2), (0.10, 3)] {
+            let plan = chosen(share, 1.0, 100);
+            assert_eq!((plan.copy_distance, plan.tries), (0, tries), "{plan:?}");
+            assert!(plan.again < Duration::from_millis(100), "{plan:?}");
+            assert!(plan.residual <= UNHEARD, "{plan:?}");
+        }
+    }
+
+    #[test]
     fn where_answers_take_too_long_for_another_try_copies_are_wanted() {
         assert_eq!(chosen(0.01, 1.0, 200).copy_distance, 0, "one try does");
-        assert!(chosen(0.10, 1.0, 200).copy_distance > 0);
+        assert!(chosen(0.20, 1.0, 200).copy_distance > 0);
         let far = path(0.03, 1.0, 100);
         let hurried = choose(&far, Duration::from_millis(60), true);
         assert_eq!((hurried.copy_distance, hurried.tries), (1, 0));

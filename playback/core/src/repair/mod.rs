@@ -209,7 +209,10 @@ impl Repair {
     fn timing(&self) -> Timing {
         Timing {
             round_trip: self.round_trip.smoothed(),
-            answered_within: self.round_trip.answered_within(),
+            again: match self.plan.tries {
+                0 => self.round_trip.answered_within(),
+                _ => self.plan.again,
+            },
             copy_distance: self.plan.copy_distance,
         }
     }
@@ -255,6 +258,10 @@ impl Repair {
         } else {
             Plan::NOTHING
         };
+        if plan.tries > 1 && plan.again < path.again {
+            // An answer may belong to any of several requests: it tells nothing of the round trip.
+            self.round_trip.forget();
+        }
         self.hold_copies(plan, now);
         self.await_copies(now);
         self.hold_delay(plan.delay, reach, now);

@@ -32,6 +32,12 @@ impl RoundTrip {
         }
     }
 
+    /// Lets the connection's estimate count until an answer is measured again.
+    pub(super) const fn forget(&mut self) {
+        self.measured = false;
+        (self.smoothed, self.variation) = (self.estimate, Duration::ZERO);
+    }
+
     pub(super) fn measure(&mut self, sample: Duration) {
         if self.measured {
             self.variation = (self.variation * 3 + sample.abs_diff(self.smoothed)) / 4;

@@ -35,7 +35,8 @@ const FASTEST: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
     pub(super) round_trip: Duration,
-    pub(super) answered_within: Duration,
+    /// How long after one request the next follows.
+    pub(super) again: Duration,
     pub(super) copy_distance: u8,
 }
 
@@ -357,7 +358,7 @@ impl Missing {
             return None;
         }
         if let Some(tried) = self.tried {
-            return Some(tried + timing.answered_within);
+            return Some(tried + timing.again);
         }
         let copied = self.expected + interval * u32::from(timing.copy_distance);
         let patient = (self.noticed + wait).max(if timing.copy_distance > 0 {
