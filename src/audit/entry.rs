@@ -268,6 +268,7 @@ impl<'a> Event<'a> {
     pub fn of(event: &'a EngineEvent) -> Option<Self> {
         match event {
             EngineEvent::FilterChanged
+            | EngineEvent::PhonesCame(_)
             | EngineEvent::ListeningChanged { .. }
             | EngineEvent::DemandChanged { .. }
             | EngineEvent::MemberLinked(_)

@@ -208,6 +208,8 @@ pub enum Transmit {
 pub enum EngineEvent {
     /// The set of monitored or watched addresses changed: make a new filter.
     FilterChanged,
+    /// Media are at phones where none were: their packets are to be counted.
+    PhonesCame(BTreeSet<IpAddr>),
     /// A connection must carry more or less audio than before ([`Engine::streams_over`]).
     DemandChanged {
         /// Which.
@@ -377,6 +379,7 @@ impl EngineEvent {
             | Self::ConnectionWithdrawn { .. }
             | Self::SuperviseRequested(_) => true,
             Self::FilterChanged
+            | Self::PhonesCame(_)
             | Self::ListeningChanged { .. }
             | Self::DemandChanged { .. }
             | Self::MemberLinked(_)
@@ -515,9 +518,6 @@ impl Engine {
             self.expire_pauses(now);
         }
         self.handle_cluster_timeout(now);
-        if self.visibility.due().is_some_and(|due| due <= now) {
-            self.change_watched(now);
-        }
         if now < self.next_tick {
             return;
         }
@@ -541,7 +541,7 @@ impl Engine {
             }
         }
         if self.visibility.is_stale() {
-            self.change_watched(now);
+            self.change_watched();
         }
         if self.is_watched() {
             // Time alone changes only whether media are seen.
@@ -579,14 +579,7 @@ impl Engine {
     pub fn poll_timeout(&self) -> Instant {
         let cluster = self.membership.poll_timeout();
         let retelling = self.retelling.as_ref().map(Retelling::due);
-        let phones = self.visibility.due();
-        let earlier = self
-            .pauses
-            .next_end()
-            .into_iter()
-            .chain(cluster)
-            .chain(retelling)
-            .chain(phones);
+        let earlier = self.pauses.next_end().into_iter().chain(cluster).chain(retelling);
         earlier.fold(self.next_tick, Instant::min)
     }
 

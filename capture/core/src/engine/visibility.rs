@@ -23,8 +23,6 @@ pub const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 50;
 /// So many agents are looked for at a time; a house that begins to work at once waits for the next tick.
 const MOST_AWAITED: usize = 256;
-/// Between two changes of what is watched because phones came.
-const WATCHING_ANEW: Duration = Duration::from_millis(250);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -37,19 +35,9 @@ pub(super) struct Visibility {
     awaited: BTreeMap<AgentId, u32>,
     /// Whether media are elsewhere than what is watched.
     stale: bool,
-    /// Whether there are phones that aren't watched yet.
-    came: bool,
-    /// When what is watched was last changed.
-    changed: Option<Instant>,
 }
 
 impl Visibility {
-    /// When phones that came are to be watched.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let earliest = self.changed.map(|at| at + WATCHING_ANEW);
-        self.came.then_some(earliest.unwrap_or_default())
-    }
-
     /// Whether something else than now is to be watched.
     pub(super) const fn is_stale(&self) -> bool {
         self.stale
@@ -80,8 +68,8 @@ impl Count {
 }
 
 impl Engine {
-    /// Packets of agents nobody listens to are only counted. Phones that are new to the server are watched at once, but for
-    /// some time between two such changes; all else waits for the next tick.
+    /// Packets of agents nobody listens to are only counted. Those of phones that are new to the server are from now on; all
+    /// else may wait for the next tick.
     pub(super) fn watch(&mut self, agent: &AgentId) {
         let heard = heard_paths(&self.directory.media(agent));
         let paths: BTreeSet<MediaPath> = heard.into_iter().map(|heard| heard.path).collect();
@@ -134,19 +122,19 @@ impl Engine {
     }
 
     /// Lets the shell watch where media are now.
-    pub(super) fn change_watched(&mut self, now: Instant) {
-        self.visibility.came = false;
+    pub(super) fn change_watched(&mut self) {
         self.visibility.stale = false;
-        self.visibility.changed = Some(now);
         self.forget_phones_left();
         self.events.push_back(EngineEvent::FilterChanged);
     }
 
     /// The agent's media have left the addresses of `former` for those of his paths.
     fn change_owner(&mut self, agent: &AgentId, former: Vec<MediaPath>) {
-        let mut paths = self.paths.get(agent).into_iter().flatten();
-        let came = paths.any(|path| self.owners_of(path.address.ip).next().is_none());
-        self.visibility.came |= came;
+        let phones = self.paths.get(agent).into_iter().flatten().map(|path| path.address.ip);
+        let came: BTreeSet<IpAddr> = phones.filter(|&ip| self.owners_of(ip).next().is_none()).collect();
+        if !came.is_empty() {
+            self.events.push_back(EngineEvent::PhonesCame(came));
+        }
         for path in former {
             if let Some(owners) = self.owners.get_mut(&path.address) {
                 owners.retain(|owner| owner != agent);

@@ -303,6 +303,14 @@ impl CaptureHandle {
         }
     }
 
+    /// Tells the kernel filter, where there is one, to count datagrams of more addresses until [`Self::watch`] is called next.
+    pub fn count(&self, more: &BTreeSet<IpAddr>) {
+        let counted = self.kernel.as_ref().map(|kernel| kernel.count(more));
+        if let Some(Err(error)) = counted {
+            tracing::warn!(%error, "the kernel filter can't count more addresses");
+        }
+    }
+
     /// Whether datagrams of known addresses that aren't passed are counted in the kernel.
     pub fn counts_in_kernel(&self) -> bool {
         self.kernel.is_some()

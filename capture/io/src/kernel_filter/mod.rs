@@ -179,6 +179,21 @@ impl KernelFilter {
         self.switch_mode(Mode::Watched)
     }
 
+    /// Counts datagrams of these addresses, too, as far as the table has room; what is watched stays so.
+    ///
+    /// # Errors
+    /// Where the kernel refuses a change, what was changed before stays.
+    pub fn count(&self, more: &BTreeSet<IpAddr>) -> Result<(), KernelFilterError> {
+        let mut table = self.table();
+        for address in more.iter().map(IpAddr::to_canonical) {
+            if table.len() < self.capacity as usize && !table.contains_key(&address) {
+                self.watch(address, Interest::Count)?;
+                table.insert(address, Interest::Count);
+            }
+        }
+        Ok(())
+    }
+
     /// Passes signalling at these ports and no others, from and to any address, besides what is watched.
     ///
     /// # Errors

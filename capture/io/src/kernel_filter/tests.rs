@@ -226,6 +226,20 @@ fn a_change_of_interest_takes_effect_and_keeps_the_counters() {
 }
 
 #[test]
+fn more_addresses_are_counted_as_far_as_there_is_room() {
+    let Some(filter) = filter(2) else { return };
+    filter.set_watched([(AGENT, Interest::Pass)]).unwrap();
+    filter.program.run(&rtp4(AGENT, OTHER), 2).unwrap();
+    filter.count(&BTreeSet::from([AGENT, KNOWN, AGENT6])).unwrap();
+    assert!(passes(&filter, &rtp4(AGENT, OTHER)), "as before");
+    filter.program.run(&rtp4(KNOWN, OTHER), 3).unwrap();
+    assert!(!passes(&filter, &rtp4(KNOWN, OTHER)));
+    let counted: Vec<_> = filter.address_counters().unwrap();
+    let expected = [(AGENT, 3), (KNOWN, 4)].map(|(ip, from)| (ip, AddressCounters { from, to: 0 }));
+    assert_eq!(counted, expected);
+}
+
+#[test]
 fn an_address_mapped_into_ipv6_is_the_ipv4_one() {
     let Some(filter) = filter(1) else { return };
     let IpAddr::V4(four) = AGENT else { unreachable!() };

@@ -17,6 +17,7 @@ pub(super) fn link(LinkUpdate { link, down }: &LinkUpdate) {
 pub(super) fn event(event: &EngineEvent) {
     match event {
         EngineEvent::FilterChanged => tracing::trace!("the filter changes"),
+        EngineEvent::PhonesCame(phones) => tracing::trace!(?phones, "phones are watched"),
         EngineEvent::DemandChanged { connection } => {
             tracing::debug!(connection = connection.0, "a connection must carry more or less audio");
         }

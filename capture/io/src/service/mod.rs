@@ -538,6 +538,7 @@ impl Service {
             filter_changed |= event == EngineEvent::FilterChanged;
             log::event(&event);
             match event {
+                EngineEvent::PhonesCame(phones) => self.capture.count(&phones),
                 EngineEvent::Command { link, command } => self.command(&link, command, now),
                 EngineEvent::DemandChanged { connection } => self.fit_path(connection),
                 EngineEvent::ListeningChanged { agent } => self.desks.tell(&agent, &self.engine),

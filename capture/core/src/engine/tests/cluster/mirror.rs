@@ -1,7 +1,7 @@
 //! What the kernel filter does with a member's mirror: it counts the packets of each watched phone and passes those of
 //! monitored ones. Of a phone that is watched no more it forgets the counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use silentmon_proto::time::Instant;
@@ -33,6 +33,13 @@ impl Mirror {
                 .unwrap_or_default();
             let passes = monitored.contains(&ip);
             self.phones.insert(ip, Phone { passes, ..phone });
+        }
+    }
+
+    /// Counts packets of these phones, too.
+    pub fn count(&mut self, phones: BTreeSet<IpAddr>) {
+        for ip in phones {
+            self.phones.entry(ip).or_default();
         }
     }
 

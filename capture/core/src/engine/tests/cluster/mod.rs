@@ -220,7 +220,7 @@ fn each_call_is_heard_elsewhere_from_its_beginning_on() {
     let anna = net.listen("anna", 0, &[0]);
     net.run(10.0);
     // By the gateway of the last call at once, by another one as soon as its member has seen it.
-    for (gateway, within) in [(1, 30), (2, 500), (2, 30), (1, 500)] {
+    for (gateway, within) in [(1, 30), (2, 250), (2, 30), (1, 250)] {
         net.hangs_up(0);
         net.run(60.0);
         net.talks(0, &[(gateway, BOTH)]);

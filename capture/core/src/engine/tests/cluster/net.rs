@@ -468,6 +468,9 @@ impl Net {
         let mut filter_changed = false;
         while let Some(event) = member.engine.poll_event() {
             filter_changed |= event == EngineEvent::FilterChanged;
+            if let EngineEvent::PhonesCame(phones) = &event {
+                member.mirror.count(phones.clone());
+            }
             if let EngineEvent::SessionStarted(record) | EngineEvent::SessionMoved { session: record, .. } = &event {
                 self.post(Parcel::OnDisk(number, self.runs[number], record.session));
             }
