@@ -16,8 +16,8 @@ const WORTH_COPIES: f64 = 0.5;
 const WORTH_COPIES_WHERE_HEARD: f64 = 0.9;
 /// Share of packets that concealment doesn't cover up where they are lost in bursts (docs/repair.md).
 const HEARD: f64 = 0.005;
-/// Delay for repairs beyond half a round trip, which the packets themselves take.
-const ALLOWANCE: Duration = Duration::from_millis(150);
+/// Delay for repairs beyond half a round trip, which the packets themselves take: 150 ms less a player's rounding.
+const ALLOWANCE: Duration = Duration::from_millis(145);
 /// How often a packet is asked for.
 pub(super) const MOST_TRIES: u8 = 3;
 /// Requests for one packet are so far apart at least.
@@ -173,7 +173,7 @@ pub fn choose(path: &Path, longest: Duration, copies: bool) -> Plan {
 fn least_lost(plans: impl Iterator<Item = Plan> + Clone) -> Option<Plan> {
     let least = plans.clone().map(|plan| plan.residual).reduce(f64::min)?;
     plans
-        .filter(|plan| plan.residual <= least * 1.1)
+        .filter(|plan| plan.residual <= least * 1.02)
         .min_by_key(|plan| plan.delay)
 }
 
