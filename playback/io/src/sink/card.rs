@@ -8,6 +8,7 @@ mod lead;
 mod periods;
 mod reserve;
 mod stream;
+mod supply;
 mod watch;
 
 use std::sync::mpsc as std_mpsc;
@@ -132,7 +133,7 @@ impl Keeper {
     fn open(&self) -> Result<Box<CardStream>, SinkError> {
         let device = self.find()?;
         let name = identifier(&device).unwrap_or_else(|| device.to_string());
-        CardStream::open(&device, &name, self.periods.to_ask_for(), self.margins)
+        CardStream::open(&device, &name, &self.player, self.periods.to_ask_for(), self.margins)
             .map(Box::new)
             .map_err(|cause| SinkError::Card {
                 card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
@@ -191,7 +192,7 @@ impl Keeper {
     }
 
     fn feed(&mut self, mut stream: Box<CardStream>, looked: Instant) -> Playing {
-        if let Err(cause) = stream.feed(&self.player) {
+        if let Err(cause) = stream.feed() {
             // Not sought at once: a card that dies as soon as it is opened would be opened all the time.
             let pace = self.lose(stream, cause);
             return Playing::Nowhere {

@@ -1,13 +1,11 @@
 //! The thread behind an output: started, stopped and asked for its summary.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use silentmon_playback_core::player::Player;
-
-use super::{SharedPlayer, SinkError, SinkSummary};
+use super::{SinkError, SinkSummary};
 
 /// Handle of an output's thread.
 #[derive(Debug)]
@@ -63,7 +61,16 @@ impl Drop for Feeder {
     }
 }
 
-/// The player, even where another thread died while it held the lock.
-pub(super) fn lock(player: &SharedPlayer) -> MutexGuard<'_, Player> {
-    player.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is shared, even where another thread died while it had it.
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, unless another thread has it: never waits.
+pub(super) fn try_lock<T>(shared: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match shared.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }

@@ -1,5 +1,5 @@
-//! The card's callback: takes frames from a lock-free ring and says what it did in atomics. Nothing here waits,
-//! allocates or logs, and nothing here could: it owns no lock, no channel and no device.
+//! The card's callback: takes frames from a lock-free ring and says what it did in atomics. Where the thread that fills the
+//! ring is late it pulls the player itself, if nobody is at it. Nothing here allocates, logs or waits for a lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
@@ -9,8 +9,14 @@ use cpal::{FromSample, SizedSample};
 use rtrb::Consumer;
 use silentmon_proto::time::Instant;
 
+use super::supply::SharedSupply;
 use crate::clock;
-use crate::sink::length;
+use crate::sink::feeder::try_lock;
+use crate::sink::{SharedPlayer, length};
+
+/// How long a callback looks again and again for frames that somebody is just pulling, where the ring has too little. The card
+/// has sound for many times as long.
+const PATIENCE: Duration = Duration::from_micros(500);
 
 /// A frame at full scale ±1: left, right.
 pub(super) type Frame = [f32; 2];
@@ -65,6 +71,8 @@ impl Meter {
 /// State of the callback.
 pub(super) struct Callback {
     ring: Consumer<Frame>,
+    supply: SharedSupply,
+    player: SharedPlayer,
     meter: Arc<Meter>,
     channels: usize,
     sample_rate: u32,
@@ -73,9 +81,17 @@ pub(super) struct Callback {
 }
 
 impl Callback {
-    pub(super) fn new(ring: Consumer<Frame>, meter: Arc<Meter>, channels: u16, sample_rate: u32) -> Self {
+    pub(super) fn new(
+        ring: Consumer<Frame>,
+        (supply, player): (SharedSupply, SharedPlayer),
+        meter: Arc<Meter>,
+        channels: u16,
+        sample_rate: u32,
+    ) -> Self {
         Self {
             ring,
+            supply,
+            player,
             meter,
             channels: usize::from(channels).max(1),
             sample_rate,
@@ -89,19 +105,43 @@ impl Callback {
         let now = clock::now();
         self.meter.begun.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::Release);
+        let origin = (now + delay).saturating_back(length(self.taken, self.sample_rate));
         let wanted = out.len() / self.channels;
-        let ready = self.ring.slots().min(wanted);
+        let ready = self.gather(wanted, now, origin);
         let frames = self.ring.read_chunk(ready).ok().into_iter().flatten();
         let silence = std::iter::repeat([0.0; 2]);
         for (target, frame) in out.chunks_mut(self.channels).zip(frames.chain(silence)) {
             place(frame, target);
         }
-        self.tell(now, delay, wanted, ready);
+        self.tell(now, origin, wanted, ready);
     }
 
-    fn tell(&mut self, now: Instant, delay: Duration, wanted: usize, ready: usize) {
+    /// How many of the frames that are wanted the ring has, after pulling those that it lacks.
+    fn gather(&mut self, wanted: usize, now: Instant, origin: Instant) -> usize {
+        loop {
+            let ready = self.ring.slots().min(wanted);
+            let is_begun = self.taken > 0 || ready > 0;
+            if ready == wanted || !is_begun {
+                return ready;
+            }
+            if !self.try_pull(origin) {
+                if clock::now() > now + PATIENCE {
+                    return ready;
+                }
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    fn try_pull(&self, origin: Instant) -> bool {
+        let Some(mut supply) = try_lock(&self.supply) else {
+            return false;
+        };
+        try_lock(&self.player).is_some_and(|mut player| supply.pull(&mut player, origin))
+    }
+
+    fn tell(&mut self, now: Instant, origin: Instant, wanted: usize, ready: usize) {
         let meter = &self.meter;
-        let origin = (now + delay).saturating_back(length(self.taken, self.sample_rate));
         meter.origin.store(origin.as_nanos(), Ordering::Relaxed);
         self.taken += ready as u64;
         meter.taken.store(self.taken, Ordering::Relaxed);
@@ -131,41 +171,140 @@ fn place<T: SizedSample + FromSample<f32>>([left, right]: Frame, target: &mut [T
 #[cfg(test)]
 mod tests {
     use std::hint::black_box;
+    use std::sync::Mutex;
 
-    use rtrb::{Producer, RingBuffer};
+    use rtrb::RingBuffer;
+    use silentmon_playback_core::player::{Player, PlayoutSettings};
+    use silentmon_proto::codec::Codec;
+    use silentmon_proto::ids::Leg;
+    use silentmon_proto::relay::{AudioHeader, AudioKind};
 
     use super::*;
     use crate::counting::allocations;
+    use crate::sink::card::supply::Supply;
+    use crate::sink::feeder::lock;
 
-    fn callback(channels: u16, ring: usize) -> (Producer<Frame>, Callback, Arc<Meter>) {
-        let (producer, consumer) = RingBuffer::new(ring);
-        let meter = Arc::new(Meter::default());
-        let callback = Callback::new(consumer, meter.clone(), channels, 8000);
-        (producer, callback, meter)
+    /// A callback of a card of 8 kHz, and what it shares with the thread that feeds it.
+    struct Card {
+        supply: SharedSupply,
+        player: SharedPlayer,
+        meter: Arc<Meter>,
+        callback: Callback,
+    }
+
+    impl Card {
+        fn new(channels: u16, ring: usize) -> Self {
+            let (producer, consumer) = RingBuffer::new(ring);
+            let supply = Arc::new(Mutex::new(Supply::new(producer, 8000)));
+            let player = Arc::new(Mutex::new(Player::new(PlayoutSettings::default())));
+            let meter = Arc::new(Meter::default());
+            let shared = (supply.clone(), player.clone());
+            Self {
+                callback: Callback::new(consumer, shared, meter.clone(), channels, 8000),
+                supply,
+                player,
+                meter,
+            }
+        }
+
+        /// As the feeding thread does.
+        fn put(&self, frames: &[Frame]) {
+            lock(&self.supply).put(frames);
+        }
+
+        fn reading(&self) -> Reading {
+            self.meter.read().expect("no callback is at it")
+        }
+
+        /// Packets of 20 ms of a square wave, all at once.
+        fn talk(&self, packets: u16) {
+            let now = clock::now();
+            for n in 0..packets {
+                let mut rtp = vec![0x80, 0];
+                rtp.extend_from_slice(&n.to_be_bytes());
+                rtp.extend_from_slice(&(u32::from(n) * 160).to_be_bytes());
+                rtp.extend_from_slice(&7_u32.to_be_bytes());
+                rtp.extend((0..160).map(|sample| if sample % 16 < 8 { 0x10 } else { 0x90 }));
+                let header = AudioHeader {
+                    kind: AudioKind::Rtp,
+                    leg: Leg::Agent,
+                    again: false,
+                    codec: Codec::Pcmu,
+                    channel: 1,
+                    relay_sequence: n.into(),
+                    captured: now,
+                };
+                lock(&self.player).handle_packet(now, &header, &rtp);
+            }
+        }
     }
 
     #[test]
-    fn a_callback_that_finds_too_little_plays_silence_and_counts() {
-        let (mut producer, mut callback, meter) = callback(3, 8);
-        producer.push([0.5, -0.5]).expect("room");
+    fn a_callback_that_finds_too_little_while_the_player_is_held_plays_silence_and_counts() {
+        let mut card = Card::new(3, 8);
+        card.put(&[[0.5, -0.5]]);
+        let player = card.player.clone();
+        let held = lock(&player);
         let mut out = [1_i16; 9];
-        callback.play(&mut out, Duration::ZERO);
+        card.callback.play(&mut out, Duration::ZERO);
+        drop(held);
         assert_eq!(out, [16384, -16384, 0, 0, 0, 0, 0, 0, 0]);
-        let reading = meter.read().expect("no callback is at it");
+        let reading = card.reading();
         assert_eq!((reading.missing, reading.longest, reading.taken), (2, 3, 1));
         assert_eq!(reading.callbacks, 1);
     }
 
     #[test]
+    fn a_callback_stands_in_for_a_feeding_thread_that_sleeps() {
+        let mut card = Card::new(2, 800);
+        card.talk(20);
+        card.put(&[[0.0; 2]]);
+        let mut out = [0_i16; 160];
+        let mut loudest = 0;
+        for _ in 0..30 {
+            card.callback.play(&mut out, Duration::from_millis(20));
+            loudest = out.iter().copied().max().unwrap_or_default().max(loudest);
+        }
+        let reading = card.reading();
+        assert_eq!((reading.missing, reading.taken), (0, 2400));
+        assert!(loudest > 8000, "{loudest}");
+        // What it pulled counts as pulled: up to a tick of 20 frames more than was taken.
+        let frames = lock(&card.supply).frames();
+        assert!((2400..2420).contains(&frames), "{frames}");
+    }
+
+    #[test]
+    fn a_callback_waits_for_whoever_is_just_filling_the_ring() {
+        let mut card = Card::new(2, 800);
+        card.put(&[[0.25; 2]]);
+        let (supply, mut out) = (card.supply.clone(), [0_f32; 4]);
+        let held = lock(&supply);
+        let ready = std::thread::scope(|scope| {
+            let callback = scope.spawn(|| {
+                card.callback.play(&mut out, Duration::from_millis(20));
+                card.callback.taken
+            });
+            drop(held);
+            callback.join().expect("no panic")
+        });
+        // It may have run out of patience where this thread was taken off its core.
+        assert!((1..=2).contains(&ready), "{ready}");
+        assert_eq!(out[..2], [0.25; 2]);
+    }
+
+    #[test]
     fn nothing_is_missing_before_the_first_frame_came() {
-        let (mut producer, mut callback, meter) = callback(2, 8);
+        let mut card = Card::new(2, 8);
+        let player = card.player.clone();
+        let held = lock(&player);
         let mut out = [1_i16; 8];
-        callback.play(&mut out, Duration::ZERO);
+        card.callback.play(&mut out, Duration::ZERO);
         assert_eq!(out, [0; 8]);
-        assert_eq!(meter.read().expect("read").missing, 0);
-        producer.push([0.5, 0.5]).expect("room");
-        callback.play(&mut out, Duration::ZERO);
-        assert_eq!(meter.read().expect("read").missing, 3);
+        assert_eq!(card.reading().missing, 0);
+        card.put(&[[0.5, 0.5]]);
+        card.callback.play(&mut out, Duration::ZERO);
+        drop(held);
+        assert_eq!(card.reading().missing, 3);
     }
 
     #[test]
@@ -189,17 +328,15 @@ mod tests {
 
     #[test]
     fn the_origin_says_when_each_frame_is_heard() {
-        let (mut producer, mut callback, meter) = callback(2, 800);
-        for _ in 0..800 {
-            producer.push([0.1, 0.1]).expect("room");
-        }
+        let mut card = Card::new(2, 800);
+        card.put(&[[0.1, 0.1]; 800]);
         let delay = Duration::from_secs(1);
         let before = clock::now();
         // Ten callbacks of 10 ms in no time: as if the card had run ahead by 90 ms.
         for _ in 0..10 {
-            callback.play(&mut [0_f32; 160], delay);
+            card.callback.play(&mut [0_f32; 160], delay);
         }
-        let origin = meter.read().expect("read").origin;
+        let origin = card.reading().origin;
         let behind = (before + delay).saturating_since(origin);
         assert!(behind <= Duration::from_millis(90), "{behind:?}");
         assert!(behind > Duration::from_millis(60), "{behind:?}");
@@ -208,16 +345,26 @@ mod tests {
     #[test]
     fn a_callback_allocates_nothing_whatever_it_finds() {
         clock::now();
-        let (mut producer, mut callback, _) = callback(2, 960);
+        let mut card = Card::new(2, 960);
+        card.talk(20);
         let (mut words, mut floats) = ([0_i16; 960], [0_f32; 960]);
-        for ready in [0, 480, 960, 100] {
-            for _ in 0..ready {
-                producer.push([0.1, 0.2]).expect("room");
-            }
+        // Whether it pulls itself, all of it or a part, or finds the player held.
+        for (ready, is_held) in [
+            (0, false),
+            (480, false),
+            (960, true),
+            (100, false),
+            (0, false),
+            (10, true),
+        ] {
+            card.put(&vec![[0.1, 0.2]; ready]);
+            let player = card.player.clone();
+            let held = is_held.then(|| lock(&player));
             let before = allocations();
-            callback.play(black_box(&mut words), Duration::from_millis(10));
-            callback.play(black_box(&mut floats), Duration::from_millis(10));
+            card.callback.play(black_box(&mut words), Duration::from_millis(10));
+            card.callback.play(black_box(&mut floats), Duration::from_millis(10));
             assert_eq!(allocations() - before, 0, "{ready}");
+            drop(held);
         }
     }
 

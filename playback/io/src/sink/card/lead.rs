@@ -1,6 +1,7 @@
 //! How much sound the ring between player and card holds: what the card's next callback takes, and a margin beyond it. It is
 //! filled evenly by the card's clock, whatever the length of a callback, so that the time from pull to ear is always the
-//! same and the player sees no jitter of ours. How large the margin has to be is learnt from how late this thread wakes.
+//! same and the player sees no jitter of ours. A callback pulls itself what it doesn't find because the feeding thread is late;
+//! where it couldn't do that either the margin grows.
 
 use std::time::Duration;
 
@@ -8,15 +9,11 @@ use silentmon_proto::time::Instant;
 
 use super::reserve::Margins;
 
-/// After so long without a close call less is dared; longer after each gap that was heard.
+/// After so long without a gap less is dared; longer after each gap.
 const CALM: Duration = Duration::from_secs(10);
 const LONGEST_CALM: Duration = Duration::from_secs(60);
 /// What is given back at once: so little that the player mends it in a pause.
 const STEP: Duration = Duration::from_millis(2);
-/// Less than this share of the margin left: a close call.
-const CLOSE: u32 = 5;
-/// By this share the margin grows then.
-const WIDENED: u32 = 8;
 /// A gap makes it grow by itself and this: the next may be longer. One that stands out isn't prepared for.
 const BEYOND: Duration = Duration::from_millis(1);
 const MOST_AT_ONCE: Duration = Duration::from_millis(10);
@@ -47,11 +44,11 @@ pub(super) enum Change {
 }
 
 impl Lead {
-    /// Begins with the first of the margins, and never dares less than the least.
+    /// Begins with the least of the margins.
     pub(super) const fn new(now: Instant, margins: Margins) -> Self {
         Self {
             margins,
-            margin: margins.first,
+            margin: margins.least,
             calm_since: now,
             calm: CALM,
             callbacks: 0,
@@ -108,16 +105,8 @@ impl Lead {
         until.clamp(fallback / 4, fallback * 5)
     }
 
-    /// The ring is about to be filled, and holds `held`. Where that is much less than is meant to be, more is kept from now on.
-    /// Nothing at all is the beginning, or a gap.
-    pub(super) fn handle_held(&mut self, now: Instant, held: Duration) -> Change {
-        if self.next.is_none() || held.is_zero() {
-            return Change::None;
-        }
-        let late = self.wanted(now).saturating_sub(held);
-        if self.margin.saturating_sub(late) < self.margin / CLOSE {
-            return self.widen(now, self.margin / WIDENED);
-        }
+    /// Where nothing was missing for long, less is kept from now on.
+    pub(super) fn poll_calm(&mut self, now: Instant) -> Change {
         if now.saturating_since(self.calm_since) < self.calm {
             return Change::None;
         }
@@ -134,13 +123,11 @@ impl Lead {
     /// A callback found so much too little. That time is lost, and so costs nothing any more: it becomes margin.
     pub(super) fn handle_missing(&mut self, now: Instant, missing: Duration) -> Change {
         self.calm = (self.calm * 2).min(LONGEST_CALM);
-        self.widen(now, (missing + BEYOND).min(MOST_AT_ONCE))
-    }
-
-    fn widen(&mut self, now: Instant, by: Duration) -> Change {
         self.calm_since = now;
         let most = self.margins.most(self.period);
-        let wider = by.min(most.saturating_sub(self.margin));
+        let wider = (missing + BEYOND)
+            .min(MOST_AT_ONCE)
+            .min(most.saturating_sub(self.margin));
         self.margin += wider;
         if wider.is_zero() {
             Change::None
@@ -156,8 +143,7 @@ mod tests {
 
     const PERIOD: Duration = Duration::from_millis(10);
     const MARGINS: Margins = Margins {
-        first: Duration::from_millis(8),
-        least: Duration::from_millis(4),
+        least: Duration::from_millis(8),
         most_in_all: Duration::from_millis(60),
     };
 
@@ -184,7 +170,6 @@ mod tests {
         lead.handle_callbacks(1, at(0), PERIOD);
         lead.handle_callbacks(2, at(10), PERIOD);
         assert_eq!(lead.wanted(at(9_999)), Duration::ZERO);
-        assert_eq!(lead.handle_held(at(9_999), Duration::ZERO), Change::None);
     }
 
     #[test]
@@ -242,25 +227,19 @@ mod tests {
     }
 
     #[test]
-    fn a_close_call_widens_the_margin_a_little() {
-        let mut lead = steady();
-        assert_eq!(lead.handle_held(at(30_000), ms(12)), Change::None);
-        assert_eq!(lead.handle_held(at(30_000), ms(11)), Change::Wider(ms(1)));
-        assert_eq!(lead.margin(), ms(9));
-    }
-
-    #[test]
     fn the_margin_is_given_back_in_small_steps_down_to_the_least() {
         let mut lead = steady();
+        lead.handle_missing(at(20_000), ms(8));
         let mut margin = lead.margin();
+        assert_eq!(margin, ms(17));
         for second in 1..120 {
             let now = at(second * 1_000_000);
             lead.handle_callbacks(10 + second, now, PERIOD);
-            lead.handle_held(now, lead.wanted(now));
+            lead.poll_calm(now);
             assert!(lead.margin() + STEP >= margin);
             margin = lead.margin();
         }
-        assert_eq!(margin, ms(4));
+        assert_eq!(margin, ms(8));
     }
 
     #[test]
@@ -271,7 +250,7 @@ mod tests {
         let calm = |lead: &mut Lead, second: u64| {
             let now = at(second * 1_000_000);
             lead.handle_callbacks(10 + second, now, PERIOD);
-            lead.handle_held(now, lead.wanted(now))
+            lead.poll_calm(now)
         };
         assert_eq!(calm(&mut lead, 20), Change::None);
         assert_eq!(calm(&mut lead, 31), Change::Narrower(STEP));

@@ -1,6 +1,7 @@
 //! How much sound is kept ready, by preset and by how the system schedules us: in the card, which asks for a period when one of
-//! its two is played, and in the ring before it. The card's part bears a callback that comes late, the ring's part a
-//! feeding thread that wakes late. Both together are the time from pull to ear.
+//! its two is played, and in the ring before it. The card's part bears a callback that comes late. The ring's part bears a
+//! feeding thread that wakes late as usual; one that is later is stood in for by the callback. Both together are the time
+//! from pull to ear.
 
 use std::time::Duration;
 
@@ -20,24 +21,22 @@ pub(super) struct Reserve {
 /// What the ring holds beyond the next callback.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Margins {
-    pub(super) first: Duration,
     pub(super) least: Duration,
     /// The most from pull to ear: two periods of the card and the margin.
     pub(super) most_in_all: Duration,
 }
 
 impl Margins {
-    const fn new(first: u64, least: u64, most_in_all: u64) -> Self {
+    const fn new(least: u64, most_in_all: u64) -> Self {
         Self {
-            first: Duration::from_millis(first),
             least: Duration::from_millis(least),
             most_in_all: Duration::from_millis(most_in_all),
         }
     }
 
-    /// The most for callbacks of this length. A long one leaves a ring of at least the margin that it begins with.
+    /// The most for callbacks of this length.
     pub(super) fn most(&self, period: Duration) -> Duration {
-        self.most_in_all.saturating_sub(period * 2).max(self.first)
+        self.most_in_all.saturating_sub(period * 2).max(self.least)
     }
 }
 
@@ -46,12 +45,12 @@ impl Reserve {
     /// then, as ordinary desktops do.
     pub(super) const fn of(preset: Preset, scheduling: Scheduling) -> Self {
         let (periods, margins): (&[u32], _) = match (preset, scheduling) {
-            (Preset::Low, Scheduling::RealTime) => (&[5, 10, 20, 40], Margins::new(8, 4, 50)),
-            (Preset::Low, Scheduling::Ordinary) => (&[10, 20, 40], Margins::new(15, 6, 50)),
-            (Preset::Balanced, Scheduling::RealTime) => (&[20, 40], Margins::new(20, 14, 90)),
-            (Preset::Balanced, Scheduling::Ordinary) => (&[20, 40], Margins::new(25, 16, 90)),
-            (Preset::Smooth, Scheduling::RealTime) => (&[30, 40], Margins::new(20, 14, 120)),
-            (Preset::Smooth, Scheduling::Ordinary) => (&[30, 40], Margins::new(30, 20, 120)),
+            (Preset::Low, Scheduling::RealTime) => (&[10, 20, 40], Margins::new(3, 50)),
+            (Preset::Low, Scheduling::Ordinary) => (&[10, 20, 40], Margins::new(6, 50)),
+            (Preset::Balanced, Scheduling::RealTime) => (&[22, 40], Margins::new(3, 90)),
+            (Preset::Balanced, Scheduling::Ordinary) => (&[22, 40], Margins::new(8, 90)),
+            (Preset::Smooth, Scheduling::RealTime) => (&[30, 40], Margins::new(3, 120)),
+            (Preset::Smooth, Scheduling::Ordinary) => (&[30, 40], Margins::new(8, 120)),
         };
         Self { periods, margins }
     }
@@ -67,7 +66,7 @@ mod tests {
     const TICK: Duration = Duration::from_micros(2500);
 
     /// What a punctual card misses in so many seconds where the thread that feeds it sleeps through these moments, given in
-    /// microseconds.
+    /// microseconds, and has the player meanwhile, so that no callback can stand in for it.
     fn missing(reserve: &Reserve, seconds: u64, asleep: impl Fn(u64) -> bool) -> Duration {
         let period = Duration::from_millis(reserve.periods[0].into());
         let mut lead = Lead::new(Instant::from_nanos(0), reserve.margins);
@@ -92,26 +91,13 @@ mod tests {
                 lead.handle_missing(now, missing.saturating_sub(told));
                 told = missing;
             }
-            if held + TICK <= lead.wanted(now) {
-                lead.handle_held(now, held);
-            }
+            lead.poll_calm(now);
             while held + TICK <= lead.wanted(now) {
                 held += TICK;
                 begun = true;
             }
         }
         missing
-    }
-
-    #[test]
-    fn balanced_and_smooth_bear_a_thread_that_wakes_seventeen_milliseconds_late() {
-        for preset in [Preset::Balanced, Preset::Smooth] {
-            let reserve = Reserve::of(preset, Scheduling::RealTime);
-            for phase in (0..30_000).step_by(1500) {
-                let asleep = |micros: u64| (2_000_000 + phase..2_017_000 + phase).contains(&micros);
-                assert_eq!(missing(&reserve, 3, asleep), Duration::ZERO, "{preset:?} {phase}");
-            }
-        }
     }
 
     #[test]
@@ -130,7 +116,7 @@ mod tests {
             let [low, balanced, smooth] = Preset::ALL.map(|preset| Reserve::of(preset, scheduling));
             for [tighter, wider] in [[low, balanced], [balanced, smooth]] {
                 assert!(wider.periods[0] > tighter.periods[0]);
-                assert!(wider.margins.first >= tighter.margins.first);
+                assert!(wider.margins.least >= tighter.margins.least);
                 assert!(wider.margins.most_in_all > tighter.margins.most_in_all);
             }
         }
@@ -142,7 +128,7 @@ mod tests {
             let reserve = Reserve::of(preset, Scheduling::RealTime);
             for period in reserve.periods {
                 let most = reserve.margins.most(Duration::from_millis((*period).into()));
-                assert!(most >= reserve.margins.first, "{preset:?} {period}");
+                assert!(most >= reserve.margins.least, "{preset:?} {period}");
             }
         }
     }

@@ -1,9 +1,8 @@
 //! One open stream to a card: the ring between player and callback, and what is known of the card's health.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
@@ -11,23 +10,19 @@ use cpal::{
     BufferSize, Device, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig, SupportedBufferSize,
     SupportedStreamConfig,
 };
-use rtrb::{Producer, RingBuffer};
+use rtrb::RingBuffer;
 use silentmon_playback_core::player::SAMPLE_RATE;
-use silentmon_proto::time::Instant;
 
-use super::ahead::Ahead;
-use super::callback::{Callback, Frame, Meter, Reading};
+use super::callback::{Callback, Meter, Reading};
 use super::lead::Lead;
 use super::reserve::Margins;
+use super::supply::{SharedSupply, Supply};
 use crate::clock;
 use crate::sink::feeder::lock;
 use crate::sink::{SharedPlayer, length};
 
 /// Rates that the player gives.
 const RATES: RangeInclusive<u32> = SAMPLE_RATE..=96_000;
-/// Pulled at once: 2.5 ms, so that whoever brings packets never waits for the player for long, and none of them misses its
-/// time because more than is needed was pulled.
-const TICKS_PER_SECOND: u32 = 400;
 /// More than any card takes at once.
 const RING_SECONDS: usize = 2;
 /// A card whose callback doesn't come for this long is lost.
@@ -35,29 +30,19 @@ const STALLED: Duration = Duration::from_secs(1);
 /// How long opening may take where the system lets that be said.
 const OPENING: Duration = Duration::from_secs(2);
 
-/// Louder than this, of full scale, is no pause.
-const QUIET: f32 = 0.004;
-
 /// An open stream.
 pub(super) struct CardStream {
     /// Plays as long as it is kept.
     _stream: Stream,
     name: String,
     sample_rate: u32,
-    ring: Producer<Frame>,
-    tick: Vec<Frame>,
+    player: SharedPlayer,
+    supply: SharedSupply,
     health: Health,
     lead: Lead,
-    ahead: Ahead,
     /// What the callbacks had done when that was read last, and when the newest of them was noticed.
     reading: Reading,
     called: std::time::Instant,
-    /// Frames put into the ring.
-    written: u64,
-    /// Frames pulled from the player.
-    frames: u64,
-    /// The frame behind the last that wasn't quiet.
-    quiet_from: u64,
 }
 
 /// What the two callbacks of a stream report.
@@ -81,11 +66,17 @@ impl CardStream {
     ///
     /// # Errors
     /// What the sound system says.
-    pub(super) fn open(device: &Device, name: &str, periods: &[u32], margins: Margins) -> Result<Self, String> {
+    pub(super) fn open(
+        device: &Device,
+        name: &str,
+        player: &SharedPlayer,
+        periods: &[u32],
+        margins: Margins,
+    ) -> Result<Self, String> {
         let supported = device.default_output_config().map_err(|error| error.to_string())?;
         let mut outcome = Err("no length of callback to try".to_owned());
         for &period in periods {
-            outcome = Self::open_with(device, name, &supported, period, margins);
+            outcome = Self::open_with(device, name, player, &supported, period, margins);
             if outcome.is_ok() {
                 break;
             }
@@ -96,6 +87,7 @@ impl CardStream {
     fn open_with(
         device: &Device,
         name: &str,
+        player: &SharedPlayer,
         supported: &SupportedStreamConfig,
         period: u32,
         margins: Margins,
@@ -107,24 +99,22 @@ impl CardStream {
             buffer_size: buffer_size(period, sample_rate, supported),
         };
         let (ring, consumer) = RingBuffer::new(sample_rate as usize * RING_SECONDS);
+        let supply = Arc::new(Mutex::new(Supply::new(ring, sample_rate)));
         let health = Health::default();
-        let callback = Callback::new(consumer, health.meter.clone(), config.channels, sample_rate);
+        let (shared, meter) = ((supply.clone(), player.clone()), health.meter.clone());
+        let callback = Callback::new(consumer, shared, meter, config.channels, sample_rate);
         let stream = build(device, config, supported.sample_format(), callback, &health)?;
         stream.play().map_err(|error| error.to_string())?;
         Ok(Self {
             _stream: stream,
             name: name.to_owned(),
             sample_rate,
-            ring,
-            tick: vec![[0.0; 2]; (sample_rate / TICKS_PER_SECOND) as usize],
+            player: player.clone(),
+            supply,
             health,
             lead: Lead::new(clock::now(), margins),
-            ahead: Ahead::default(),
             reading: Reading::default(),
             called: std::time::Instant::now(),
-            written: 0,
-            frames: 0,
-            quiet_from: 0,
         })
     }
 
@@ -137,8 +127,8 @@ impl CardStream {
     }
 
     /// Frames pulled for it.
-    pub(super) const fn frames(&self) -> u64 {
-        self.frames
+    pub(super) fn frames(&self) -> u64 {
+        lock(&self.supply).frames()
     }
 
     /// Frames that weren't there when the card wanted them.
@@ -153,36 +143,40 @@ impl CardStream {
 
     /// Mean time from pulling a frame to hearing it.
     pub(super) fn ahead(&self) -> Duration {
-        self.ahead.mean()
+        lock(&self.supply).ahead()
     }
 
     /// Whether all that is heard now, and all that is ready to be heard, is quiet.
     pub(super) fn is_pause(&self) -> bool {
-        let quiet = length(self.frames - self.quiet_from, self.sample_rate);
-        quiet > self.ahead() + self.period()
+        let supply = lock(&self.supply);
+        supply.quiet() > supply.ahead() + self.period()
     }
 
     /// Puts into the ring what the callbacks that are about to come will take.
     ///
     /// # Errors
     /// Where the card is lost, with the cause.
-    pub(super) fn feed(&mut self, player: &SharedPlayer) -> Result<(), String> {
+    pub(super) fn feed(&mut self) -> Result<(), String> {
         self.observe()?;
         let now = clock::now();
-        if self.held() + self.tick_length() > self.lead.wanted(now) {
+        let mut supply = lock(&self.supply);
+        let taken = self.reading.taken;
+        if supply.held(taken) + supply.tick_length() > self.lead.wanted(now) {
             return Ok(());
         }
-        let change = self.lead.handle_held(now, self.held());
-        self.ahead.follow(change);
-        while self.held() + self.tick_length() <= self.lead.wanted(now) && self.ring.slots() >= self.tick.len() {
-            self.pull(player);
+        supply.follow(self.lead.poll_calm(now));
+        let mut has_room = true;
+        while has_room && supply.held(taken) + supply.tick_length() <= self.lead.wanted(now) {
+            has_room = supply.pull(&mut lock(&self.player), self.reading.origin);
         }
         Ok(())
     }
 
     /// Time until [`feed`](Self::feed) has something to do.
     pub(super) fn wait(&self) -> Duration {
-        self.lead.wait(clock::now(), self.held(), self.tick_length())
+        let supply = lock(&self.supply);
+        let held = supply.held(self.reading.taken);
+        self.lead.wait(clock::now(), held, supply.tick_length())
     }
 
     /// Notes what the callbacks did.
@@ -204,46 +198,15 @@ impl CardStream {
         if reading.missing != before.missing {
             let missing = length(reading.missing - before.missing, self.sample_rate);
             let change = self.lead.handle_missing(reading.called_at, missing);
-            self.ahead.follow(change);
+            lock(&self.supply).follow(change);
             tracing::debug!(?missing, margin = ?self.lead.margin(), "the sound card found too little");
         }
         Ok(())
     }
 
-    fn pull(&mut self, player: &SharedPlayer) {
-        let now = self.ahead.time(clock::now(), self.heard());
-        {
-            let mut player = lock(player);
-            player.set_sample_rate(self.sample_rate);
-            player.pull(now, &mut self.tick);
-        }
-        self.frames += self.tick.len() as u64;
-        if self.tick.iter().flatten().any(|sample| sample.abs() > QUIET) {
-            self.quiet_from = self.frames;
-        }
-        for frame in &self.tick {
-            // Never more than there is room for, see `feed`.
-            self.written += u64::from(self.ring.push(*frame).is_ok());
-        }
-    }
-
-    /// When the next frame put into the ring is heard.
-    fn heard(&self) -> Instant {
-        self.reading.origin + length(self.written, self.sample_rate)
-    }
-
-    /// How long the sound lasts that the card hadn't taken when the callbacks were read last.
-    fn held(&self) -> Duration {
-        length(self.written.saturating_sub(self.reading.taken), self.sample_rate)
-    }
-
     /// How long the sound of a callback lasts.
     fn period(&self) -> Duration {
         length(self.reading.longest.into(), self.sample_rate)
-    }
-
-    fn tick_length(&self) -> Duration {
-        length(self.tick.len() as u64, self.sample_rate)
     }
 }
 
