@@ -386,6 +386,36 @@ fn the_delay_of_a_stall_is_gone_ten_seconds_later() {
 }
 
 #[test]
+fn what_is_quiet_within_words_stays_as_long_as_it_was() {
+    let mut phone = Phone::new(Leg::Agent);
+    let mut agent = phone.talk(80, 160);
+    // Words with 80 ms of quiet between them, and a pause of 300 ms after every eighth.
+    for word in 1..=72 {
+        agent.extend(phone.talk(8, 160));
+        let quiet = if word % 8 == 0 { 15 } else { 4 };
+        agent.extend((0..quiet).map(|_| phone.send(&[0xff; 160])));
+    }
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        ..PlayoutSettings::default()
+    });
+    let [left, _] = play_with(&mut player, stalled(&agent), ms(18_000));
+    let after_the_stall = &left[2 * 8000..17 * 8000];
+    let loud_at: Vec<usize> = (0..after_the_stall.len())
+        .filter(|&at| after_the_stall[at] != 0)
+        .collect();
+    let quiet: Vec<usize> = loud_at
+        .windows(2)
+        .map(|pair| pair[1] - pair[0] - 1)
+        .filter(|&length| length > 40)
+        .collect();
+    assert!(quiet.len() > 50, "{quiet:?}");
+    assert!(quiet.iter().all(|&length| length >= 640), "{quiet:?}");
+    let shortened = player.report(Leg::Agent).shortened;
+    assert!(shortened > ms(100), "{shortened:?}");
+}
+
+#[test]
 fn no_packet_is_waited_for_longer_than_the_longest_delay() {
     let agent = Phone::new(Leg::Agent).talk(300, 160);
     let mut sent = agent.clone();

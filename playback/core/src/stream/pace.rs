@@ -18,15 +18,18 @@ const SHORTAGE: f64 = 0.003;
 const CORRECTED: f64 = 0.001;
 /// The delay must be too long for so long before it is corrected.
 const PATIENCE: f64 = 1.0;
-/// Beyond these, speech is shortened too: so much too long, for so long.
-const URGENT: f64 = 0.040;
+/// After so long all pauses are used, and speech is shortened too where the delay is so much too long.
 const URGENT_PATIENCE: f64 = 4.0;
+const URGENT: f64 = 0.040;
 /// Less than the target by this much lengthens speech too.
 const URGENT_SHORTAGE: f64 = 0.010;
 /// Between two changes in speech.
 const REST: f64 = 0.06;
 /// Most that is left out of a pause or added to it at once.
 const PAUSE_STEP: f64 = 0.010;
+/// Pauses shorter than this belong to the words: nothing is left out of them before it is urgent. So far it is looked ahead for
+/// their end.
+const REAL_PAUSE: f64 = 0.150;
 /// An arrival that moves the beginning of sound by less moves nothing.
 const STEADY: f64 = 0.004;
 /// Mean square below which it is quiet: -48 dB of full scale, or -30 dB of the speech.
@@ -73,8 +76,9 @@ pub(crate) struct Pace {
     changed_at: f64,
     /// Whether speech is resampled, because the clocks ran too far apart since the last pause.
     resampling: bool,
-    /// When anything but a pause was played last.
+    /// When anything but a pause was played last, and how much was left out since.
     loud_at: f64,
+    left_out: f64,
 }
 
 impl Pace {
@@ -90,6 +94,7 @@ impl Pace {
         self.speech = (self.speech * (1.0 - 0.002 * weight)).max(self.recent);
         if !self.is_quiet(mean) {
             self.loud_at = self.now;
+            self.left_out = 0.0;
         }
     }
 
@@ -111,11 +116,14 @@ impl Pace {
         }
     }
 
+    /// Whether the delay has been too long for long.
+    fn is_late(&self) -> bool {
+        self.too_long_since
+            .is_some_and(|since| self.now - since >= URGENT_PATIENCE)
+    }
+
     fn is_urgent(&self) -> bool {
-        let long = self
-            .too_long_since
-            .is_some_and(|since| self.now - since >= URGENT_PATIENCE);
-        self.excess > URGENT && long
+        self.excess > URGENT && self.is_late()
     }
 }
 
@@ -284,12 +292,30 @@ impl Stream {
         let fade = self.fade_length();
         let by = self.samples(excess.min(PAUSE_STEP));
         let length = count(by) + fade;
-        if by <= 0 || !self.is_quiet_at(self.cursor, length) {
+        if by <= 0 || !self.is_quiet_at(self.cursor, length) || !(self.pace.is_late() || self.is_real_pause()) {
             return false;
         }
         self.jump(self.cursor + by);
         self.changed(-by);
+        self.pace.left_out += self.seconds(by);
         true
+    }
+
+    /// Whether what is quiet now is more than a part of a word.
+    fn is_real_pause(&self) -> bool {
+        let so_far = self.pace.now - self.pace.loud_at + self.pace.left_out;
+        so_far + self.quiet_ahead() >= REAL_PAUSE
+    }
+
+    /// How long what comes next is known to be quiet, as far as that matters.
+    fn quiet_ahead(&self) -> f64 {
+        let step = self.fade_length();
+        let blocks = count(self.samples(REAL_PAUSE)).div_ceil(step);
+        let is_quiet = |block: &usize| {
+            let from = self.cursor + span(block * step);
+            self.ring.knows(from, step) && self.pace.is_quiet(self.ring.mean_square(from, step))
+        };
+        self.seconds(span((0..blocks).take_while(is_quiet).count() * step))
     }
 
     fn repeat_quiet(&mut self, shortage: f64) -> bool {
