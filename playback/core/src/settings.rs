@@ -45,6 +45,7 @@ impl Preset {
         match self {
             Self::Low => Policy {
                 quantile: 0.95,
+                longest: 0.250,
                 spike_share: 1.25,
                 floor: 0.0,
                 floor_in_packets: 0.0,
@@ -52,6 +53,7 @@ impl Preset {
             },
             Self::Balanced => Policy {
                 quantile: 0.99,
+                longest: f64::INFINITY,
                 spike_share: 1.5,
                 floor: -0.004,
                 floor_in_packets: 1.0,
@@ -59,6 +61,7 @@ impl Preset {
             },
             Self::Smooth => Policy {
                 quantile: 0.9998,
+                longest: f64::INFINITY,
                 spike_share: 2.0,
                 floor: 0.066,
                 floor_in_packets: 0.0,
@@ -73,6 +76,9 @@ impl Preset {
 pub(crate) struct Policy {
     /// Share of the packets that are to come in time.
     pub(crate) quantile: f64,
+    /// No packet is waited for longer than this, however many come later. Who talks into a call can't bear more: beyond
+    /// 400 ms from mouth to ear, of which this is a part, nobody converses (ITU-T G.114).
+    pub(crate) longest: f64,
     /// So many times the worst lateness of the last seconds is waited for, if it was ever needed.
     pub(crate) spike_share: f64,
     /// The least delay: so long ...

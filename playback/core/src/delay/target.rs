@@ -204,6 +204,7 @@ impl Target {
         let usual = self.lateness.quantile(policy.quantile);
         let needed = usual
             .min(self.worst.value() * policy.spike_share + WORST_MARGIN)
+            .min(policy.longest)
             .max(self.gap_delay());
         needed.max(floor).max(self.repairs)
     }
@@ -247,6 +248,19 @@ mod tests {
             let mut target = target(preset);
             seconds(&mut target, 10, 0.005);
             target.observe(0.2995, 0.02);
+            assert!(
+                (target.delay() - expected).abs() < 0.0011,
+                "{preset:?} {}",
+                target.delay()
+            );
+        }
+    }
+
+    #[test]
+    fn low_waits_no_longer_than_a_conversation_bears_and_the_others_do() {
+        for (preset, expected) in [(Preset::Low, 0.25), (Preset::Balanced, 0.5), (Preset::Smooth, 0.5)] {
+            let mut target = target(preset);
+            seconds(&mut target, 10, 0.4995);
             assert!(
                 (target.delay() - expected).abs() < 0.0011,
                 "{preset:?} {}",
