@@ -2,7 +2,8 @@
 //! copies in advance for paths on which asking takes too long.
 //!
 //! Two things keep a supervisor's program from causing a storm, whatever it asks: a packet is sent again three times at
-//! most, and not within 10 ms, and repairs take no more than a share of what the session sends anyway. Nothing is sent again while the path is too narrow for the packets themselves.
+//! most, and not within 10 ms, and repairs take no more than a share of what the session sends anyway. Nothing is sent
+//! again while the path is too narrow for the packets themselves.
 
 use std::collections::VecDeque;
 use std::time::Duration;

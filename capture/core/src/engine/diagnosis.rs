@@ -7,7 +7,7 @@ use silentmon_proto::reason::{Code, Evidence, Hop, Reason};
 use silentmon_proto::time::Instant;
 
 use super::Engine;
-use super::visibility::SEEN_WITHIN;
+use super::visibility::lately;
 use crate::diagnosis::{self, Case, Diagnosis, LegCase, LegCounts, Subject};
 use crate::directory::MediaLeg;
 use crate::policy::{Principal, Refusal, Role, Rule};
@@ -164,9 +164,9 @@ impl Engine {
         };
         let streams = media.iter().filter_map(|media| self.last_stream(media.address, leg));
         let stream = streams.max_by_key(|stream| stream.last_captured());
-        let Some(stream) = stream.filter(|stream| now - stream.last_captured() <= SEEN_WITHIN) else {
+        let Some(stream) = stream.filter(|stream| lately(stream.last_captured(), now)) else {
             return LegCase {
-                heard: seen.is_some_and(|at| now - at <= SEEN_WITHIN),
+                heard: seen.is_some_and(|at| lately(at, now)),
                 last: seen,
                 ..LegCase::default()
             };
@@ -218,8 +218,7 @@ impl Engine {
 
     fn voice_streams(&self, now: Instant) -> impl Iterator<Item = &Stream> {
         let streams = self.streams.iter().map(|(_, stream)| stream);
-        streams
-            .filter(move |stream| stream.validity() == Validity::Valid && now - stream.last_captured() <= SEEN_WITHIN)
+        streams.filter(move |stream| stream.validity() == Validity::Valid && lately(stream.last_captured(), now))
     }
 
     /// Who is seen in the mirror: those who send most, and how many of the agents' phones.

@@ -15,7 +15,7 @@ use crate::filter::MediaPath;
 use crate::stream::Stream;
 
 /// How long an agent's answer to "audible?" stays good after packets were counted.
-pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(5);
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// How often the counts of phones whose media are new are to be read ([`Engine::phones_awaited`]): another member may have
 /// somebody who listens.
 pub const LOOK: Duration = Duration::from_millis(100);
@@ -63,8 +63,13 @@ impl Count {
     }
 
     fn is_lately(&self, now: Instant) -> bool {
-        self.at.is_some_and(|at| now - at <= SEEN_WITHIN)
+        self.at.is_some_and(|at| lately(at, now))
     }
+}
+
+/// Whether packets that came at a time still say that something is seen.
+pub(super) fn lately(at: Instant, now: Instant) -> bool {
+    now - at <= SEEN_WITHIN
 }
 
 impl Engine {
@@ -172,7 +177,7 @@ impl Engine {
     /// Agents at whose phones' IP addresses something was seen lately: nothing is of all the others. One may come twice.
     pub(super) fn agents_in_sight(&self, now: Instant) -> impl Iterator<Item = &AgentId> {
         let streams = self.streams.iter().map(|(_, stream)| stream);
-        let captured = streams.filter(|stream| now - stream.last_captured() <= SEEN_WITHIN);
+        let captured = streams.filter(|stream| lately(stream.last_captured(), now));
         let ends = captured.flat_map(|stream| [stream.key().source.ip(), stream.key().destination.ip()]);
         let phones: HashSet<IpAddr> = self.phones_counted(now).chain(ends).collect();
         phones.into_iter().flat_map(|ip| self.owners_of(ip))
@@ -194,7 +199,7 @@ impl Engine {
     /// Whether packets of a leg at this address were counted lately, or are in the stream table.
     pub(super) fn is_seen(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
         let counted = self.counted(address, leg);
-        counted.is_some_and(|at| now - at <= SEEN_WITHIN) || self.streams_visible(address, leg, now)
+        counted.is_some_and(|at| lately(at, now)) || self.streams_visible(address, leg, now)
     }
 
     /// Whether packets from or to an address came lately.
@@ -204,10 +209,10 @@ impl Engine {
 
     /// Whether a stream of a leg at this address was captured lately.
     pub(super) fn streams_visible(&self, address: MediaAddress, leg: Leg, now: Instant) -> bool {
-        let lately = |stream: &Stream| now - stream.last_captured() <= SEEN_WITHIN;
+        let came = |stream: &Stream| lately(stream.last_captured(), now);
         match leg {
-            Leg::Agent => self.streams.from_address(address).any(|(_, stream)| lately(stream)),
-            Leg::Customer => self.streams.to_address(address).any(|(_, stream)| lately(stream)),
+            Leg::Agent => self.streams.from_address(address).any(|(_, stream)| came(stream)),
+            Leg::Customer => self.streams.to_address(address).any(|(_, stream)| came(stream)),
         }
     }
 
@@ -218,10 +223,9 @@ impl Engine {
 
     /// Phones from or to which packets were counted lately without being looked at.
     pub(super) fn phones_counted(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
-        let lately = move |counts: &[Count; 2]| counts.iter().any(|count| count.is_lately(now));
         let phones = self.visibility.phones.iter();
         phones
-            .filter(move |(_, counts)| lately(counts))
+            .filter(move |(_, counts)| counts.iter().any(|count| count.is_lately(now)))
             .map(|(&phone, _)| phone)
     }
 

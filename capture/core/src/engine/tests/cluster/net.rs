@@ -106,6 +106,27 @@ impl Ord for Due {
     }
 }
 
+/// What is done again and again.
+struct Every {
+    period: Duration,
+    next: Instant,
+}
+
+impl Every {
+    const fn new(period: Duration, now: Instant) -> Self {
+        Self { period, next: now }
+    }
+
+    /// Whether it is time, as it will be again a period later.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.next;
+        if is_due {
+            self.next = now + self.period;
+        }
+        is_due
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Wire {
     ends: [usize; 2],
@@ -128,10 +149,10 @@ pub struct Net {
     parcels: BinaryHeap<Reverse<Due>>,
     cuts: BTreeSet<(usize, usize)>,
     fresh: u64,
-    next_packet: Instant,
-    next_dial: Instant,
-    next_health: Instant,
-    next_look: Instant,
+    packets: Every,
+    dials: Every,
+    health: Every,
+    looks: Every,
     /// Of so many datagrams between members one is lost; none with 0.
     pub members_lose: u64,
     lost: u64,
@@ -200,10 +221,10 @@ impl Net {
             parcels: BinaryHeap::new(),
             cuts: BTreeSet::new(),
             fresh: 0,
-            next_packet: now,
-            next_dial: now,
-            next_health: now,
-            next_look: now,
+            packets: Every::new(PACKET, now),
+            dials: Every::new(REDIAL, now),
+            health: Every::new(HEALTH, now),
+            looks: Every::new(LOOK, now),
             members_lose: 0,
             lost: 0,
             relayed: 0,
@@ -569,7 +590,7 @@ impl Net {
             let parcel = self.parcels.peek().map(|Reverse(due)| due.0);
             let next = timers
                 .chain(parcel)
-                .chain([self.next_packet, self.next_dial, self.next_health, self.next_look])
+                .chain([&self.packets, &self.dials, &self.health, &self.looks].map(|every| every.next))
                 .min()
                 .expect("packets go on");
             if next > end {
@@ -587,20 +608,16 @@ impl Net {
                 self.deliver(parcel);
             }
         }
-        if self.now >= self.next_packet {
-            self.next_packet = self.now + PACKET;
+        if self.packets.is_due(self.now) {
             self.send_packets();
         }
-        if self.now >= self.next_dial {
-            self.next_dial = self.now + REDIAL;
+        if self.dials.is_due(self.now) {
             self.dial();
         }
-        if self.now >= self.next_health {
-            self.next_health = self.now + HEALTH;
+        if self.health.is_due(self.now) {
             self.read_health();
         }
-        if self.now >= self.next_look {
-            self.next_look = self.now + LOOK;
+        if self.looks.is_due(self.now) {
             self.look_for_phones();
         }
         for at in 0..self.programs.len() {
