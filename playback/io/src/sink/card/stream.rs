@@ -160,15 +160,11 @@ impl CardStream {
         self.observe()?;
         let now = clock::now();
         let mut supply = lock(&self.supply);
-        let taken = self.reading.taken;
-        if supply.held(taken) + supply.tick_length() > self.lead.wanted(now) {
-            return Ok(());
-        }
         supply.follow(self.lead.poll_calm(now));
-        let mut has_room = true;
-        while has_room && supply.held(taken) + supply.tick_length() <= self.lead.wanted(now) {
-            has_room = supply.pull(&mut lock(&self.player), self.reading.origin);
-        }
+        let taken = self.reading.taken;
+        while supply.held(taken) + supply.tick_length() <= self.lead.wanted(now)
+            && supply.pull(&mut lock(&self.player), self.reading.origin)
+        {}
         Ok(())
     }
 
