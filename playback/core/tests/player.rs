@@ -210,6 +210,31 @@ fn a_pause_that_was_not_sent_is_silence_and_no_loss() {
 }
 
 #[test]
+fn the_noise_of_the_line_ends_at_once_where_a_sender_pauses() {
+    let mut phone = Phone::new(Leg::Agent);
+    let mut agent = Vec::new();
+    for _ in 0..4 {
+        agent.extend(phone.talk(50, 160));
+        // Hangover with noise of 8 of 32,768.
+        agent.extend((0..5).map(|_| phone.send(&[0xfe; 160])));
+        phone.pause(8000);
+    }
+    agent.extend(phone.talk(20, 160));
+    let (player, [left, _]) = play(agent, ms(10_000));
+    let played = trimmed(&left);
+    let turn = 55 * 160 + 8000;
+    for pause in [1, 2, 3] {
+        let begin = pause * turn + 55 * 160;
+        assert!(played[begin - 1] != 0, "pause {pause}");
+        assert!(
+            played[begin + 40..begin + 8000].iter().all(|&sample| sample == 0),
+            "pause {pause}"
+        );
+    }
+    assert_eq!(player.report(Leg::Agent).concealed, ms(0));
+}
+
+#[test]
 fn comfort_noise_and_suppressed_events_are_silence_and_no_loss() {
     let mut phone = Phone::new(Leg::Agent);
     let mut sent = phone.talk(20, 160);

@@ -108,6 +108,8 @@ pub(crate) struct Stream {
     cursor: i64,
     /// Where the gap begins that is being concealed.
     gap: Option<i64>,
+    /// Whether the sound before it was quiet.
+    broke_off_quiet: bool,
     /// Samples concealed since anything was waiting.
     starved: usize,
     /// Samples of sound since the last gap, as long as it is fading over.
@@ -162,6 +164,7 @@ impl Stream {
             capture: Baseline::new(),
             cursor: 0,
             gap: None,
+            broke_off_quiet: false,
             starved: 0,
             resumed: usize::MAX,
             silent_from: None,

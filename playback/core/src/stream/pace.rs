@@ -98,6 +98,11 @@ impl Pace {
         }
     }
 
+    /// Whether what was played last was quiet.
+    pub(super) fn is_in_quiet(&self) -> bool {
+        self.is_quiet(self.recent)
+    }
+
     fn is_quiet(&self, mean_square: f32) -> bool {
         mean_square < QUIET.max(self.speech * QUIET_SHARE)
     }
@@ -330,7 +335,7 @@ impl Stream {
     }
 
     fn is_quiet_at(&self, from: i64, length: usize) -> bool {
-        self.pace.is_quiet(self.pace.recent)
+        self.pace.is_in_quiet()
             && self.ring.knows(from, length)
             && self.pace.is_quiet(self.ring.mean_square(from, length))
     }

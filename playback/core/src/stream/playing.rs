@@ -9,11 +9,25 @@ use super::{Phase, Stream};
 
 /// After so long without anything to play the concealment can't be heard any longer.
 const FADED_PER_SECOND: f64 = 0.15;
-/// Where a sender has paused before, concealment fades after so many seconds, and so fast.
-const PAUSE_LIKELY: f32 = 0.02;
-const PAUSE_FADES_PER_SECOND: f32 = 50.0;
+/// Where a sender has paused before, what breaks off may be a pause, and is one where it was quiet: a sender goes on for a
+/// while when it hears silence.
+const PAUSE_LIKELY: Fade = Fade {
+    after: 0.02,
+    over: 0.02,
+};
+const PAUSE_SURE: Fade = Fade {
+    after: 0.0,
+    over: 0.005,
+};
 /// Concealment ends for good after this.
 const GIVEN_UP_PER_SECOND: f64 = 1.0;
+
+/// How concealment ends: after so many seconds, within so many.
+#[derive(Debug, Clone, Copy)]
+struct Fade {
+    after: f32,
+    over: f32,
+}
 
 impl Stream {
     /// The next frames at the output's rate, at most a chunk. `output` is when the first of them plays.
@@ -127,7 +141,10 @@ impl Stream {
             self.phase = Phase::Idle;
             return out.fill(0.0);
         }
-        self.gap.get_or_insert(self.cursor);
+        if self.gap.is_none() {
+            self.gap = Some(self.cursor);
+            self.broke_off_quiet = self.pace.is_in_quiet();
+        }
         self.starved += out.len();
         if self.concealment == Concealment::None || self.has_starved(GIVEN_UP_PER_SECOND) {
             out.fill(0.0);
@@ -148,11 +165,12 @@ impl Stream {
         if !self.pauses {
             return;
         }
+        let fade = if self.broke_off_quiet { PAUSE_SURE } else { PAUSE_LIKELY };
         let rate = self.rate as f32;
         let passed = self.starved.saturating_sub(out.len());
         for (place, sample) in out.iter_mut().enumerate() {
-            let since = (passed + place) as f32 / rate - PAUSE_LIKELY;
-            *sample *= 1.0 - (since * PAUSE_FADES_PER_SECOND).clamp(0.0, 1.0);
+            let since = (passed + place) as f32 / rate - fade.after;
+            *sample *= 1.0 - (since / fade.over).clamp(0.0, 1.0);
         }
     }
 
