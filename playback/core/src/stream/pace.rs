@@ -50,8 +50,10 @@ const NOT_MISSED: f64 = 0.1;
 const LATE_TIME: f64 = 0.2;
 /// Where the clocks run apart: how far the delay may be from its target before speech is resampled, and how near it is led
 /// then. In pauses it is led all the way.
-const DRIFT_SLACK: f64 = 0.010;
+const DRIFT_SLACK: f64 = 0.020;
 const DRIFT_NEAR: f64 = 0.002;
+/// How much more delay is aimed at for that at most, and how much more shortage put up with.
+const DRIFT_RESERVE: f64 = 0.010;
 /// Speed with which it is led there in speech and in pauses: this share of the difference in a second, and the most of it.
 const DRIFT_GAIN: f64 = 0.2;
 const DRIFT_LEAD: f64 = 1e-3;
@@ -218,13 +220,22 @@ impl Stream {
 
     /// A slow sender runs down the delay between two pauses: so much more is aimed at.
     pub(super) fn reserve(&self) -> f64 {
-        (self.drift.skew() * PAUSE_DISTANCE).clamp(0.0, DRIFT_SLACK)
+        (self.drift.skew() * PAUSE_DISTANCE).clamp(0.0, DRIFT_RESERVE)
     }
 
     /// Less delay than is aimed at by so much is put up with.
     fn shortage(&self) -> f64 {
-        let drifting = if self.drift.skew() == 0.0 { 0.0 } else { DRIFT_SLACK };
+        let drifting = if self.drift.skew() == 0.0 { 0.0 } else { DRIFT_RESERVE };
         SHORTAGE + drifting + self.spare
+    }
+
+    /// By so much speech is lengthened too. Where the clocks run apart it is resampled before that.
+    fn urgent_shortage(&self) -> f64 {
+        if self.drift.skew() == 0.0 {
+            URGENT_SHORTAGE
+        } else {
+            DRIFT_SLACK + SHORTAGE
+        }
     }
 
     pub(super) fn may_change_pace(&self) -> bool {
@@ -243,7 +254,7 @@ impl Stream {
         if excess > 0.0 {
             return self.skip_quiet(excess) || (self.pace.is_urgent() && self.rested() && self.shorten(excess));
         }
-        self.repeat_quiet(-excess) || (excess < -URGENT_SHORTAGE && self.rested() && self.lengthen(-excess))
+        self.repeat_quiet(-excess) || (excess < -self.urgent_shortage() && self.rested() && self.lengthen(-excess))
     }
 
     fn rested(&self) -> bool {
