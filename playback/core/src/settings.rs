@@ -47,6 +47,7 @@ impl Preset {
                 quantile: 0.95,
                 longest: 0.250,
                 spike_share: 1.25,
+                unhurried: 4.0,
                 floor: 0.0,
                 floor_in_packets: 0.0,
                 longest_gap: 0.0,
@@ -55,6 +56,7 @@ impl Preset {
                 quantile: 0.99,
                 longest: f64::INFINITY,
                 spike_share: 1.5,
+                unhurried: 8.0,
                 floor: -0.004,
                 floor_in_packets: 1.0,
                 longest_gap: 0.0,
@@ -63,6 +65,7 @@ impl Preset {
                 quantile: 0.9998,
                 longest: f64::INFINITY,
                 spike_share: 2.0,
+                unhurried: 8.0,
                 floor: 0.066,
                 floor_in_packets: 0.0,
                 longest_gap: 0.160,
@@ -81,6 +84,8 @@ pub(crate) struct Policy {
     pub(crate) longest: f64,
     /// So many times the worst lateness of the last seconds is waited for, if it was ever needed.
     pub(crate) spike_share: f64,
+    /// Too long a delay is made shorter in the pauses of speech alone for so long.
+    pub(crate) unhurried: f64,
     /// The least delay: so long ...
     pub(crate) floor: f64,
     /// ... and so many packets.

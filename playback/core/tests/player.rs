@@ -411,13 +411,13 @@ fn the_delay_of_a_stall_is_gone_ten_seconds_later() {
 }
 
 #[test]
-fn what_is_quiet_within_words_stays_as_long_as_it_was() {
+fn delay_is_given_back_in_pauses_and_neither_within_words_nor_to_their_last() {
     let mut phone = Phone::new(Leg::Agent);
     let mut agent = phone.talk(80, 160);
-    // Words with 80 ms of quiet between them, and a pause of 300 ms after every eighth.
-    for word in 1..=72 {
+    // Words with 160 ms of quiet between them, and a pause of 300 ms after every eighth.
+    for word in 1..=48 {
         agent.extend(phone.talk(8, 160));
-        let quiet = if word % 8 == 0 { 15 } else { 4 };
+        let quiet = if word % 8 == 0 { 15 } else { 8 };
         agent.extend((0..quiet).map(|_| phone.send(&[0xff; 160])));
     }
     let mut player = Player::new(PlayoutSettings {
@@ -434,8 +434,10 @@ fn what_is_quiet_within_words_stays_as_long_as_it_was() {
         .map(|pair| pair[1] - pair[0] - 1)
         .filter(|&length| length > 40)
         .collect();
-    assert!(quiet.len() > 50, "{quiet:?}");
-    assert!(quiet.iter().all(|&length| length >= 640), "{quiet:?}");
+    let in_words = quiet.iter().filter(|&&length| length == 1280).count();
+    let pauses: Vec<usize> = quiet.iter().copied().filter(|&length| length != 1280).collect();
+    assert!(in_words >= 35 && pauses.len() <= 6, "{quiet:?}");
+    assert!(pauses.iter().all(|length| (800..=2400).contains(length)), "{quiet:?}");
     let shortened = player.report(Leg::Agent).shortened;
     assert!(shortened > ms(100), "{shortened:?}");
 }

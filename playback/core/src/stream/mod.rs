@@ -174,7 +174,7 @@ impl Stream {
             extra: 0.0,
             spare: 0.0,
             joins_after: None,
-            pace: pace::Pace::default(),
+            pace: pace::Pace::new(settings.preset),
             steps: pace::Steps::default(),
         }
     }
@@ -203,7 +203,7 @@ impl Stream {
         self.resumed = usize::MAX;
         self.silent_from = None;
         self.pauses = false;
-        self.pace = pace::Pace::default();
+        self.pace.restart();
         self.steps = pace::Steps::default();
         true
     }

@@ -3,6 +3,7 @@
 
 use crate::quality::Concealment;
 use crate::sequence::Order;
+use crate::settings::Preset;
 use crate::units::{count, rounded, span};
 
 use super::intake::Arrival;
@@ -18,8 +19,7 @@ const SHORTAGE: f64 = 0.003;
 const CORRECTED: f64 = 0.001;
 /// The delay must be too long for so long before it is corrected.
 const PATIENCE: f64 = 1.0;
-/// After so long all pauses are used, and speech is shortened too where the delay is so much too long.
-const URGENT_PATIENCE: f64 = 4.0;
+/// Once the preset is in a hurry all that is quiet is used, and speech is shortened too if the delay is so much too long.
 const URGENT: f64 = 0.040;
 /// Less than the target by this much lengthens speech too.
 const URGENT_SHORTAGE: f64 = 0.010;
@@ -27,9 +27,10 @@ const URGENT_SHORTAGE: f64 = 0.010;
 const REST: f64 = 0.06;
 /// Most that is left out of a pause or added to it at once.
 const PAUSE_STEP: f64 = 0.010;
-/// Pauses shorter than this belong to the words: nothing is left out of them before it is urgent. So far it is looked ahead for
-/// their end.
-const REAL_PAUSE: f64 = 0.150;
+/// Pauses shorter than this belong to the words, and of the others so much remains, unless there is hurry. So far it is looked
+/// ahead for their end.
+const REAL_PAUSE: f64 = 0.200;
+const KEPT_PAUSE: f64 = 0.100;
 /// An arrival that moves the beginning of sound by less moves nothing.
 const STEADY: f64 = 0.004;
 /// Mean square below which it is quiet: -48 dB of full scale, or -30 dB of the speech.
@@ -67,6 +68,8 @@ const QUIET_LEAD: f64 = 1e-2;
 /// What is known of the sound's level, and since when the delay is wrong.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pace {
+    /// How long only pauses are used to make the delay shorter, in seconds.
+    unhurried: f64,
     /// Mean square of what was played last, and of loud speech.
     recent: f32,
     speech: f32,
@@ -84,6 +87,21 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    pub(crate) fn new(preset: Preset) -> Self {
+        Self {
+            unhurried: preset.policy().unhurried,
+            ..Self::default()
+        }
+    }
+
+    /// For a new time line.
+    pub(crate) fn restart(&mut self) {
+        *self = Self {
+            unhurried: self.unhurried,
+            ..Self::default()
+        };
+    }
+
     /// Learns the level of what is played.
     pub(crate) fn hear(&mut self, samples: &[f32]) {
         if samples.is_empty() {
@@ -123,10 +141,10 @@ impl Pace {
         }
     }
 
-    /// Whether the delay has been too long for long.
+    /// Whether the delay has been too long for longer than the preset bears.
     fn is_late(&self) -> bool {
         self.too_long_since
-            .is_some_and(|since| self.now - since >= URGENT_PATIENCE)
+            .is_some_and(|since| self.now - since >= self.unhurried)
     }
 
     fn is_urgent(&self) -> bool {
@@ -308,7 +326,8 @@ impl Stream {
         let fade = self.fade_length();
         let by = self.samples(excess.min(PAUSE_STEP));
         let length = count(by) + fade;
-        if by <= 0 || !self.is_quiet_at(self.cursor, length) || !(self.pace.is_late() || self.is_real_pause()) {
+        let may_leave_out = || self.pace.is_late() || self.is_real_pause(self.seconds(by));
+        if by <= 0 || !self.is_quiet_at(self.cursor, length) || !may_leave_out() {
             return false;
         }
         self.jump(self.cursor + by);
@@ -317,10 +336,10 @@ impl Stream {
         true
     }
 
-    /// Whether what is quiet now is more than a part of a word.
-    fn is_real_pause(&self) -> bool {
-        let so_far = self.pace.now - self.pace.loud_at + self.pace.left_out;
-        so_far + self.quiet_ahead() >= REAL_PAUSE
+    /// Whether what is quiet now is more than a part of a word, also without so many seconds of it.
+    fn is_real_pause(&self, by: f64) -> bool {
+        let length = self.pace.now - self.pace.loud_at + self.quiet_ahead();
+        length - by >= KEPT_PAUSE && length + self.pace.left_out >= REAL_PAUSE
     }
 
     /// How long what comes next is known to be quiet, as far as that matters.
