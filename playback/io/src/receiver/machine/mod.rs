@@ -1,18 +1,22 @@
-//! The receiver's decisions, without IO: dialling in turn, welcome, sessions, heartbeats, silence, reconnecting, and a
-//! clean end.
+//! The receiver's decisions, without IO: welcome, heartbeats, silence, and a clean end. Which server is dialled and when is in
+//! `dialling`, what becomes of the sessions in `sessions`.
 //!
 //! Times are requirements section 3: heartbeat 5 s, 15 s without anything is a lost connection.
+
+mod dialling;
+mod sessions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use silentmon_proto::ids::SessionId;
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, SessionStatus, VERSION};
+use silentmon_proto::relay::{AgentRow, ClientMessage, ServerMessage, VERSION};
 use silentmon_proto::time::Instant;
 use silentmon_transport::{CloseCode, ServerAddress};
 
-use super::{MonitorRequest, Persistence, ReceiverEvent, ReceiverSettings, RequestId, ServerOrder, SuperviseWish};
+use super::{Persistence, ReceiverEvent, ReceiverSettings, RequestId, ServerOrder};
+use dialling::{Beside, LONGEST_WAIT};
+use sessions::{Monitor, Stage};
 
 /// How often something is said.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -23,19 +27,12 @@ const SILENCE: Duration = Duration::from_secs(15);
 const QUIET: Duration = Duration::from_millis(200);
 /// Audio that came within this time of the last thing heard was flowing.
 const FLOWING: Duration = Duration::from_millis(100);
-/// How long a server may leave a heartbeat unanswered before another one is dialled beside it: who answers first is talked to.
-/// That nothing listens there may not be said (RFC 1812 section 4.3.2.8: ICMP errors are rate-limited).
-const DOUBTFUL: Duration = Duration::from_millis(400);
-/// How long a connection must have lasted before that: two overloaded servers aren't dialled in circles.
-const SETTLED: Duration = Duration::from_secs(2);
 /// How long a server may take for its welcome.
 const WELCOME_LIMIT: Duration = Duration::from_secs(5);
 /// How long sessions may take to stop when the receiver is closed.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// Rows of a listing kept; a server that goes on beyond it isn't one of ours.
 const MOST_AGENTS: usize = 100_000;
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What the shell has to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,36 +55,6 @@ enum Phase {
     Open { since: Instant },
     Closing { until: Instant },
     Over,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// To be asked for once there is a connection.
-    Wanted,
-    /// Asked for; whether the session that was lost was asked for.
-    Asked {
-        resuming: bool,
-    },
-    Running,
-    Stopping,
-}
-
-/// See [`DOUBTFUL`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Beside {
-    /// The server with this index is dialled.
-    Dialling(usize),
-    /// None of them answers either.
-    Tried,
-}
-
-#[derive(Debug)]
-struct Monitor {
-    wish: MonitorRequest,
-    stage: Stage,
-    session: Option<SessionId>,
-    channel: Option<u16>,
-    status: Option<SessionStatus>,
 }
 
 /// A receiver's state.
@@ -293,79 +260,6 @@ impl Machine {
         }
     }
 
-    /// Monitors an agent from now on, over every connection there will be; not once the receiver is closed.
-    pub(super) fn start_monitor(&mut self, request: RequestId, wish: MonitorRequest, now: Instant) {
-        if matches!(self.phase, Phase::Closing { .. } | Phase::Over) {
-            return;
-        }
-        let monitor = Monitor {
-            wish,
-            stage: Stage::Wanted,
-            session: None,
-            channel: None,
-            status: None,
-        };
-        self.monitors.insert(request, monitor);
-        if matches!(self.phase, Phase::Open { .. }) {
-            self.ask(request, now);
-        }
-    }
-
-    pub(super) fn stop_monitor(&mut self, request: RequestId, now: Instant) {
-        let Some(monitor) = self.monitors.get_mut(&request) else {
-            return;
-        };
-        match (monitor.stage, monitor.session) {
-            (Stage::Running, Some(session)) => {
-                monitor.stage = Stage::Stopping;
-                self.transmit(ClientMessage::StopMonitor { session }, now);
-            }
-            // Its answer is on the way and has to be waited for.
-            (Stage::Asked { .. }, _) => monitor.stage = Stage::Stopping,
-            (Stage::Stopping, _) => {}
-            (Stage::Wanted | Stage::Running, _) => self.forget(request, closed_here()),
-        }
-    }
-
-    /// Says that the supervisor still listens. Without a connection there is nobody to say it to: the server asks again.
-    pub(super) fn confirm(&mut self, request: RequestId, now: Instant) {
-        let session = self.monitors.get(&request).and_then(|monitor| monitor.session);
-        if let (Some(session), Phase::Open { .. }) = (session, self.phase) {
-            self.transmit(ClientMessage::StillThere { session }, now);
-        }
-    }
-
-    fn asked_to_confirm(&mut self, session: SessionId, within_s: u32) {
-        if let Some(request) = self.request_of(session) {
-            let within = Duration::from_secs(within_s.into());
-            self.events
-                .push_back(ReceiverEvent::ConfirmListening { request, within });
-        }
-    }
-
-    /// Asks to be brought into the call of a session that runs; a wish without one has failed.
-    pub(super) fn supervise(&mut self, request: RequestId, wish: SuperviseWish, now: Instant) {
-        let running = |monitor: &&Monitor| monitor.stage == Stage::Running;
-        let session = self
-            .monitors
-            .get(&request)
-            .filter(running)
-            .and_then(|monitor| monitor.session);
-        let (Some(session), Phase::Open { .. }) = (session, self.phase) else {
-            let result = Err("Nobody is listened to just now.".to_owned());
-            let number = wish.number;
-            return self.events.push_back(ReceiverEvent::Supervised { number, result });
-        };
-        let SuperviseWish { number, action, device } = wish;
-        let message = ClientMessage::Supervise {
-            request: number,
-            session,
-            action,
-            device,
-        };
-        self.transmit(message, now);
-    }
-
     /// Asks for the agents, and for their changes over every connection there will be.
     pub(super) fn watch_agents(&mut self, now: Instant) {
         self.watching = true;
@@ -403,34 +297,6 @@ impl Machine {
         (flowing && self.last_sent <= self.last_heard).then(|| self.last_heard + QUIET)
     }
 
-    /// When a server that doesn't answer will have been silent for too long to go on with it alone.
-    fn doubtful(&self, since: Instant) -> Option<Instant> {
-        let asked = self.asked.filter(|_| self.beside.is_none())?;
-        let runs = self.monitors.values().any(|monitor| monitor.stage == Stage::Running);
-        (runs && self.settings.servers.len() > 1).then(|| (asked + DOUBTFUL).max(since + SETTLED))
-    }
-
-    /// Dials the server after this one, besides; the round ends at the one that is talked to.
-    fn dial_beside(&mut self, after: usize) {
-        let next = (after + 1) % self.settings.servers.len().max(1);
-        if next == self.current {
-            self.beside = Some(Beside::Tried);
-            return;
-        }
-        self.beside = Some(Beside::Dialling(next));
-        let server = self.server_at(next);
-        self.events
-            .push_back(ReceiverEvent::Dialling { server: server.clone() });
-        self.actions.push_back(Action::Dial(server));
-    }
-
-    /// The server that was dialled besides answered first.
-    fn change_to(&mut self, other: usize, since: Instant, now: Instant) {
-        let text = format!("{} doesn't answer.", self.server());
-        self.lost(Reason::new(Code::NoCaptureServer, text), since, now);
-        self.current = other;
-    }
-
     /// The server that is talked to is there.
     fn heard(&mut self, now: Instant) {
         self.last_heard = now;
@@ -438,100 +304,9 @@ impl Machine {
         self.stop_dialling_beside();
     }
 
-    fn stop_dialling_beside(&mut self) {
-        if let Some(Beside::Dialling(_)) = self.beside.take() {
-            self.actions.push_back(Action::StopDialling);
-        }
-    }
-
-    fn server(&self) -> ServerAddress {
-        self.server_at(self.current)
-    }
-
-    fn server_at(&self, index: usize) -> ServerAddress {
-        let servers = &self.settings.servers;
-        let fallback = || ServerAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
-        servers.get(index).cloned().unwrap_or_else(fallback)
-    }
-
-    fn dial(&mut self) {
-        self.phase = Phase::Dialling;
-        let server = self.server();
-        self.events
-            .push_back(ReceiverEvent::Dialling { server: server.clone() });
-        self.actions.push_back(Action::Dial(server));
-    }
-
-    fn next_server(&mut self) {
-        self.current = (self.current + 1) % self.settings.servers.len().max(1);
-    }
-
-    fn dial_failed(&mut self, reason: Reason, now: Instant) {
-        let server = self.server();
-        self.events.push_back(ReceiverEvent::DialFailed {
-            server,
-            reason: reason.clone(),
-        });
-        // What a certificate is to blame for is the better explanation of the whole round.
-        if self
-            .problem
-            .as_ref()
-            .is_none_or(|problem| problem.code != Code::CertificateRefused)
-        {
-            self.problem = Some(reason);
-        }
-        self.next_server();
-        self.failed_in_round += 1;
-        if self.failed_in_round < self.settings.servers.len() {
-            self.phase = Phase::Waiting { until: now };
-            return;
-        }
-        self.round_failed(now);
-    }
-
-    fn round_failed(&mut self, now: Instant) {
-        self.failed_in_round = 0;
-        self.rounds += 1;
-        let problem = self.problem.take().unwrap_or_else(|| Code::NoCaptureServer.into());
-        match self.settings.persistence {
-            Persistence::Rounds(limit) if !self.ever_connected && self.rounds >= limit => self.give_up(problem),
-            Persistence::Rounds(_) | Persistence::Forever => {
-                self.phase = Phase::Waiting {
-                    until: now + self.wait(),
-                };
-            }
-        }
-    }
-
     fn give_up(&mut self, reason: Reason) {
         self.phase = Phase::Over;
         self.finish(&reason.clone(), ReceiverEvent::GaveUp { reason });
-    }
-
-    /// Doubles from 0.2 to 5 s, half of it random: thousands of programs must not come back in step.
-    fn wait(&mut self) -> Duration {
-        let doubled = FIRST_WAIT.saturating_mul(1_u32 << self.rounds.min(8));
-        let longest = doubled.min(LONGEST_WAIT);
-        longest / 2 + self.part_of(longest / 2)
-    }
-
-    /// 25 to 100 ms, before the next server is dialled where the last one was there for long: all its supervisors come at
-    /// once.
-    fn stagger(&mut self) -> Duration {
-        FIRST_WAIT / 8 + self.part_of(FIRST_WAIT / 8 * 3)
-    }
-
-    fn part_of(&mut self, span: Duration) -> Duration {
-        let share = (self.next_random() >> 40) as f64 / f64::from(1_u32 << 24);
-        span.mul_f64(share)
-    }
-
-    /// xorshift64 (Marsaglia 2003).
-    fn next_random(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
     }
 
     fn transmit(&mut self, message: ClientMessage, now: Instant) {
@@ -586,20 +361,6 @@ impl Machine {
             retry_in,
         });
         self.keep_sessions();
-    }
-
-    fn keep_sessions(&mut self) {
-        let requests: Vec<_> = self.monitors.keys().copied().collect();
-        for request in requests {
-            let Some(monitor) = self.monitors.get_mut(&request) else {
-                continue;
-            };
-            monitor.channel = None;
-            match monitor.stage {
-                Stage::Stopping => self.forget(request, closed_here()),
-                Stage::Wanted | Stage::Asked { .. } | Stage::Running => monitor.stage = Stage::Wanted,
-            }
-        }
     }
 
     /// A server that says goodbye stops, or doesn't want this supervisor; so does one that closes with Denied.
@@ -662,118 +423,6 @@ impl Machine {
         }
     }
 
-    fn ask(&mut self, request: RequestId, now: Instant) {
-        let Some(monitor) = self.monitors.get_mut(&request) else {
-            return;
-        };
-        let resume = monitor.session;
-        monitor.stage = Stage::Asked {
-            resuming: resume.is_some(),
-        };
-        let start = ClientMessage::StartMonitor {
-            request: request.0,
-            agent: monitor.wish.agent.clone(),
-            resume,
-            purpose: monitor.wish.purpose.clone(),
-            output: monitor.wish.output,
-        };
-        self.transmit(start, now);
-    }
-
-    fn started(&mut self, request: RequestId, session: SessionId, channel: u16, now: Instant) {
-        let Some(monitor) = self.monitors.get_mut(&request) else {
-            // Nobody wants it any longer; the server must not keep it.
-            self.transmit(ClientMessage::StopMonitor { session }, now);
-            return;
-        };
-        let resumed = monitor.session.replace(session) == Some(session);
-        let missed = self
-            .missed_since
-            .filter(|_| resumed)
-            .map(|since| now.saturating_since(since));
-        monitor.channel = Some(channel);
-        if monitor.stage == Stage::Stopping {
-            self.transmit(ClientMessage::StopMonitor { session }, now);
-            return;
-        }
-        monitor.stage = Stage::Running;
-        self.events.push_back(ReceiverEvent::MonitorStarted {
-            request,
-            session,
-            resumed,
-            missed,
-        });
-    }
-
-    fn refused(&mut self, request: RequestId, reason: Reason, now: Instant) {
-        let Some(monitor) = self.monitors.get_mut(&request) else {
-            return;
-        };
-        match monitor.stage {
-            // The server doesn't know the session, or no longer: a new one will do.
-            Stage::Asked { resuming: true } => {
-                monitor.session = None;
-                self.ask(request, now);
-            }
-            Stage::Stopping => self.forget(request, closed_here()),
-            Stage::Wanted | Stage::Asked { .. } | Stage::Running => {
-                self.monitors.remove(&request);
-                self.events.push_back(ReceiverEvent::MonitorRefused { request, reason });
-            }
-        }
-    }
-
-    fn request_of(&self, session: SessionId) -> Option<RequestId> {
-        let mut monitors = self.monitors.iter();
-        let found = monitors.find(|(_, monitor)| monitor.session == Some(session));
-        found.map(|(&request, _)| request)
-    }
-
-    fn status(&mut self, status: SessionStatus) {
-        let Some(request) = self.request_of(status.session) else {
-            return;
-        };
-        if let Some(monitor) = self.monitors.get_mut(&request) {
-            monitor.status = Some(status.clone());
-        }
-        self.events.push_back(ReceiverEvent::Status { request, status });
-    }
-
-    fn stopped(&mut self, session: SessionId, reason: Reason, status: SessionStatus) {
-        let Some(request) = self.request_of(session) else {
-            return;
-        };
-        let Some(monitor) = self.monitors.get_mut(&request) else {
-            return;
-        };
-        monitor.status = Some(status);
-        // A server that stops says SM-2001; its sessions go on at another one.
-        if reason.code == Code::NoCaptureServer && monitor.stage != Stage::Stopping {
-            monitor.channel = None;
-            monitor.stage = Stage::Wanted;
-        } else {
-            self.forget(request, reason);
-        }
-    }
-
-    fn forget(&mut self, request: RequestId, reason: Reason) {
-        let Some(monitor) = self.monitors.remove(&request) else {
-            return;
-        };
-        self.events.push_back(ReceiverEvent::MonitorStopped {
-            request,
-            reason,
-            status: monitor.status,
-        });
-        self.end_if_all_stopped();
-    }
-
-    fn end_if_all_stopped(&mut self) {
-        if matches!(self.phase, Phase::Closing { .. }) && self.monitors.is_empty() {
-            self.end();
-        }
-    }
-
     fn end(&mut self) {
         self.phase = Phase::Over;
         self.transmits.push_back(ClientMessage::Goodbye);
@@ -800,5 +449,4 @@ fn closed_here() -> Reason {
 }
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;
