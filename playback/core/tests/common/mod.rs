@@ -203,3 +203,18 @@ impl Dice {
         (self.0 >> 11) % sides
     }
 }
+
+/// A sender goes on for a while when it hears silence.
+pub fn hangover(phone: &mut Phone) -> Vec<Sent> {
+    (0..5).map(|_| phone.send(&[0xff; 160])).collect()
+}
+
+/// Speech of one second, then half a second of quiet, for so many seconds.
+pub fn turns(phone: &mut Phone, seconds: usize) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    for _ in 0..seconds {
+        sent.extend(phone.talk(35, 160));
+        sent.extend((0..15).map(|_| phone.send(&[0xff; 160])));
+    }
+    sent
+}

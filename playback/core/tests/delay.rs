@@ -1,0 +1,270 @@
+//! How the delay follows the network, and the clocks that run apart, in virtual time.
+#![allow(
+    clippy::expect_used,
+    clippy::similar_names,
+    reason = "a test may fail here; played and player"
+)]
+
+mod common;
+
+use common::{Phone, START, Sent, decoded, hangover, heard, ms, play, play_with, steady, trimmed, turns};
+use silentmon_playback_core::g711::Law;
+use silentmon_playback_core::player::{Player, PlayoutSettings, Preset, to_i16};
+use silentmon_proto::ids::Leg;
+
+#[test]
+fn a_path_that_becomes_slower_for_good_is_followed_without_a_sample_lost() {
+    for slower in [150, 700] {
+        let agent = Phone::new(Leg::Agent).talk(200, 160);
+        let mut sent = agent.clone();
+        for packet in &mut sent[100..] {
+            packet.arrives += ms(slower);
+        }
+        let (player, [left, _]) = play(sent, ms(6_000));
+        assert_eq!(player.report(Leg::Agent).resyncs, 0);
+        let original = decoded(&agent);
+        let played = trimmed(&left);
+        assert_eq!(played[..100 * 160], original[..100 * 160]);
+        let rest = &original[100 * 160 + 80..];
+        assert!(
+            left.windows(rest.len()).any(|stretch| stretch == rest),
+            "slower by {slower}"
+        );
+        let delay = player.patience(Leg::Agent);
+        assert!((ms(39)..ms(45)).contains(&delay), "{delay:?}");
+    }
+}
+
+/// Packets 60 to 69 come with the 70th.
+fn stalled(agent: &[Sent]) -> Vec<Sent> {
+    let mut sent = agent.to_vec();
+    let end = sent[70].arrives;
+    for packet in &mut sent[60..70] {
+        packet.arrives = end;
+    }
+    sent
+}
+
+#[test]
+fn after_a_stall_the_low_preset_is_back_at_its_old_delay_within_ten_seconds() {
+    let mut phone = Phone::new(Leg::Agent);
+    let mut agent = phone.talk(80, 160);
+    for _ in 0..12 {
+        agent.extend(hangover(&mut phone));
+        agent.extend(phone.talk(20, 160));
+    }
+    let length = ms(20 * agent.len() as u64 - 100);
+    let (player, _) = play(stalled(&agent), length);
+    assert!(length < ms(10_000));
+    let delay = player.patience(Leg::Agent);
+    assert!((ms(39)..ms(45)).contains(&delay), "{delay:?}");
+}
+
+#[test]
+fn after_a_stall_the_smooth_preset_plays_all_that_came() {
+    let agent = Phone::new(Leg::Agent).talk(150, 160);
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        ..PlayoutSettings::default()
+    });
+    let [left, _] = play_with(&mut player, stalled(&agent), ms(4_000));
+    let original = decoded(&agent);
+    let played = heard(&left, &original);
+    assert_eq!(played[..60 * 160], original[..60 * 160]);
+    let rest = &original[60 * 160 + 80..];
+    assert!(left.windows(rest.len()).any(|stretch| stretch == rest));
+    assert_eq!(player.report(Leg::Agent).lengthened, ms(134));
+}
+
+#[test]
+fn the_delay_of_a_stall_is_gone_ten_seconds_later() {
+    let mut phone = Phone::new(Leg::Agent);
+    let agent = turns(&mut phone, 16);
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        ..PlayoutSettings::default()
+    });
+    play_with(&mut player, stalled(&agent), ms(15_900));
+    let delay = player.patience(Leg::Agent);
+    assert!(delay < ms(65), "{delay:?}");
+}
+
+#[test]
+fn delay_is_given_back_in_pauses_and_neither_within_words_nor_to_their_last() {
+    let mut phone = Phone::new(Leg::Agent);
+    let mut agent = phone.talk(80, 160);
+    // Words with 160 ms of quiet between them, and a pause of 300 ms after every eighth.
+    for word in 1..=48 {
+        agent.extend(phone.talk(8, 160));
+        let quiet = if word % 8 == 0 { 15 } else { 8 };
+        agent.extend((0..quiet).map(|_| phone.send(&[0xff; 160])));
+    }
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        ..PlayoutSettings::default()
+    });
+    let [left, _] = play_with(&mut player, stalled(&agent), ms(18_000));
+    let after_the_stall = &left[2 * 8000..17 * 8000];
+    let loud_at: Vec<usize> = (0..after_the_stall.len())
+        .filter(|&at| after_the_stall[at] != 0)
+        .collect();
+    let quiet: Vec<usize> = loud_at
+        .windows(2)
+        .map(|pair| pair[1] - pair[0] - 1)
+        .filter(|&length| length > 40)
+        .collect();
+    let in_words = quiet.iter().filter(|&&length| length == 1280).count();
+    let pauses: Vec<usize> = quiet.iter().copied().filter(|&length| length != 1280).collect();
+    assert!(in_words >= 35 && pauses.len() <= 6, "{quiet:?}");
+    assert!(pauses.iter().all(|length| (800..=2400).contains(length)), "{quiet:?}");
+    let shortened = player.report(Leg::Agent).shortened;
+    assert!(shortened > ms(100), "{shortened:?}");
+}
+
+#[test]
+fn no_packet_is_waited_for_longer_than_the_longest_delay() {
+    let agent = Phone::new(Leg::Agent).talk(300, 160);
+    let mut sent = agent.clone();
+    let end = sent[130].arrives;
+    for packet in &mut sent[100..130] {
+        packet.arrives = end;
+    }
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        max_delay: ms(200),
+        ..PlayoutSettings::default()
+    });
+    let [left, _] = play_with(&mut player, sent, ms(7_000));
+    let original = decoded(&agent);
+    let end = left.windows(160).rposition(|stretch| stretch == &original[299 * 160..]);
+    let delay = end.and_then(|end| (end / 8).checked_sub(299 * 20));
+    assert!(delay.is_some_and(|delay| delay <= 200), "{delay:?}");
+    assert_eq!(player.report(Leg::Agent).target, ms(200));
+}
+
+/// Plays with a card whose clock is off: `period` nanoseconds a tick of 10 ms.
+fn play_on_card(settings: PlayoutSettings, sent: &[Sent], period: u64) -> (Player, Vec<i16>) {
+    let mut player = Player::new(settings);
+    let mut waiting = sent.iter().peekable();
+    let mut out = Vec::new();
+    let mut now = START;
+    while waiting.peek().is_some() {
+        while let Some(packet) = waiting.next_if(|packet| packet.arrives <= now) {
+            player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
+        }
+        let mut frames = [[0.0; 2]; 80];
+        player.pull(now, &mut frames);
+        out.extend(frames.map(|[left, _]| to_i16(left)));
+        now += std::time::Duration::from_nanos(period);
+    }
+    (player, out)
+}
+
+/// A tone of 400 Hz, as µ-law.
+#[expect(clippy::cast_possible_truncation, reason = "8,000 at most")]
+fn tone(phone: &mut Phone, packets: usize) -> Vec<Sent> {
+    let sample = |n: usize| ((n as f64 * std::f64::consts::TAU / 20.0).sin() * 8_000.0) as i16;
+    let payload: Vec<u8> = (0..160).map(|n| Law::Mu.encode(sample(n))).collect();
+    (0..packets).map(|_| phone.send(&payload)).collect()
+}
+
+#[test]
+fn a_card_off_by_1000_ppm_is_followed_without_a_step_in_the_sound() {
+    for period in [10_010_000, 9_990_000] {
+        let sent = tone(&mut Phone::new(Leg::Agent), 2000);
+        let (player, out) = play_on_card(steady(), &sent, period);
+        let report = player.report(Leg::Agent);
+        assert_eq!(
+            (report.late, report.resyncs, report.concealed),
+            (0, 0, ms(0)),
+            "{period}"
+        );
+        assert_eq!((report.shortened, report.lengthened), (ms(0), ms(0)), "{period}");
+        // Without a pause the delay runs 20 ms away from 60 before the tone is resampled.
+        assert!(report.delay.p95 < ms(82), "{period}: {:?}", report.delay);
+        // What a tone of this frequency bends at most: 8000 * (2 pi / 20)^2, and the steps of the law.
+        let bends = trimmed(&out)
+            .windows(3)
+            .map(|w| (i32::from(w[0]) - 2 * i32::from(w[1]) + i32::from(w[2])).abs());
+        assert!(bends.max() < Some(1_400), "{period}");
+    }
+}
+
+#[test]
+fn between_two_pauses_speech_passes_as_it_was_decoded_though_the_clocks_run_apart() {
+    for period in [10_010_000, 9_990_000] {
+        let mut phone = Phone::new(Leg::Agent);
+        let mut sent = Vec::new();
+        let mut speech = Vec::new();
+        for _ in 0..6 {
+            speech = phone.talk(600, 160);
+            sent.extend(speech.clone());
+            sent.extend((0..50).map(|_| phone.send(&[0xff; 160])));
+        }
+        let smooth = PlayoutSettings {
+            preset: Preset::Smooth,
+            ..PlayoutSettings::default()
+        };
+        let (player, out) = play_on_card(smooth, &sent, period);
+        let report = player.report(Leg::Agent);
+        assert!(
+            (report.drift_ppm.abs() - 1000.0).abs() < 50.0,
+            "{period}: {}",
+            report.drift_ppm
+        );
+        assert_eq!(report.concealed, ms(0), "{period}");
+        let spoken = decoded(&speech);
+        // What was resampled in the pause comes back to whole samples slowly, so that nobody hears it.
+        let spoken = &spoken[2 * 8000..];
+        assert!(out.windows(spoken.len()).any(|part| part == spoken), "{period}");
+    }
+}
+
+#[test]
+fn a_card_that_stopped_for_a_second_is_back_at_the_old_delay() {
+    let agent = Phone::new(Leg::Agent).talk(300, 160);
+    let mut player = Player::new(PlayoutSettings {
+        max_delay: ms(300),
+        ..steady()
+    });
+    play_with(&mut player, agent[..100].to_vec(), ms(2000));
+    for packet in &agent[100..150] {
+        player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
+    }
+    let mut out = Vec::new();
+    for (n, packet) in agent[150..].iter().enumerate() {
+        player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
+        let mut frames = [[0.0; 2]; 160];
+        player.pull(START + ms(3000 + 20 * n as u64), &mut frames);
+        out.extend(frames.map(|[left, _]| to_i16(left)));
+    }
+    let original = decoded(&agent[200..299]);
+    let place = out.windows(160).position(|stretch| stretch == &original[..160]);
+    let delay = place.and_then(|place| place.checked_sub(50 * 160));
+    // A packet that comes between two pulls of 20 ms waits for the next.
+    assert!(delay.is_some_and(|delay| delay <= 320 * 8), "{delay:?}");
+}
+
+#[test]
+fn an_output_that_stands_still_once_has_no_drift() {
+    let mut player = Player::new(steady());
+    let mut waiting = Phone::new(Leg::Agent).talk(1000, 160).into_iter().peekable();
+    let mut now = START;
+    for tick in 0..2000 {
+        while let Some(packet) = waiting.next_if(|packet| packet.arrives <= now) {
+            player.handle_packet(packet.arrives, &packet.header(), &packet.rtp);
+        }
+        player.pull(now, &mut [[0.0; 2]; 80]);
+        // A card that is opened again, and one that finds nothing to play for 2 ms: no step may be taken for a slope.
+        now += ms(if tick == 1000 {
+            22
+        } else if tick % 300 == 299 {
+            12
+        } else {
+            10
+        });
+    }
+    let report = player.report(Leg::Agent);
+    assert_eq!(report.drift_ppm.to_bits(), 0.0_f64.to_bits(), "{report:?}");
+    assert_eq!((report.late, report.concealed), (0, ms(0)), "{report:?}");
+}
