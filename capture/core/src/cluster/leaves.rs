@@ -13,7 +13,9 @@ use silentmon_proto::peer::{Fact, LeafSays, PeerMessage, RelayMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::time::Instant;
 
-use super::{Cluster, ClusterEvent, MOST_FACTS, Parts, PeerLink};
+use super::news::MOST_FACTS;
+use super::parts::Parts;
+use super::{Cluster, ClusterEvent, PeerLink};
 
 /// Leaves of a cluster. Bounds what strangers can make grow.
 const MOST_LEAVES: usize = 20_000;

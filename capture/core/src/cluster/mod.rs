@@ -2,9 +2,9 @@
 //! streams, and who holds the sessions with the CTI sources.
 //!
 //! Each member tells the others what it learns itself: [`Fact`]s in order, after a snapshot of what it knew when they
-//! met. `mod` holds the state and the verbs, `settings` says who may be a member, `link` is one connection, `parts` a
-//! snapshot, `duty` decides who holds the CTI sessions, `relay` carries what members say about hearing an agent at another
-//! one, `leaves` are servers that tell and aren't told.
+//! met. `mod` holds the state and the verbs, `settings` says who may be a member, `greeting` makes one, `link` is one
+//! connection, `news` takes what comes over it, `parts` a snapshot, `duty` decides who holds the CTI sessions, `relay`
+//! carries what members say about hearing an agent at another one, `leaves` are servers that tell and aren't told.
 //!
 //! `directory` is what the engine asks, whether members tell each other or by a key-value store (`store`). In both,
 //! `known` is what they tell of themselves: `seen` who sees whom, `sessions` who listens where, `desks` where agents are
@@ -15,9 +15,11 @@
 mod desks;
 mod directory;
 mod duty;
+mod greeting;
 mod known;
 mod leaves;
 mod link;
+mod news;
 mod parts;
 mod relay;
 mod seen;
@@ -33,7 +35,7 @@ use std::time::Duration;
 
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::{AgentId, ServerName};
-use silentmon_proto::peer::{FACTS_IN_A_PAGE, Fact, Hello, HomeSession, PeerMessage, RelayMessage, Role};
+use silentmon_proto::peer::{FACTS_IN_A_PAGE, Fact, HomeSession, PeerMessage, RelayMessage, Role};
 use silentmon_proto::reason::{Code, Reason};
 use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
@@ -45,16 +47,11 @@ use self::leaves::Leaves;
 pub use self::leaves::{KnownLeaf, LeafCounts};
 pub use self::link::ClockDifference;
 use self::link::{Link, Numbering};
-use self::parts::Parts;
 pub use self::settings::ClusterSettings;
 pub use self::store::{Expected, PutOutcome, StoreDirectory, StoreInput, StorePut, StoreTransmit};
 
 /// How long a connection may be open without a greeting.
 const GREETED_WITHIN: Duration = Duration::from_secs(5);
-/// Whoever asks for a snapshot so soon after somebody else is answered with the same one: it takes a walk over all agents.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(10);
-/// Facts of one snapshot that are taken; more can't be a directory.
-const MOST_FACTS: usize = 4_000_000;
 
 /// A connection to another member, numbered by the event loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -454,181 +451,10 @@ impl Directory for Cluster {
 }
 
 impl Cluster {
-    fn greet(&mut self, from: PeerLink, hello: &Hello, now: Instant) {
-        let Some(link) = self.links.get_mut(&from) else { return };
-        let peer = link.peer.clone();
-        link.run = hello.run;
-        link.software.clone_from(&hello.software);
-        link.version = hello.version;
-        let (dialled, former_run) = (link.dialled, link.followed_run.take());
-        if let Err(reason) = self.settings.admit(&peer, hello) {
-            self.send(from, PeerMessage::Goodbye { reason: reason.clone() });
-            self.events.push_back(ClusterEvent::Refused(peer, reason.clone()));
-            self.close(from, reason, now);
-            return;
-        }
-        if former_run.is_some_and(|run| run != hello.run) {
-            self.forget_former_run(from, &peer, now);
-        }
-        if let Some(former) = self.members.get(&peer).copied().filter(|former| *former != from) {
-            let known = self.links.get(&former);
-            let same_run = known.is_some_and(|link| link.run == hello.run);
-            let both_dialled = known.is_some_and(|link| link.dialled != dialled);
-            let by_the_smaller = (dialled == Dialled::ByUs) == (self.settings.server < peer);
-            if same_run && both_dialled && !by_the_smaller {
-                self.links.remove(&from);
-                self.transmits.push_back(PeerTransmit::Close { link: from });
-                return;
-            }
-            self.replace_link(former, same_run, &peer, now);
-        }
-        if hello.role == Role::Leaf {
-            self.take_leaf(&peer, from, hello.run, now);
-            return;
-        }
-        let joined = self.link_with(&peer, from);
-        if self.settings.store.is_some() {
-            return self.send_heartbeat(from, now);
-        }
-        let leaf = self.settings.role == Role::Leaf;
-        if joined {
-            // A leaf's sources are its own.
-            if !leaf {
-                self.duty.handle_joined(&peer);
-            }
-            self.events.push_back(ClusterEvent::Joined(peer));
-        }
-        self.send_heartbeat(from, now);
-        if !leaf {
-            self.send(from, PeerMessage::WantSnapshot);
-            self.tell_leaves(from);
-        }
-    }
-
-    /// From now on a member is talked to over this connection. Answers whether there was none.
-    fn link_with(&mut self, peer: &ServerName, link: PeerLink) -> bool {
-        let new = self.members.insert(peer.clone(), link).is_none();
-        if new {
-            self.events.push_back(ClusterEvent::Linked(peer.clone()));
-        }
-        new
-    }
-
-    /// A member's connection gives way to another one. Of a former run nothing counts on.
-    fn replace_link(&mut self, former: PeerLink, same_run: bool, peer: &ServerName, now: Instant) {
-        self.links.remove(&former);
-        self.transmits.push_back(PeerTransmit::Close { link: former });
-        if !same_run {
-            self.forget_former_run(former, peer, now);
-        }
-    }
-
-    fn forget_former_run(&mut self, link: PeerLink, peer: &ServerName, now: Instant) {
-        let reason = Reason::new(Code::NoCaptureServer, format!("{peer} was started again."));
-        self.forget_member(link, peer, reason, now);
-    }
-
-    /// A member's connection is gone while another one with it waits for the greeting: of two that were dialled at once the
-    /// member has kept that one, and its greeting is on its way. Answers whether that is so.
-    fn follow_to_another_link(&mut self, gone: &Link) -> bool {
-        let waiting = self.links.iter_mut().find(|(_, link)| link.peer == gone.peer);
-        let Some((&id, link)) = waiting.filter(|_| !self.leaves.is_straight(&gone.peer)) else {
-            return false;
-        };
-        link.followed_run = Some(gone.run);
-        self.members.insert(gone.peer.clone(), id);
-        true
-    }
-
     fn measure_clock(&mut self, link: PeerLink, sent: Instant, answered: Instant, now: Instant) {
         if let Some(link) = self.links.get_mut(&link) {
             link.measure_clock(sent, answered, now);
         }
-    }
-
-    fn take_snapshot(&mut self, from: PeerLink, peer: &ServerName, number: u64, facts: Vec<Fact>, more: bool) {
-        let Some(link) = self.links.get_mut(&from) else { return };
-        if link.snapshot.len() + facts.len() > MOST_FACTS {
-            link.snapshot = Vec::new();
-            return;
-        }
-        link.snapshot.extend(facts);
-        if more {
-            return;
-        }
-        link.news = Numbering::After(number);
-        let mut parts = Parts::of(std::mem::take(&mut link.snapshot));
-        let alone = parts.known_to_it_alone(peer);
-        let facts = parts.cti;
-        self.events.extend(self.known.begin_anew(peer, &parts.sees));
-        for fact in parts.others {
-            self.take_fact(peer, fact);
-        }
-        let holder = self.holder();
-        let instead = holder == Some(peer);
-        if instead {
-            self.ask_leaves();
-        }
-        let holder = self.holder();
-        // Others know nothing that the holder doesn't know better.
-        if instead || (holder.is_none() && !facts.is_empty()) {
-            self.events.push_back(ClusterEvent::ToldAll {
-                from: peer.clone(),
-                facts,
-                instead,
-            });
-        }
-        self.events.extend(alone);
-    }
-
-    fn take_news(&mut self, from: PeerLink, peer: &ServerName, number: u64, fact: Fact) {
-        let Some(link) = self.links.get_mut(&from) else { return };
-        if !link.news.takes(number) {
-            self.send(from, PeerMessage::WantSnapshot);
-        }
-        self.take_fact(peer, fact);
-    }
-
-    fn take_fact(&mut self, peer: &ServerName, fact: Fact) {
-        let fact = self.by_our_times(peer, fact);
-        self.events.extend(self.known.take(peer, fact));
-    }
-
-    /// Facts come in order with the heartbeats: one that is behind has lost some.
-    fn check_number(&mut self, from: PeerLink, number: u64) {
-        if let Some(link) = self.links.get_mut(&from)
-            && !link.news.has(number)
-        {
-            self.send(from, PeerMessage::WantSnapshot);
-        }
-    }
-
-    fn close(&mut self, id: PeerLink, reason: Reason, now: Instant) {
-        let Some(link) = self.links.remove(&id) else { return };
-        self.transmits.push_back(PeerTransmit::Close { link: id });
-        self.forget_member(id, &link.peer, reason, now);
-    }
-
-    /// Where the member was heard over just this connection, it is gone.
-    fn forget_member(&mut self, link: PeerLink, peer: &ServerName, reason: Reason, now: Instant) {
-        if self.members.get(peer) != Some(&link) {
-            return;
-        }
-        self.members.remove(peer);
-        self.events
-            .push_back(ClusterEvent::Unlinked(peer.clone(), reason.clone()));
-        if self.settings.store.is_some() {
-            return;
-        }
-        if self.leaves.is_straight(peer) {
-            self.leaf_link_lost(peer, now);
-            return;
-        }
-        self.leaf_ways_lost(peer, now);
-        self.duty.handle_left(peer);
-        self.events.extend(self.known.forget(peer, now));
-        self.events.push_back(ClusterEvent::Left(peer.clone(), reason));
-        self.decide_duty(now);
     }
 
     fn decide_duty(&mut self, now: Instant) {
@@ -674,12 +500,6 @@ impl Cluster {
         let cti = self.duty.own();
         let number = self.number;
         self.send(link, PeerMessage::Heartbeat { sent: now, number, cti });
-    }
-
-    /// Answers whoever asks for everything, with others who ask now.
-    fn note_asked(&mut self, link: PeerLink, now: Instant) {
-        self.asked.insert(link);
-        self.answered_at.get_or_insert(now + ANSWERED_WITHIN);
     }
 
     fn send(&mut self, link: PeerLink, message: PeerMessage) {

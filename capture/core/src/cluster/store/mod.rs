@@ -2,7 +2,8 @@
 //! of telling each other: many sites, where the store is there already.
 //!
 //! `mod` holds the state and the verbs, `log` is what this member tells, `origin` what another one told, `term` decides
-//! who holds the CTI sessions, `leases` who is there. One record is put at a time; facts that come meanwhile share the next.
+//! who holds the CTI sessions, `leases` who is there. `taking` takes what others put, `putting` puts one record at a time; facts
+//! that come meanwhile share the next.
 //!
 //! While the store is away, or doesn't take what this member puts, what was last known stays: nobody is gone because he
 //! can't be heard of. Afterwards everything is read again, and what changed meanwhile is put.
@@ -10,29 +11,30 @@
 mod leases;
 mod log;
 mod origin;
+mod putting;
+mod taking;
 mod term;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use silentmon_proto::ids::ServerName;
 use silentmon_proto::peer::{CtiDuty, Fact};
-use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::store::{self, MemberRecord, NewsRecord, PageRecord, StoreKey, TermRecord};
+use silentmon_proto::store::{NewsRecord, StoreKey, TermRecord};
 use silentmon_proto::time::Instant;
 
 use super::known::Known;
-use super::{ClusterEvent, ClusterSettings, Directory, HoldsCti, Member, Parts};
+use super::{ClusterEvent, ClusterSettings, Directory, HoldsCti, Member};
 
-use self::leases::{Leases, Renewed, Sight};
-use self::log::{Log, Told};
-use self::origin::{Brought, Origin};
+use self::leases::{Leases, Sight};
+use self::log::Log;
+use self::origin::Origin;
+use self::putting::Sent;
+pub use self::putting::{Expected, PutOutcome, StorePut};
+use self::taking::decode;
 use self::term::Term;
 
-/// After something failed.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// What is kept of the store's values while all are read.
 const MOST_BYTES_READ: usize = 256 * 1024 * 1024;
 
@@ -77,39 +79,6 @@ pub enum StoreInput {
     Outcome(PutOutcome),
 }
 
-/// See [`StoreTransmit::Put`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StorePut {
-    /// Where.
-    pub key: StoreKey,
-    /// What; none removes the key.
-    pub value: Option<Vec<u8>>,
-    /// What must stand there.
-    pub expected: Expected,
-}
-
-/// See [`StorePut::expected`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
-    /// Anything, or nothing.
-    Anything,
-    /// What has this revision; 0: nothing that ever was.
-    Revision(u64),
-}
-
-/// What became of a [`StoreTransmit::Put`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PutOutcome {
-    /// It is there, with this revision.
-    Stored(u64),
-    /// Another revision stood there.
-    Conflict,
-    /// Nobody knows.
-    Failed,
-    /// No store takes it: it is too large.
-    TooLarge,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct StoreDirectory {
@@ -146,15 +115,6 @@ enum Reach {
     /// All is being read: values with their revisions.
     Reading(BTreeMap<StoreKey, (Vec<u8>, u64)>, usize),
     Open,
-}
-
-/// What is on its way to the store.
-#[derive(Debug)]
-enum Sent {
-    Member,
-    Term(TermRecord),
-    Log,
-    Grave(ServerName),
 }
 
 impl StoreDirectory {
@@ -287,31 +247,6 @@ impl StoreDirectory {
         self.decide_term(now);
     }
 
-    /// What became of the value that was to be put.
-    pub fn handle_outcome(&mut self, outcome: PutOutcome, now: Instant) {
-        let Some(sent) = self.sent.take() else { return };
-        match (outcome, sent) {
-            (PutOutcome::Stored(_), Sent::Member) => self.leases.handle_stored(now),
-            (PutOutcome::Stored(revision), Sent::Term(record)) => {
-                self.term.handle_record(Some(record), revision);
-                self.claim_at = Some(now + self.settings.heartbeat);
-            }
-            (PutOutcome::Stored(_), Sent::Log) => self.log.handle_stored(),
-            (PutOutcome::Stored(before), Sent::Grave(origin)) => {
-                self.transmits.push_back(StoreTransmit::Purge { origin, before });
-            }
-            (PutOutcome::TooLarge, Sent::Log) => self.log.handle_refused(),
-            // It lives.
-            (PutOutcome::Conflict, Sent::Grave(_)) => {}
-            (PutOutcome::Conflict | PutOutcome::Failed | PutOutcome::TooLarge, sent) => {
-                self.sent = Some(sent);
-                self.drop_sent();
-                self.retry_at = Some(now + RETRY_AFTER);
-            }
-        }
-        self.decide_term(now);
-    }
-
     /// The next thing to be done with the store.
     pub fn poll_transmit(&mut self) -> Option<StoreTransmit> {
         if let Some(transmit) = self.transmits.pop_front() {
@@ -352,177 +287,10 @@ impl StoreDirectory {
         self.rejected + self.log.dropped()
     }
 
-    fn next_put(&mut self) -> Option<(Sent, StorePut)> {
-        let anything = |key, value| StorePut {
-            key,
-            value: Some(value),
-            expected: Expected::Anything,
-        };
-        let own = &self.settings.server;
-        if self.beat_due.is_none() {
-            if self.stops {
-                return None;
-            }
-            // Due again by the clock, which `handle_timeout` knows.
-            self.beat_due = Some(self.leases.now() + self.settings.heartbeat);
-            let record = MemberRecord {
-                hello: self.settings.hello(),
-                address: self.address.clone(),
-                cti: self.term.own,
-                beat: self.beat,
-            };
-            self.beat += 1;
-            let put = anything(StoreKey::Member(own.clone()), store::encode(&record));
-            return Some((Sent::Member, put));
-        }
-        if let Some((record, revision)) = self.claim() {
-            let put = StorePut {
-                key: StoreKey::Term,
-                value: Some(store::encode(&record)),
-                expected: Expected::Revision(revision),
-            };
-            return Some((Sent::Term(record), put));
-        }
-        if let Some((key, value)) = self.log.poll(own) {
-            return Some((Sent::Log, anything(key, value)));
-        }
-        let (grave, revision) = self.leases.poll_grave(own)?;
-        let put = StorePut {
-            key: StoreKey::Member(grave.clone()),
-            value: None,
-            expected: Expected::Revision(revision),
-        };
-        Some((Sent::Grave(grave), put))
-    }
-
-    fn drop_sent(&mut self) {
-        match self.sent.take() {
-            Some(Sent::Member) => self.beat_due = None,
-            Some(Sent::Log) => self.log.handle_failed(),
-            Some(Sent::Term(_) | Sent::Grave(_)) | None => {}
-        }
-    }
-
     fn read_all(&mut self) {
         self.reach = Reach::Reading(BTreeMap::new(), 0);
         self.transmits.clear();
         self.transmits.push_back(StoreTransmit::Read);
-    }
-
-    /// What the store has of this member's log.
-    fn own_in(&self, read: &BTreeMap<StoreKey, (Vec<u8>, u64)>) -> Told {
-        let mut told = Told::default();
-        for (key, (value, _)) in read
-            .iter()
-            .filter(|(key, _)| key.origin() == Some(&self.settings.server))
-        {
-            match key {
-                StoreKey::News { .. } => {
-                    let record = decode(value).filter(|record: &NewsRecord| record.run == self.settings.run);
-                    told.news = told.news.max(record.map_or(0, |record| record.number));
-                }
-                StoreKey::Page { .. } => {
-                    told.pages |= decode(value).is_some_and(|record: PageRecord| record.run == self.settings.run);
-                }
-                StoreKey::Member(_) | StoreKey::Term => {}
-            }
-        }
-        told
-    }
-
-    fn take(&mut self, key: StoreKey, value: &[u8], revision: u64, now: Instant) {
-        let own = key.origin() == Some(&self.settings.server);
-        match key {
-            StoreKey::Term => self.term.handle_record(decode(value), revision),
-            StoreKey::Member(_) if own => self.leases.handle_seen(now),
-            StoreKey::News { .. } | StoreKey::Page { .. } if own => {}
-            StoreKey::Member(name) => match decode(value) {
-                Some(record) => self.take_member(&name, &record, revision, now),
-                None => self.bury(&name, format!("{name} stops.")),
-            },
-            StoreKey::News { origin, .. } => match decode(value) {
-                Some(record) => self.take_news(&origin, record),
-                None => self.rejected += 1,
-            },
-            StoreKey::Page { origin, set, page } => {
-                let Some(from) = self.leases.get_mut(&origin) else {
-                    return;
-                };
-                let Some(record) = decode(value) else {
-                    self.rejected += 1;
-                    return;
-                };
-                let brought = from.take_page(set, page, record);
-                self.take_brought(&origin, brought);
-            }
-        }
-    }
-
-    fn take_member(&mut self, name: &ServerName, record: &MemberRecord, revision: u64, now: Instant) {
-        if let Err(reason) = self.settings.admit(name, &record.hello) {
-            if self.leases.refuse(name, record.hello.run) {
-                self.events.push_back(ClusterEvent::Refused(name.clone(), reason));
-            }
-            return;
-        }
-        if self.leases.get(name).is_some_and(|known| known.run != record.hello.run) {
-            self.bury(name, format!("{name} was started again."));
-        }
-        match self.leases.renew(name, record, revision, now) {
-            Renewed::Known => {}
-            Renewed::Joined => {
-                self.events.push_back(ClusterEvent::Joined(name.clone()));
-                // What it told before isn't told again by itself.
-                if record.beat > 0 && self.is_open() {
-                    self.read_all();
-                }
-            }
-            Renewed::TooMany => self.rejected += 1,
-        }
-    }
-
-    fn take_news(&mut self, origin: &ServerName, record: NewsRecord) {
-        if let Some(from) = self.leases.get_mut(origin) {
-            let brought = from.take_news(record);
-            self.take_brought(origin, brought);
-        }
-    }
-
-    fn take_brought(&mut self, origin: &ServerName, brought: Brought) {
-        match brought {
-            Brought::Nothing => {}
-            Brought::Gap => self.read_all(),
-            Brought::News(facts) => {
-                for fact in facts {
-                    self.events.extend(self.known.take(origin, fact));
-                }
-            }
-            Brought::All { facts, as_holder } => {
-                let mut parts = Parts::of(facts);
-                let alone = parts.known_to_it_alone(origin);
-                let facts = parts.cti;
-                self.events.extend(self.known.begin_anew(origin, &parts.sees));
-                for fact in parts.others {
-                    self.events.extend(self.known.take(origin, fact));
-                }
-                let holder = self.holder();
-                let instead = as_holder && holder == Some(origin);
-                if instead || (holder.is_none() && !facts.is_empty()) {
-                    let from = origin.clone();
-                    self.events.push_back(ClusterEvent::ToldAll { from, facts, instead });
-                }
-                self.events.extend(alone);
-            }
-        }
-    }
-
-    /// A member is gone.
-    fn bury(&mut self, name: &ServerName, text: String) {
-        if self.leases.remove(name) {
-            self.events.extend(self.known.forget(name, self.leases.now()));
-            let reason = Reason::new(Code::NoCaptureServer, text);
-            self.events.push_back(ClusterEvent::Left(name.clone(), reason));
-        }
     }
 
     /// How a member stands to the CTI sources, where it is there.
@@ -696,8 +464,4 @@ impl Directory for StoreDirectory {
     fn known_mut(&mut self) -> &mut Known {
         &mut self.known
     }
-}
-
-fn decode<T: serde::de::DeserializeOwned>(value: &[u8]) -> Option<T> {
-    store::decode(value).ok()
 }

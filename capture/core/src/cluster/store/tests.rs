@@ -1,10 +1,12 @@
 //! Members with real directories, and a store that is simulated: it goes and comes, forgets, and reaches some of them.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use silentmon_proto::cti::CtiEvent;
 use silentmon_proto::ids::AgentId;
+use silentmon_proto::reason::Code;
 use silentmon_proto::store::NEWS_SLOTS;
 
 use super::*;

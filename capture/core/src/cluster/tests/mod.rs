@@ -6,7 +6,7 @@ pub mod net;
 use proptest::prelude::*;
 use silentmon_proto::cti::{AgentState, AgentUpdate, CallEnded, CallEvent, CallEventKind, CtiEvent, MediaStarted};
 use silentmon_proto::ids::AgentId;
-use silentmon_proto::peer::{CtiDuty, OLDEST_VERSION, VERSION};
+use silentmon_proto::peer::{CtiDuty, Hello, OLDEST_VERSION, VERSION};
 
 use self::net::{Net, name, settings};
 use super::*;
