@@ -9,7 +9,7 @@ use silentmon_proto::relay::RepairRequest;
 
 use super::*;
 use crate::policy::{
-    DigitBurst, NumberList, PauseKind, PauseOf, PauseSource, Undisclosed, UnknownNumbers, VariableRule,
+    DigitBurst, NumberList, PauseEnd, PauseKind, PauseOf, PauseSource, Undisclosed, UnknownNumbers, VariableRule,
 };
 
 const LONGEST: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 use silentmon_proto::relay::SuperviseAction;
 
 use super::*;
-use crate::link::Supervise;
+use crate::link::{LinkCommand, Supervise};
 
 fn able() -> House {
     let mut house = House::new();

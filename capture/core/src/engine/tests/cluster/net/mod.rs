@@ -1,6 +1,9 @@
 //! Members, the network between them, their mirrors, phones and supervisors' programs, in one thread and in virtual time.
 //! Whatever a program hears is checked: by whom it was said, and that both journals had the session on disk before.
 
+mod post;
+mod programs;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
@@ -10,11 +13,12 @@ use silentmon_proto::peer::{PeerMessage, Role};
 
 use super::super::*;
 use super::mirror::Mirror;
-use crate::cluster::{ClusterSettings, Dialled, Directory, PeerTransmit};
+use crate::cluster::{ClusterSettings, Dialled, Directory, PeerLink, PeerTransmit};
 use crate::link::LinkCommand;
 
-/// How long a message is on its way.
-const DELAY: Duration = Duration::from_millis(1);
+use self::post::{Due, Parcel, Wire};
+pub use self::programs::Program;
+
 /// How long a record takes to be on disk.
 const DISK: Duration = Duration::from_millis(3);
 /// Between two packets of a phone.
@@ -23,9 +27,6 @@ const PACKET: Duration = Duration::from_millis(20);
 const REDIAL: Duration = Duration::from_millis(500);
 /// How often the counts of a member's mirror are read.
 const HEALTH: Duration = Duration::from_secs(1);
-/// How long a program hears nothing before it gives a member up (requirements section 3).
-const SILENCE: Duration = Duration::from_secs(15);
-
 /// One member.
 pub struct Member {
     pub engine: Engine,
@@ -51,61 +52,6 @@ pub struct Call {
     pub mirror_loses: u16,
 }
 
-/// A supervisor's program.
-pub struct Program {
-    pub supervisor: &'static str,
-    pub agent: usize,
-    pub servers: Vec<usize>,
-    pub current: usize,
-    pub connection: Option<(usize, ConnectionId)>,
-    next_try: Instant,
-    last_heard: Instant,
-    last_said: Instant,
-    pub session: Option<SessionId>,
-    pub sessions: BTreeSet<SessionId>,
-    channel: Option<u16>,
-    pub status: Option<SessionStatus>,
-    pub refusals: Vec<Reason>,
-    /// Packets heard, by call and leg: numbers.
-    pub heard: BTreeMap<(u32, usize), Vec<u16>>,
-    /// When each packet was heard first.
-    pub times: Vec<Instant>,
-    relay_sequence: [Option<u32>; 2],
-    pub wants: bool,
-    /// What became of a wish to be brought into the call.
-    pub supervised: Option<(u32, Result<(), String>)>,
-}
-
-enum Parcel {
-    ToMember(usize, PeerLink, Arc<PeerMessage>),
-    Datagram(usize, PeerLink, Vec<u8>),
-    Broken(usize, PeerLink),
-    ToSupervisor(usize, ConnectionId, Box<ServerMessage>),
-    Audio(usize, ConnectionId, Vec<u8>),
-    ToServer(usize, ConnectionId, Box<ClientMessage>),
-    Hangup(usize, ConnectionId),
-    OnDisk(usize, u64, SessionId),
-}
-
-struct Due(Instant, u64, Parcel);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Due {}
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
 /// What is done again and again.
 struct Every {
     period: Duration,
@@ -125,13 +71,6 @@ impl Every {
         }
         is_due
     }
-}
-
-#[derive(Clone, Copy)]
-struct Wire {
-    ends: [usize; 2],
-    runs: [u64; 2],
-    open: bool,
 }
 
 pub struct Net {
@@ -397,82 +336,6 @@ impl Net {
         }
     }
 
-    /// A supervisor's program listens, and tries these members in turn.
-    pub fn listen(&mut self, supervisor: &'static str, agent: usize, servers: &[usize]) -> usize {
-        self.programs.push(Program {
-            supervisor,
-            agent,
-            servers: servers.to_vec(),
-            current: 0,
-            connection: None,
-            next_try: self.now,
-            last_heard: self.now,
-            last_said: self.now,
-            session: None,
-            sessions: BTreeSet::new(),
-            channel: None,
-            status: None,
-            refusals: Vec::new(),
-            heard: BTreeMap::new(),
-            times: Vec::new(),
-            relay_sequence: [None; 2],
-            wants: true,
-            supervised: None,
-        });
-        self.programs.len() - 1
-    }
-
-    pub fn stop(&mut self, program: usize) {
-        self.programs[program].wants = false;
-        let Program {
-            connection, session, ..
-        } = self.programs[program];
-        if let (Some((member, id)), Some(session)) = (connection, session) {
-            self.post(Parcel::ToServer(
-                member,
-                id,
-                Box::new(ClientMessage::StopMonitor { session }),
-            ));
-        }
-    }
-
-    /// A program says something about its session.
-    pub fn say(&mut self, program: usize, message: impl FnOnce(SessionId) -> ClientMessage) {
-        let Program {
-            connection, session, ..
-        } = self.programs[program];
-        if let (Some((member, id)), Some(session)) = (connection, session) {
-            self.post(Parcel::ToServer(member, id, Box::new(message(session))));
-        }
-    }
-
-    /// A program's connection breaks.
-    pub fn lose_connection(&mut self, at: usize) {
-        let program = &mut self.programs[at];
-        program.next_try = self.now + REDIAL;
-        program.channel = None;
-        if let Some((member, id)) = program.connection.take() {
-            program.current = (program.current + 1) % program.servers.len();
-            self.post(Parcel::Hangup(member, id));
-        }
-    }
-
-    fn post(&mut self, parcel: Parcel) {
-        let delay = if matches!(parcel, Parcel::OnDisk(..)) {
-            DISK
-        } else {
-            DELAY
-        };
-        self.fresh += 1;
-        self.parcels.push(Reverse(Due(self.now + delay, self.fresh, parcel)));
-    }
-
-    fn close(&mut self, link: PeerLink) {
-        if let Some(wire) = self.wires.get_mut(&link) {
-            wire.open = false;
-        }
-    }
-
     /// Lets a member do something, and carries out what it wants.
     pub fn on<T>(&mut self, number: usize, act: impl FnOnce(&mut Engine, Instant) -> T) -> Option<T> {
         let now = self.now;
@@ -542,44 +405,6 @@ impl Net {
             self.send_peer(number, transmit);
         }
         self.members[number] = Some(member);
-    }
-
-    /// The connection of two members.
-    pub fn link(&self, one: usize, other: usize) -> Option<PeerLink> {
-        let joins = |wire: &Wire| wire.open && wire.ends.contains(&one) && wire.ends.contains(&other);
-        self.wires.iter().find(|(_, wire)| joins(wire)).map(|(&link, _)| link)
-    }
-
-    fn other_end(&self, number: usize, link: PeerLink) -> Option<usize> {
-        let wire = self.wires.get(&link).filter(|wire| wire.open)?;
-        Some(if wire.ends[0] == number {
-            wire.ends[1]
-        } else {
-            wire.ends[0]
-        })
-    }
-
-    fn send_datagram(&mut self, number: usize, link: PeerLink, datagram: Vec<u8>) {
-        let Some(to) = self.other_end(number, link).filter(|&to| !self.is_cut(number, to)) else {
-            return;
-        };
-        self.lost += 1;
-        if self.members_lose == 0 || !self.lost.is_multiple_of(self.members_lose) {
-            self.post(Parcel::Datagram(to, link, datagram));
-        }
-    }
-
-    fn send_peer(&mut self, number: usize, transmit: PeerTransmit) {
-        let (PeerTransmit::Message { link, .. } | PeerTransmit::Close { link }) = &transmit;
-        let link = *link;
-        let Some(to) = self.other_end(number, link) else { return };
-        let cut = self.is_cut(number, to);
-        match transmit {
-            PeerTransmit::Message { message, .. } if !cut => self.post(Parcel::ToMember(to, link, message)),
-            PeerTransmit::Message { .. } => {}
-            PeerTransmit::Close { .. } if cut => self.close(link),
-            PeerTransmit::Close { .. } => self.post(Parcel::Broken(to, link)),
-        }
     }
 
     pub fn run(&mut self, seconds: f64) {
@@ -706,206 +531,6 @@ impl Net {
             };
             engine.handle_datagram(&datagram, |_| None);
         });
-    }
-
-    fn dial(&mut self) {
-        for (from, (_, peers)) in self.plan.clone().into_iter().enumerate() {
-            for to in peers {
-                let met = |member: &Member| {
-                    let mut members = member.engine.cluster().expect("a member").members();
-                    members.any(|name| *name == server(to))
-                };
-                let dialled = self.wires.values().any(|wire| wire.open && wire.ends == [from, to]);
-                let dials = self.members[from].as_ref().is_some_and(|member| !met(member));
-                if dials && self.is_up(to) && !dialled && !self.is_cut(from, to) {
-                    self.connect(from, to);
-                }
-            }
-        }
-    }
-
-    fn connect(&mut self, from: usize, to: usize) {
-        self.fresh += 1;
-        let link = PeerLink(self.fresh);
-        let wire = Wire {
-            ends: [from, to],
-            runs: [self.runs[from], self.runs[to]],
-            open: true,
-        };
-        self.wires.insert(link, wire);
-        for (number, dialled, peer) in [(from, Dialled::ByUs, to), (to, Dialled::ByThem, from)] {
-            self.on(number, |engine, now| {
-                engine.handle_peer_connected(link, dialled, server(peer), now);
-            });
-        }
-    }
-
-    fn look_after_program(&mut self, at: usize) {
-        let now = self.now;
-        let program = &self.programs[at];
-        if program.connection.is_some() && now.saturating_since(program.last_heard) >= SILENCE {
-            self.lose_connection(at);
-        }
-        let program = &mut self.programs[at];
-        if let Some((member, id)) = program.connection
-            && now.saturating_since(program.last_said) >= Duration::from_secs(5)
-        {
-            program.last_said = now;
-            self.post(Parcel::ToServer(
-                member,
-                id,
-                Box::new(ClientMessage::Heartbeat { sent: now }),
-            ));
-        }
-        let program = &mut self.programs[at];
-        if program.connection.is_some() || now < program.next_try || !program.wants {
-            return;
-        }
-        let number = program.servers[program.current];
-        if self.members[number].is_none() {
-            program.current = (program.current + 1) % program.servers.len();
-            program.next_try = now + PACKET;
-            return;
-        }
-        self.fresh += 1;
-        let id = ConnectionId(self.fresh);
-        program.connection = Some((number, id));
-        program.last_heard = now;
-        program.relay_sequence = [None; 2];
-        let (name, wanted, resume) = (program.supervisor, agent(program.agent), program.session);
-        if let Some(member) = self.members[number].as_mut() {
-            member.sessions_of.insert(id, at);
-        }
-        self.on(number, |engine, _| engine.handle_connected(id, supervisor(name)));
-        let start = ClientMessage::StartMonitor {
-            request: 1,
-            agent: wanted,
-            resume,
-            purpose: None,
-            output: OutputKind::Play,
-        };
-        self.post(Parcel::ToServer(number, id, Box::new(start)));
-    }
-
-    fn deliver(&mut self, parcel: Parcel) {
-        match parcel {
-            Parcel::ToMember(to, link, message) => {
-                if self.other_end(to, link).is_some() {
-                    // Through JSON, as on the wire.
-                    let json = serde_json::to_string(&*message).expect("JSON");
-                    let message = serde_json::from_str(&json).expect("the same");
-                    self.on(to, |engine, now| engine.handle_peer_message(link, message, now));
-                }
-            }
-            Parcel::Datagram(to, link, datagram) => {
-                self.on(to, |engine, now| engine.handle_peer_datagram(link, &datagram, now));
-            }
-            Parcel::Broken(to, link) => {
-                self.close(link);
-                let current = self.wires[&link].ends.iter().zip(self.wires[&link].runs);
-                if current.into_iter().any(|(&end, run)| end == to && self.runs[to] == run) {
-                    self.on(to, |engine, now| engine.handle_peer_disconnected(link, "reset", now));
-                }
-            }
-            Parcel::ToServer(to, id, message) => {
-                self.fresh += 1;
-                let fresh = SessionId(self.fresh);
-                self.on(to, |engine, now| engine.handle_message(id, *message, fresh, now));
-            }
-            Parcel::Hangup(to, id) => {
-                self.on(to, |engine, now| engine.handle_disconnected(id, now));
-            }
-            Parcel::OnDisk(number, run, session) => {
-                if self.runs[number] == run
-                    && let Some(member) = self.members[number].as_mut()
-                {
-                    member.on_disk.insert(session);
-                    self.on(number, |engine, now| engine.handle_recorded(session, now));
-                }
-            }
-            Parcel::ToSupervisor(from, id, message) => self.tell_program(from, id, *message),
-            Parcel::Audio(from, id, datagram) => self.hear(from, id, &datagram),
-        }
-    }
-
-    fn program_at(&mut self, from: usize, id: ConnectionId) -> Option<&mut Program> {
-        let now = self.now;
-        let at = *self.members[from].as_ref()?.sessions_of.get(&id)?;
-        let program = &mut self.programs[at];
-        program.last_heard = now;
-        (program.connection == Some((from, id))).then_some(program)
-    }
-
-    fn tell_program(&mut self, from: usize, id: ConnectionId, message: ServerMessage) {
-        let now = self.now;
-        let Some(program) = self.program_at(from, id) else {
-            return;
-        };
-        match message {
-            ServerMessage::MonitorStarted { session, channel, .. } => {
-                program.session = Some(session);
-                program.sessions.insert(session);
-                program.channel = Some(channel);
-            }
-            ServerMessage::MonitorRefused { reason, .. } | ServerMessage::MonitorStopped { reason, .. } => {
-                program.refusals.push(reason);
-                program.session = None;
-                program.connection = None;
-                program.next_try = now + Duration::from_secs(1);
-            }
-            ServerMessage::SessionStatus(status) => program.status = Some(status),
-            ServerMessage::Supervised { request, result } => program.supervised = Some((request, result)),
-            _ => {}
-        }
-    }
-
-    fn hear(&mut self, from: usize, id: ConnectionId, datagram: &[u8]) {
-        let now = self.now;
-        let Some(program) = self.program_at(from, id) else {
-            return;
-        };
-        let (header, packet) = AudioHeader::parse(datagram).expect("audio");
-        assert_eq!(Some(header.channel), program.channel, "of the session that was started");
-        let next = program.relay_sequence[header.leg.index()].map_or(header.relay_sequence, |last| last + 1);
-        assert_eq!(header.relay_sequence, next, "the relay's own numbers have no gaps");
-        program.relay_sequence[header.leg.index()] = Some(next);
-        let ssrc = u32::from_be_bytes(packet[8..12].try_into().expect("four bytes"));
-        let number = u16::from_be_bytes([packet[2], packet[3]]);
-        let agent = usize::try_from(ssrc % 50).expect("small");
-        assert_eq!(agent, program.agent, "what another agent's call says");
-        assert_eq!(usize::from(ssrc % 100 >= 50), header.leg.index(), "the other leg");
-        if header.kind == AudioKind::Rtp {
-            assert_eq!(packet[12..], payload(ssrc, number), "byte by byte");
-            program
-                .heard
-                .entry((ssrc, header.leg.index()))
-                .or_default()
-                .push(number);
-            program.times.push(now);
-        } else {
-            assert_eq!(packet.len(), 12, "what is kept back is kept back whole");
-        }
-    }
-}
-
-impl Program {
-    pub fn count(&self) -> usize {
-        self.times.len()
-    }
-
-    /// Whether any packet was heard twice.
-    pub fn heard_twice(&self) -> bool {
-        self.heard.values().any(|numbers| {
-            let once: BTreeSet<_> = numbers.iter().collect();
-            once.len() < numbers.len()
-        })
-    }
-
-    /// The longest time without a packet, since a time.
-    pub fn longest_gap(&self, since: Instant, until: Instant) -> Duration {
-        let times = self.times.iter().copied().filter(|&at| at >= since);
-        let ends: Vec<Instant> = [since].into_iter().chain(times).chain([until]).collect();
-        ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
 }
 
