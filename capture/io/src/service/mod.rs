@@ -7,32 +7,28 @@ mod journal;
 mod log;
 mod orders;
 mod output;
+mod parts;
 mod peers;
 mod questions;
 mod refusals;
+mod sending;
 mod store;
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use silentmon_capture_core::cluster::{HoldsCti, PeerLink};
-use silentmon_capture_core::engine::{
-    ConnectionId, Engine, EngineEvent, EngineFigures, EngineSettings, FormerPause, LOOK, ReasonCounts, Transmit,
-};
+use silentmon_capture_core::cluster::HoldsCti;
+use silentmon_capture_core::engine::{ConnectionId, Engine, EngineEvent, LOOK};
 use silentmon_capture_core::filter::{MediaFilter, SignallingPorts};
 use silentmon_capture_core::link::{LinkCommand, LinkEvent};
-use silentmon_capture_core::policy::{Policy, Principal, WeekMinute};
+use silentmon_capture_core::policy::Principal;
 use silentmon_capture_core::resolver::Resolver;
 use silentmon_proto::cti::CtiEvent;
-use silentmon_proto::cti::script::ScriptedEvent;
-use silentmon_proto::ids::{AgentId, Extension, Leg, LinkName, MediaAddress, SessionId, SupervisorName};
+use silentmon_proto::ids::{AgentId, LinkName, SessionId};
 use silentmon_proto::reason::{Code, Reason};
-use silentmon_proto::relay::{AudioHeader, MediaOrigin};
+use silentmon_proto::relay::MediaOrigin;
 use silentmon_proto::time::Instant;
 use silentmon_transport::PlainRtpSocket;
 use tokio::sync::{mpsc, watch};
@@ -45,6 +41,7 @@ pub use self::guests::DoorFigures;
 use self::journal::{JournalThread, Written};
 use self::orders::Desks;
 pub use self::orders::{Notice, Notices, Order};
+pub use self::parts::{Former, FormerSignIn, Journal, LocalTime, Reload, ServiceFigures, ServiceParts, StartLinks};
 pub use self::peers::{PeerDoor, PeerTls};
 use self::peers::{PeerInput, Peers};
 pub use self::questions::{Answer, Question};
@@ -53,113 +50,12 @@ pub use crate::clock::Clock;
 use crate::cluster::nats::Store;
 use crate::cti::script::ScriptCursor;
 use crate::cti::{CtiSources, Told};
-use crate::feed::{Batch, CaptureEnd, CaptureHandle, CaptureStats};
+use crate::feed::{Batch, CaptureEnd, CaptureHandle};
 
 /// Waiting inputs of all connections together before a talkative one has to wait.
 const INPUT_QUEUE: usize = 1024;
 /// How often the capture threads' figures are read.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Writes down who listens to whom, before sound flows.
-pub trait Journal: Send {
-    /// Writes an event down; it is on disk when this returns.
-    ///
-    /// # Errors
-    /// Why it can't be written: the session it is about will be refused.
-    fn record(&mut self, event: &EngineEvent, now: Instant) -> Result<(), String>;
-}
-
-/// What the service is made of.
-pub struct ServiceParts {
-    /// Names and rules.
-    pub engine: EngineSettings,
-    /// The supervisors' door; a leaf of a cluster may have none.
-    pub door: Option<Door>,
-    /// The way to the other members of the cluster, where there are any.
-    pub peers: Option<PeerDoor>,
-    /// The store by which members learn of each other, where they don't tell each other.
-    pub store: Option<Store>,
-    /// The capture thread, not yet asked for batches.
-    pub capture: CaptureHandle,
-    /// The filter that the capture thread reads.
-    pub filter: Arc<ArcSwap<MediaFilter>>,
-    /// Events of the `script` source, which go by the time of a capture file.
-    pub script: Vec<ScriptedEvent>,
-    /// Ports at which signalling is looked for, which the filter wants already.
-    pub signalling: SignallingPorts,
-    /// All other CTI sources; what they tell happens now. Their links run already, unless there are other members.
-    pub sources: CtiSources,
-    /// Starts the links of the CTI sources, where this server is to hold them.
-    pub start_links: StartLinks,
-    /// The audit journal.
-    pub journal: Box<dyn Journal>,
-    /// Questions of the HTTPS interface.
-    pub questions: mpsc::Receiver<Question>,
-    /// What it has done.
-    pub orders: mpsc::Receiver<Order>,
-    /// The clock on the operator's wall.
-    pub local_time: LocalTime,
-    /// What was before the start.
-    pub former: Former,
-    /// Where figures go once a second, for metrics.
-    pub figures: watch::Sender<Option<ServiceFigures>>,
-}
-
-/// Figures of the whole service.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServiceFigures {
-    /// Sessions, legs and links.
-    pub engine: EngineFigures,
-    /// Agents and sessions by the reason why they can be heard or not.
-    pub reasons: (ReasonCounts, ReasonCounts),
-    /// What connected supervisors sent and wasn't taken.
-    pub door: DoorFigures,
-    /// What the capture saw and dropped.
-    pub capture: CaptureStats,
-    /// Datagrams of other members that came while the event loop was behind.
-    pub member_datagrams_dropped: u64,
-    /// Packets of plain RTP that couldn't be sent.
-    pub plain_rtp_failures: u64,
-}
-
-/// Starts links of CTI sources; says what keeps it from that.
-pub type StartLinks = Box<dyn Fn(&mut CtiSources) -> anyhow::Result<()> + Send>;
-
-/// Tells the minute of the week where the operator's hours are said.
-pub type LocalTime = Arc<dyn Fn(Instant) -> WeekMinute + Send + Sync>;
-
-/// What the journal has of the time before the start, and a restart must not end.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Former {
-    /// Sign-ins, the oldest first.
-    pub sign_ins: Vec<FormerSignIn>,
-    /// Pauses that ran when the service ended.
-    pub pauses: Vec<FormerPause>,
-}
-
-/// A sign-in before the start, as the journal has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FormerSignIn {
-    /// Under which name.
-    pub name: SupervisorName,
-    /// From where.
-    pub from: IpAddr,
-    /// When.
-    pub at: Instant,
-    /// Whether it failed; otherwise it succeeded, or was unlocked.
-    pub failed: bool,
-}
-
-/// New rules, after the configuration was read again.
-#[derive(Clone)]
-pub struct Reload {
-    /// Who may hear whom.
-    pub policy: Policy,
-    /// Device or extension → phone address.
-    pub devices: BTreeMap<Extension, MediaAddress>,
-    /// The clock on the operator's wall.
-    pub local_time: LocalTime,
-}
 
 /// The running service.
 pub struct Service {
@@ -592,98 +488,6 @@ impl Service {
         }
     }
 
-    fn change_filter(&mut self) {
-        let monitored = self.engine.monitored().with_signalling(self.signalling.clone());
-        let watched = self.engine.watched().with_signalling(self.signalling.clone());
-        let wanted = if self.capture.counts_in_kernel() {
-            &monitored
-        } else {
-            &watched
-        };
-        // Before the kernel's, so that nothing it lets through is turned away behind it.
-        self.filter.store(Arc::new(wanted.clone()));
-        self.capture.watch(&monitored, &watched);
-    }
-
-    /// Lets each connection carry what its sessions need.
-    fn fit_paths(&self) {
-        for &id in self.connections.keys() {
-            self.fit_path(id);
-        }
-        self.fit_members();
-    }
-
-    /// The same for members, whose connections may give way to others.
-    fn fit_members(&self) {
-        for link in self.peers.links() {
-            self.peers.set_streams(link, self.engine.streams_to(link));
-        }
-    }
-
-    fn fit_path(&self, connection: ConnectionId) {
-        if let Some(output) = self.connections.get(&connection) {
-            output.set_streams(self.engine.streams_over(connection));
-        }
-    }
-
-    fn transmit(&mut self, transmit: Transmit) {
-        match transmit {
-            Transmit::Message { connection, message } => {
-                if let Some(output) = self.connections.get(&connection) {
-                    output.send(*message);
-                }
-            }
-            Transmit::Audio {
-                connection,
-                session,
-                datagram,
-            } => self.send_audio(connection, session, datagram),
-            Transmit::PeerDatagram {
-                link,
-                session,
-                datagram,
-            } => self.send_to_member(link, session, datagram),
-            Transmit::PlainRtp { receiver, packet } => self.send_plain_rtp(receiver, &packet),
-            Transmit::Close { connection } => {
-                // Dropping the output lets its task write what is queued and then close.
-                self.connections.remove(&connection);
-            }
-        }
-    }
-
-    fn send_audio(&mut self, connection: ConnectionId, session: SessionId, datagram: Vec<u8>) {
-        let Some(output) = self.connections.get(&connection) else {
-            return;
-        };
-        let leg = AudioHeader::parse(&datagram).map_or(Leg::Agent, |(header, _)| header.leg);
-        let shed = output.send_datagram(Bytes::from(datagram));
-        if shed > 0 {
-            self.engine.handle_shed(session, leg, shed);
-        }
-    }
-
-    fn send_to_member(&mut self, link: PeerLink, session: SessionId, datagram: Vec<u8>) {
-        let audio = AudioHeader::parse(&datagram).map(|(header, _)| header);
-        let shed = self.peers.send_datagram(link, Bytes::from(datagram));
-        if let (Ok(header), 1..) = (audio, shed) {
-            self.engine.handle_shed(session, header.leg, shed);
-        }
-    }
-
-    fn send_plain_rtp(&mut self, receiver: SocketAddr, packet: &[u8]) {
-        let socket = match self.plain_rtp.entry(receiver.is_ipv6()) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(vacant) => match PlainRtpSocket::bind(any_address(receiver)) {
-                Ok(socket) => vacant.insert(socket),
-                Err(error) => return tracing::warn!(%error, "no socket for plain RTP"),
-            },
-        };
-        if !matches!(socket.send(packet, receiver), Ok(true)) {
-            self.plain_rtp_failures += 1;
-            tracing::debug!(failures = self.plain_rtp_failures, "plain RTP not sent");
-        }
-    }
-
     async fn stop(&mut self) {
         self.engine.stop(self.clock.now());
         self.drain();
@@ -696,14 +500,6 @@ impl Service {
         if let Some(store) = self.store.take() {
             store.finish().await;
         }
-    }
-}
-
-/// Any address of this machine, of the receiver's family.
-fn any_address(receiver: SocketAddr) -> SocketAddr {
-    match receiver {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     }
 }
 
