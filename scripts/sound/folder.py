@@ -63,7 +63,8 @@ class Folder:
             say("installing what scores sound")
             self.run("python3", "-m", "venv", self.path / "venv")
             self.run(self.python, "-m", "pip", "install", "--quiet", *PACKAGES)
-        if not (self.path / "vcard" / "asoundrc").exists():
+        card = self.path / "vcard" / "asoundrc"
+        if not card.exists() or str(self.path) not in card.read_text():  # a copied folder's names another one
             say("building the virtual sound card")
             self.run(self.path / "vcard" / "build.sh")
         if not (self.path / "ref" / "ref.wav").exists():

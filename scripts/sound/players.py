@@ -74,6 +74,9 @@ def play_live(folder, conditions, players, lanes, say):
         for condition in conditions[number::lanes]:
             for _ in range(ATTEMPTS):
                 late, latest = live_run(folder, condition, players, FIRST_PORT + number * PORTS)
+                mute = [player for player in players if not (folder.path / "out" / condition / player / "out.s16").exists()]
+                if mute:
+                    say(f"{condition}: nothing was played by {', '.join(mute)}; each has a log in {folder.path / 'out' / condition}")
                 say(f"{condition}: played; the sender was {late:.1f} ms late (99th percentile), at most {latest:.0f}")
                 if late < LATE and latest < LATEST:
                     break
