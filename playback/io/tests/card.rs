@@ -28,6 +28,8 @@ use silentmon_playback_io::sink::{Output, Sink};
 
 /// Tells the child where it works; absent in the parent.
 const FOLDER: &str = "SILENTMON_TEST_CARD_FOLDER";
+/// For how long the child keeps the player from everybody else, now and then, in milliseconds.
+const KEEPS: &str = "SILENTMON_TEST_CARD_KEEPS";
 /// How long the child plays, in packets of 20 ms.
 const PACKETS: &str = "SILENTMON_TEST_CARD_PACKETS";
 /// The shortest callback that the card does: one of the longest that it is asked for, since what is tested is not how short
@@ -84,6 +86,11 @@ impl VirtualCard {
 
     /// Runs this program again, with this card, as `child_plays_a_tone`.
     fn play(&self, packets: usize, rate: u32) -> Child {
+        self.play_on(packets, rate, PERIOD_MS, Duration::ZERO)
+    }
+
+    /// The same on a card that does callbacks of so many milliseconds, with a player that is kept from it so long at a time.
+    fn play_on(&self, packets: usize, rate: u32, period: u32, keeps: Duration) -> Child {
         let _ = fs::remove_file(self.path("heard.s16"));
         let configuration = format!("/usr/share/alsa/alsa.conf:{}", self.path("asoundrc").display());
         Command::new(std::env::current_exe().expect("this program"))
@@ -95,7 +102,8 @@ impl VirtualCard {
             .env("VCARD_META", self.path("heard.json"))
             .env("VCARD_RATE", rate.to_string())
             .env("VCARD_CHANNELS", "2")
-            .env("VCARD_PERIOD_BYTES", (rate * PERIOD_MS / 1000 * 4).to_string())
+            .env("VCARD_PERIOD_BYTES", (rate * period / 1000 * 4).to_string())
+            .env(KEEPS, keeps.as_millis().to_string())
             .env("VCARD_GONE", self.path("gone"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -174,8 +182,19 @@ fn child_plays_a_tone() {
             return;
         }
     };
+    let keeps = std::env::var(KEEPS).expect("set").parse().expect("a number");
+    let keeps = Duration::from_millis(keeps);
+    let kept = player.clone();
     let phone = thread::spawn(move || play_tone(&player, packets));
-    while !phone.is_finished() {
+    for turn in 1_u32.. {
+        if phone.is_finished() {
+            break;
+        }
+        if !keeps.is_zero() && turn.is_multiple_of(10) {
+            let held = kept.lock().expect("no thread died");
+            thread::sleep(keeps);
+            drop(held);
+        }
         while let Some(event) = sink.poll_event() {
             writeln!(events, "{event:?}").expect("writable");
         }
@@ -222,8 +241,8 @@ fn is_whole_tone(heard: &[i16], rate: u32, seconds: f64) -> Result<(), String> {
 }
 
 /// Tries three times: on a machine under load a card misses a callback now and then, and says so.
-fn at_last(attempt: impl Fn() -> Result<(), String>) {
-    on_a_machine_that_keeps_time(BEARS, || {
+fn at_last(bears: Duration, attempt: impl Fn() -> Result<(), String>) {
+    on_a_machine_that_keeps_time(bears, || {
         let failures: Vec<String> = (0..3).map_while(|_| attempt().err()).collect();
         assert!(failures.len() < 3, "{failures:#?}");
     });
@@ -232,7 +251,7 @@ fn at_last(attempt: impl Fn() -> Result<(), String>) {
 #[test]
 fn a_card_of_48_khz_plays_the_tone_from_its_start_without_dropouts() {
     let Some(card) = VirtualCard::build() else { return };
-    at_last(|| {
+    at_last(BEARS, || {
         card.play(150, 48_000).wait().expect("ends");
         is_whole_tone(&card.heard(), 48_000, 2.9).map_err(|error| format!("{error}; {}", card.events()))?;
         let nothing_missing = card.events().contains("underrun_frames: 0,");
@@ -244,13 +263,41 @@ fn a_card_of_48_khz_plays_the_tone_from_its_start_without_dropouts() {
 fn a_card_of_8_khz_plays_the_very_samples_that_were_decoded() {
     let Some(card) = VirtualCard::build() else { return };
     let expected = tone_samples(100);
-    at_last(|| {
+    at_last(BEARS, || {
         card.play(100, 8000).wait().expect("ends");
         let heard = card.heard();
         let first = heard.iter().position(|&sample| sample != 0).unwrap_or(1);
         // The tone begins with a zero.
         let whole = heard.get(first - 1..).is_some_and(|heard| heard.starts_with(&expected));
         if whole { Ok(()) } else { Err(card.events()) }
+    });
+}
+
+/// A figure of what the card wrote of itself.
+fn figure(card: &VirtualCard, name: &str) -> u32 {
+    let told = fs::read_to_string(card.path("heard.json")).expect("the card wrote it");
+    let (_, rest) = told.split_once(&format!("\"{name}\":")).expect("it is there");
+    let digits = rest.split([',', '.', '}']).next().unwrap_or_default();
+    digits.parse().expect("a number")
+}
+
+#[test]
+fn a_card_has_most_of_what_it_holds_left_when_it_asks_for_more() {
+    let Some(card) = VirtualCard::build() else { return };
+    card.play_on(25, 48_000, 5, Duration::ZERO).wait().expect("ends");
+    assert_eq!(figure(&card, "period_frames"), 240);
+    assert_eq!(figure(&card, "buffer_frames"), 30 * 48);
+}
+
+#[test]
+fn a_player_that_is_kept_from_the_card_leaves_no_gap_while_the_card_has_sound() {
+    let Some(card) = VirtualCard::build() else { return };
+    let kept = Duration::from_millis(15);
+    at_last(Duration::from_millis(10), || {
+        card.play_on(150, 48_000, 5, kept).wait().expect("ends");
+        is_whole_tone(&card.heard(), 48_000, 2.9).map_err(|error| format!("{error}; {}", card.events()))?;
+        let nothing_missing = card.events().contains("underrun_frames: 0,");
+        nothing_missing.then_some(()).ok_or_else(|| card.events())
     });
 }
 

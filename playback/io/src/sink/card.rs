@@ -3,10 +3,12 @@
 //! system's clock until a card is back.
 
 mod ahead;
+#[cfg(target_os = "linux")]
+mod alsa;
 mod callback;
 mod lead;
-mod periods;
 mod reserve;
+mod spares;
 mod stream;
 mod supply;
 mod watch;
@@ -24,8 +26,8 @@ use super::priority;
 use super::{OutputDelay, SharedPlayer, SinkError, SinkEvent, SinkSummary, tell};
 use crate::clock;
 use crate::sink::feeder::lock;
-use periods::{Periods, Wish};
 use reserve::{Margins, Reserve};
+use spares::{Spares, Wish};
 use stream::CardStream;
 use watch::DefaultWatch;
 
@@ -71,7 +73,7 @@ pub(super) fn start(
             player,
             events,
             delay,
-            periods: Periods::new(clock::now(), reserve.periods),
+            spares: Spares::new(clock::now(), reserve.spares),
             margins: reserve.margins,
             summary: SinkSummary::default(),
         };
@@ -101,7 +103,7 @@ struct Keeper {
     player: SharedPlayer,
     events: mpsc::Sender<SinkEvent>,
     delay: OutputDelay,
-    periods: Periods,
+    spares: Spares,
     margins: Margins,
     summary: SinkSummary,
 }
@@ -133,7 +135,7 @@ impl Keeper {
     fn open(&self) -> Result<Box<CardStream>, SinkError> {
         let device = self.find()?;
         let name = identifier(&device).unwrap_or_else(|| device.to_string());
-        CardStream::open(&device, &name, &self.player, self.periods.to_ask_for(), self.margins)
+        CardStream::open(&device, &name, &self.player, self.spares.to_ask_for(), self.margins)
             .map(Box::new)
             .map_err(|cause| SinkError::Card {
                 card: self.wanted.clone().unwrap_or_else(|| "default".to_owned()),
@@ -205,9 +207,9 @@ impl Keeper {
             return Playing::Card { stream, looked };
         }
         let now = clock::now();
-        self.periods.handle_late_callbacks(now, stream.late_callbacks());
-        if let Some(wish) = self.periods.poll_change(now, stream.is_pause()) {
-            return self.change_periods(stream, wish);
+        self.spares.handle_late_callbacks(now, stream.late_callbacks());
+        if let Some(wish) = self.spares.poll_change(now, stream.is_pause()) {
+            return self.change_spare(stream, wish);
         }
         if self
             .default
@@ -223,19 +225,14 @@ impl Keeper {
         }
     }
 
-    /// Opens a card anew with other callbacks.
-    fn change_periods(&mut self, stream: Box<CardStream>, wish: Wish) -> Playing {
-        let milliseconds = self.periods.to_ask_for().first();
+    /// Opens a card anew, to hold more or less.
+    fn change_spare(&mut self, stream: Box<CardStream>, wish: Wish) -> Playing {
+        let spare = self.spares.to_ask_for().first();
         let cause = match wish {
-            Wish::Longer => "it missed too many callbacks: longer ones are asked for",
-            Wish::Shorter => "it missed no callback for long: shorter ones are asked for",
+            Wish::More => "it missed too many callbacks: it is to hold more",
+            Wish::Less => "it missed no callback for long: it may hold less",
         };
-        tracing::info!(
-            card = stream.name(),
-            milliseconds,
-            cause,
-            "the sound card is opened anew"
-        );
+        tracing::info!(card = stream.name(), ?spare, cause, "the sound card is opened anew");
         let pace = self.lose(stream, cause.to_owned());
         self.reopen(pace)
     }
@@ -263,7 +260,7 @@ impl Keeper {
     fn reopen(&mut self, pace: Pace) -> Playing {
         match self.open() {
             Ok(stream) => {
-                self.periods.handle_opened(clock::now());
+                self.spares.handle_opened(clock::now());
                 self.summary.frames += pace.frames();
                 tell(
                     &self.events,

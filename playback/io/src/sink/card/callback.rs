@@ -105,9 +105,12 @@ impl Callback {
         let now = clock::now();
         self.meter.begun.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::Release);
-        let origin = (now + delay).saturating_back(length(self.taken, self.sample_rate));
+        let origin = self.origin(now, delay);
         let wanted = out.len() / self.channels;
-        let ready = self.gather(wanted, now, origin);
+        while !self.try_gather(wanted, origin) && clock::now() <= now + PATIENCE {
+            std::hint::spin_loop();
+        }
+        let ready = self.ring.slots().min(wanted);
         let frames = self.ring.read_chunk(ready).ok().into_iter().flatten();
         let silence = std::iter::repeat([0.0; 2]);
         for (target, frame) in out.chunks_mut(self.channels).zip(frames.chain(silence)) {
@@ -116,19 +119,27 @@ impl Callback {
         self.tell(now, origin, wanted, ready);
     }
 
-    /// How many of the frames that are wanted the ring has, after pulling those that it lacks.
-    fn gather(&mut self, wanted: usize, now: Instant, origin: Instant) -> usize {
+    /// Whether a callback whose sound begins to play `delay` after now would find as many frames as it wants; pulls those that
+    /// the ring lacks, unless somebody else is pulling.
+    pub(super) fn is_ready(&self, wanted: usize, delay: Duration) -> bool {
+        self.try_gather(wanted, self.origin(clock::now(), delay))
+    }
+
+    /// When the ring's very first frame would have been heard, if the next one is heard `delay` after `now`.
+    fn origin(&self, now: Instant, delay: Duration) -> Instant {
+        (now + delay).saturating_back(length(self.taken, self.sample_rate))
+    }
+
+    /// Pulls those of the frames that are wanted which the ring lacks. False where somebody else is pulling.
+    fn try_gather(&self, wanted: usize, origin: Instant) -> bool {
         loop {
-            let ready = self.ring.slots().min(wanted);
+            let ready = self.ring.slots();
             let is_begun = self.taken > 0 || ready > 0;
-            if ready == wanted || !is_begun {
-                return ready;
+            if ready >= wanted || !is_begun {
+                return true;
             }
             if !self.try_pull(origin) {
-                if clock::now() > now + PATIENCE {
-                    return ready;
-                }
-                std::hint::spin_loop();
+                return false;
             }
         }
     }
@@ -274,6 +285,25 @@ mod tests {
     }
 
     #[test]
+    fn whether_a_callback_would_find_enough_is_known_before_it_plays() {
+        let mut card = Card::new(2, 800);
+        card.talk(20);
+        assert!(
+            card.callback.is_ready(80, Duration::ZERO),
+            "before the first frame there is silence"
+        );
+        card.put(&[[0.25; 2]]);
+        let player = card.player.clone();
+        let held = lock(&player);
+        assert!(!card.callback.is_ready(80, Duration::from_millis(20)));
+        drop(held);
+        assert!(card.callback.is_ready(80, Duration::from_millis(20)));
+        assert_eq!(card.reading().callbacks, 0);
+        card.callback.play(&mut [0_i16; 160], Duration::from_millis(20));
+        assert_eq!((card.reading().missing, card.reading().taken), (0, 80));
+    }
+
+    #[test]
     fn a_callback_waits_for_whoever_is_just_filling_the_ring() {
         let mut card = Card::new(2, 800);
         card.put(&[[0.25; 2]]);
@@ -361,6 +391,7 @@ mod tests {
             let player = card.player.clone();
             let held = is_held.then(|| lock(&player));
             let before = allocations();
+            black_box(card.callback.is_ready(960, Duration::from_millis(10)));
             card.callback.play(black_box(&mut words), Duration::from_millis(10));
             card.callback.play(black_box(&mut floats), Duration::from_millis(10));
             assert_eq!(allocations() - before, 0, "{ready}");

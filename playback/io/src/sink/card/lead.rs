@@ -19,8 +19,6 @@ const BEYOND: Duration = Duration::from_millis(1);
 const MOST_AT_ONCE: Duration = Duration::from_millis(10);
 /// Lateness of a callback that is taken for the card's clock rather than the system's, per callback.
 const CREEP: Duration = Duration::from_micros(20);
-/// Callbacks by which a card fills its own buffer when it starts: their times say nothing.
-const STARTING: u64 = 3;
 
 /// The rhythm of a card's callbacks, and how much the ring holds beyond the next.
 #[derive(Debug)]
@@ -31,6 +29,8 @@ pub(super) struct Lead {
     calm: Duration,
     callbacks: u64,
     period: Duration,
+    /// Callbacks whose sound the card holds.
+    held: u32,
     /// The earliest time at which the next callback is expected; `None` until the rhythm is known.
     next: Option<Instant>,
 }
@@ -44,8 +44,8 @@ pub(super) enum Change {
 }
 
 impl Lead {
-    /// Begins with the least of the margins.
-    pub(super) const fn new(now: Instant, margins: Margins) -> Self {
+    /// Begins with the least of the margins, for a card that holds the sound of so many callbacks.
+    pub(super) const fn new(now: Instant, margins: Margins, held: u32) -> Self {
         Self {
             margins,
             margin: margins.least,
@@ -53,6 +53,7 @@ impl Lead {
             calm: CALM,
             callbacks: 0,
             period: Duration::ZERO,
+            held,
             next: None,
         }
     }
@@ -62,19 +63,25 @@ impl Lead {
         self.margin
     }
 
+    /// What the card has left when it asks for more: so late may a callback come.
+    fn spare(&self) -> Duration {
+        self.period * self.held.saturating_sub(1)
+    }
+
     /// Takes note of the callbacks so far: how many, when the newest came, and how long its sound lasts.
     pub(super) fn handle_callbacks(&mut self, callbacks: u64, newest: Instant, period: Duration) {
         self.period = period;
         let new = u32::try_from(callbacks.saturating_sub(self.callbacks)).unwrap_or(u32::MAX);
         self.callbacks = callbacks;
-        if new == 0 || callbacks < STARTING {
+        // The card fills its own buffer first when it starts: the times of these callbacks say nothing.
+        if new == 0 || callbacks <= u64::from(self.held) {
             return;
         }
         let anchor = match self.next {
             Some(next) => {
                 let expected = next + period * (new - 1);
                 let late = newest.saturating_since(expected);
-                let regular = newest >= expected && late < period;
+                let regular = newest >= expected && late < self.spare();
                 if regular {
                     expected + late.min(CREEP * new)
                 } else {
@@ -90,7 +97,7 @@ impl Lead {
     pub(super) fn wanted(&self, now: Instant) -> Duration {
         let Some(next) = self.next else { return Duration::ZERO };
         // A callback that is overdue finds as much more as the card's own sound lasts, which it has played meanwhile.
-        let overdue = now.saturating_since(next).min(self.period);
+        let overdue = now.saturating_since(next).min(self.spare());
         (self.margin + self.period + overdue).saturating_sub(next.saturating_since(now))
     }
 
@@ -124,7 +131,7 @@ impl Lead {
     pub(super) fn handle_missing(&mut self, now: Instant, missing: Duration) -> Change {
         self.calm = (self.calm * 2).min(LONGEST_CALM);
         self.calm_since = now;
-        let most = self.margins.most(self.period);
+        let most = self.margins.most(self.period * self.held);
         let wider = (missing + BEYOND)
             .min(MOST_AT_ONCE)
             .min(most.saturating_sub(self.margin));
@@ -157,7 +164,7 @@ mod tests {
 
     /// A lead of 8 ms that knows a card's rhythm: callbacks every 10 ms, the newest at 20 ms.
     fn steady() -> Lead {
-        let mut lead = Lead::new(at(0), MARGINS);
+        let mut lead = Lead::new(at(0), MARGINS, 2);
         for n in 0..3 {
             lead.handle_callbacks(n + 1, at(10_000 * n), PERIOD);
         }
@@ -166,7 +173,7 @@ mod tests {
 
     #[test]
     fn nothing_is_wanted_before_the_rhythm_is_known() {
-        let mut lead = Lead::new(at(0), MARGINS);
+        let mut lead = Lead::new(at(0), MARGINS, 2);
         lead.handle_callbacks(1, at(0), PERIOD);
         lead.handle_callbacks(2, at(10), PERIOD);
         assert_eq!(lead.wanted(at(9_999)), Duration::ZERO);
@@ -193,6 +200,35 @@ mod tests {
         let mut lead = steady();
         lead.handle_callbacks(4, at(36_000), PERIOD);
         assert!(lead.wanted(at(40_000)).abs_diff(ms(18)) < Duration::from_micros(50));
+    }
+
+    /// The same of a card that holds five callbacks.
+    fn deep() -> Lead {
+        let mut lead = Lead::new(at(0), MARGINS, 5);
+        for n in 0..6 {
+            lead.handle_callbacks(n + 1, at(10_000 * n), PERIOD);
+        }
+        lead
+    }
+
+    #[test]
+    fn a_card_that_holds_more_is_filled_up_before_its_rhythm_counts() {
+        let mut lead = Lead::new(at(0), MARGINS, 5);
+        lead.handle_callbacks(5, at(1), PERIOD);
+        assert_eq!(lead.wanted(at(9_999)), Duration::ZERO);
+        lead.handle_callbacks(6, at(10_000), PERIOD);
+        assert_eq!(lead.wanted(at(20_000)), ms(18));
+    }
+
+    #[test]
+    fn a_card_that_holds_more_may_be_overdue_for_longer() {
+        let mut lead = deep();
+        assert_eq!(lead.wanted(at(60_000)), ms(18));
+        assert_eq!(lead.wanted(at(95_000)), ms(53));
+        assert_eq!(lead.wanted(at(500_000)), ms(58));
+        // Four at once, then as before.
+        lead.handle_callbacks(10, at(95_000), PERIOD);
+        assert!(lead.wanted(at(100_000)).abs_diff(ms(18)) < Duration::from_micros(100));
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! How much sound is kept ready, by preset and by how the system schedules us: in the card, which asks for a period when one of
-//! its two is played, and in the ring before it. The card's part bears a callback that comes late. The ring's part bears a
-//! feeding thread that wakes late as usual; one that is later is stood in for by the callback. Both together are the time
-//! from pull to ear.
+//! How much sound is kept ready, by preset and by how the system schedules us: in the card, which has some left when it asks for
+//! more, and in the ring before it. The card's part bears a callback that comes late. The ring's part bears a feeding thread
+//! that wakes late as usual; one that is later is stood in for by the callback. Both together are the time from pull to ear.
 
 use std::time::Duration;
 
@@ -12,17 +11,32 @@ use crate::sink::priority::Scheduling;
 /// What is kept ready for a preset.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reserve {
-    /// Lengths of a callback that a card is asked for, in milliseconds, the best first: the first that it takes is used. Never
-    /// the system's default, which may be a second.
-    pub(super) periods: &'static [u32],
+    /// What a card is to have left when it asks for more, the best first: the first that it grants is used. So late may a
+    /// callback come. Never the system's default, which may be a second.
+    pub(super) spares: &'static [Spare],
     pub(super) margins: Margins,
+}
+
+/// What a card is to have left when it asks for more, in milliseconds, by how it is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spare {
+    /// Where it asks for a little at a time.
+    pub(super) of_many: u32,
+    /// Where it holds two callbacks: the length of one, which costs as much again.
+    pub(super) of_two: u32,
+}
+
+impl Spare {
+    const fn new(of_many: u32, of_two: u32) -> Self {
+        Self { of_many, of_two }
+    }
 }
 
 /// What the ring holds beyond the next callback.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Margins {
     pub(super) least: Duration,
-    /// The most from pull to ear: two periods of the card and the margin.
+    /// The most from pull to ear: what the card holds, and the margin.
     pub(super) most_in_all: Duration,
 }
 
@@ -34,9 +48,9 @@ impl Margins {
         }
     }
 
-    /// The most for callbacks of this length.
-    pub(super) fn most(&self, period: Duration) -> Duration {
-        self.most_in_all.saturating_sub(period * 2).max(self.least)
+    /// The most where the card holds so much.
+    pub(super) fn most(&self, held: Duration) -> Duration {
+        self.most_in_all.saturating_sub(held).max(self.least)
     }
 }
 
@@ -44,15 +58,18 @@ impl Reserve {
     /// `low` is as tight as the system allows; the others bear a machine whose threads wake some tens of milliseconds late now and
     /// then, as ordinary desktops do.
     pub(super) const fn of(preset: Preset, scheduling: Scheduling) -> Self {
-        let (periods, margins): (&[u32], _) = match (preset, scheduling) {
-            (Preset::Low, Scheduling::RealTime) => (&[10, 20, 40], Margins::new(3, 50)),
-            (Preset::Low, Scheduling::Ordinary) => (&[10, 20, 40], Margins::new(6, 50)),
-            (Preset::Balanced, Scheduling::RealTime) => (&[22, 40], Margins::new(3, 90)),
-            (Preset::Balanced, Scheduling::Ordinary) => (&[22, 40], Margins::new(8, 90)),
-            (Preset::Smooth, Scheduling::RealTime) => (&[30, 40], Margins::new(3, 120)),
-            (Preset::Smooth, Scheduling::Ordinary) => (&[30, 40], Margins::new(8, 120)),
+        const LOW: &[Spare] = &[Spare::new(20, 10), Spare::new(30, 20), Spare::new(40, 40)];
+        const BALANCED: &[Spare] = &[Spare::new(25, 22), Spare::new(40, 40)];
+        const SMOOTH: &[Spare] = &[Spare::new(30, 30), Spare::new(40, 40)];
+        let (spares, margins) = match (preset, scheduling) {
+            (Preset::Low, Scheduling::RealTime) => (LOW, Margins::new(3, 50)),
+            (Preset::Low, Scheduling::Ordinary) => (LOW, Margins::new(6, 50)),
+            (Preset::Balanced, Scheduling::RealTime) => (BALANCED, Margins::new(3, 90)),
+            (Preset::Balanced, Scheduling::Ordinary) => (BALANCED, Margins::new(8, 90)),
+            (Preset::Smooth, Scheduling::RealTime) => (SMOOTH, Margins::new(3, 120)),
+            (Preset::Smooth, Scheduling::Ordinary) => (SMOOTH, Margins::new(8, 120)),
         };
-        Self { periods, margins }
+        Self { spares, margins }
     }
 }
 
@@ -65,11 +82,11 @@ mod tests {
 
     const TICK: Duration = Duration::from_micros(2500);
 
-    /// What a punctual card misses in so many seconds where the thread that feeds it sleeps through these moments, given in
+    /// What a punctual card that holds two callbacks misses in so many seconds where the thread that feeds it sleeps through these moments, given in
     /// microseconds, and has the player meanwhile, so that no callback can stand in for it.
     fn missing(reserve: &Reserve, seconds: u64, asleep: impl Fn(u64) -> bool) -> Duration {
-        let period = Duration::from_millis(reserve.periods[0].into());
-        let mut lead = Lead::new(Instant::from_nanos(0), reserve.margins);
+        let period = Duration::from_millis(reserve.spares[0].of_two.into());
+        let mut lead = Lead::new(Instant::from_nanos(0), reserve.margins, 2);
         let (mut held, mut missing, mut told) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let (mut callbacks, mut newest, mut begun) = (0, Instant::from_nanos(0), false);
         for micros in (0..seconds * 1_000_000).step_by(500) {
@@ -115,7 +132,8 @@ mod tests {
         for scheduling in [Scheduling::RealTime, Scheduling::Ordinary] {
             let [low, balanced, smooth] = Preset::ALL.map(|preset| Reserve::of(preset, scheduling));
             for [tighter, wider] in [[low, balanced], [balanced, smooth]] {
-                assert!(wider.periods[0] > tighter.periods[0]);
+                assert!(wider.spares[0].of_many > tighter.spares[0].of_many);
+                assert!(wider.spares[0].of_two > tighter.spares[0].of_two);
                 assert!(wider.margins.least >= tighter.margins.least);
                 assert!(wider.margins.most_in_all > tighter.margins.most_in_all);
             }
@@ -123,12 +141,12 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_callbacks_leave_a_margin_too() {
+    fn a_card_that_holds_the_most_leaves_a_margin_too() {
         for preset in Preset::ALL {
             let reserve = Reserve::of(preset, Scheduling::RealTime);
-            for period in reserve.periods {
-                let most = reserve.margins.most(Duration::from_millis((*period).into()));
-                assert!(most >= reserve.margins.least, "{preset:?} {period}");
+            for spare in reserve.spares {
+                let most = reserve.margins.most(Duration::from_millis(spare.of_two.into()) * 2);
+                assert!(most >= reserve.margins.least, "{preset:?} {spare:?}");
             }
         }
     }

@@ -1,5 +1,6 @@
 //! One open stream to a card: the ring between player and callback, and what is known of the card's health.
 
+use std::any::Any;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,9 +14,11 @@ use cpal::{
 use rtrb::RingBuffer;
 use silentmon_playback_core::player::SAMPLE_RATE;
 
+#[cfg(target_os = "linux")]
+use super::alsa;
 use super::callback::{Callback, Meter, Reading};
 use super::lead::Lead;
-use super::reserve::Margins;
+use super::reserve::{Margins, Spare};
 use super::supply::{SharedSupply, Supply};
 use crate::clock;
 use crate::sink::feeder::lock;
@@ -33,7 +36,7 @@ const OPENING: Duration = Duration::from_secs(2);
 /// An open stream.
 pub(super) struct CardStream {
     /// Plays as long as it is kept.
-    _stream: Stream,
+    _driver: Box<dyn Any>,
     name: String,
     sample_rate: u32,
     player: SharedPlayer,
@@ -54,12 +57,38 @@ struct Health {
 
 /// What the sound system complained of.
 #[derive(Debug, Default)]
-struct Troubles {
+pub(super) struct Troubles {
     /// Callbacks that came too late for the card.
-    xruns: AtomicU64,
+    pub(super) xruns: AtomicU64,
     /// Why the card is lost.
-    failure: OnceLock<String>,
+    pub(super) failure: OnceLock<String>,
 }
+
+/// What a card is opened for.
+#[derive(Clone, Copy)]
+pub(super) struct Format {
+    pub(super) sample_rate: u32,
+    pub(super) channels: u16,
+    pub(super) sample: SampleFormat,
+}
+
+/// A driver at work.
+pub(super) struct Driver {
+    /// Plays as long as it is kept.
+    pub(super) plays: Box<dyn Any>,
+    /// Callbacks whose sound the card holds.
+    pub(super) held: u32,
+}
+
+/// Opens a card that is to have so much left when it asks for more.
+type Open = fn(&Device, Spare, Format, Callback, &Arc<Troubles>) -> Result<Driver, String>;
+
+/// The drivers, the best first.
+const DRIVERS: &[Open] = &[
+    #[cfg(target_os = "linux")]
+    alsa::open,
+    open_by_cpal,
+];
 
 impl CardStream {
     /// Opens a card at its own rate and starts it. It plays silence until [`feed`](Self::feed) finds it in its rhythm.
@@ -70,49 +99,52 @@ impl CardStream {
         device: &Device,
         name: &str,
         player: &SharedPlayer,
-        periods: &[u32],
+        spares: &[Spare],
         margins: Margins,
     ) -> Result<Self, String> {
         let supported = device.default_output_config().map_err(|error| error.to_string())?;
-        let mut outcome = Err("no length of callback to try".to_owned());
-        for &period in periods {
-            outcome = Self::open_with(device, name, player, &supported, period, margins);
-            if outcome.is_ok() {
-                break;
+        let format = Format {
+            sample_rate: supported.sample_rate().clamp(*RATES.start(), *RATES.end()),
+            channels: supported.channels(),
+            sample: supported.sample_format(),
+        };
+        let mut outcome = Err("nothing to ask it for".to_owned());
+        for (&spare, open) in spares
+            .iter()
+            .flat_map(|spare| DRIVERS.iter().map(move |open| (spare, open)))
+        {
+            outcome = Self::open_by(*open, device, name, player, format, spare, margins);
+            match &outcome {
+                Ok(_) => break,
+                Err(cause) => tracing::debug!(cause, ?spare, "a sound card refuses"),
             }
         }
         outcome
     }
 
-    fn open_with(
+    fn open_by(
+        open: Open,
         device: &Device,
         name: &str,
         player: &SharedPlayer,
-        supported: &SupportedStreamConfig,
-        period: u32,
+        format: Format,
+        spare: Spare,
         margins: Margins,
     ) -> Result<Self, String> {
-        let sample_rate = supported.sample_rate().clamp(*RATES.start(), *RATES.end());
-        let config = StreamConfig {
-            channels: supported.channels(),
-            sample_rate,
-            buffer_size: buffer_size(period, sample_rate, supported),
-        };
-        let (ring, consumer) = RingBuffer::new(sample_rate as usize * RING_SECONDS);
-        let supply = Arc::new(Mutex::new(Supply::new(ring, sample_rate)));
+        let (ring, consumer) = RingBuffer::new(format.sample_rate as usize * RING_SECONDS);
+        let supply = Arc::new(Mutex::new(Supply::new(ring, format.sample_rate)));
         let health = Health::default();
         let (shared, meter) = ((supply.clone(), player.clone()), health.meter.clone());
-        let callback = Callback::new(consumer, shared, meter, config.channels, sample_rate);
-        let stream = build(device, config, supported.sample_format(), callback, &health)?;
-        stream.play().map_err(|error| error.to_string())?;
+        let callback = Callback::new(consumer, shared, meter, format.channels, format.sample_rate);
+        let driver = open(device, spare, format, callback, &health.troubles)?;
         Ok(Self {
-            _stream: stream,
+            _driver: driver.plays,
             name: name.to_owned(),
-            sample_rate,
+            sample_rate: format.sample_rate,
             player: player.clone(),
             supply,
             health,
-            lead: Lead::new(clock::now(), margins),
+            lead: Lead::new(clock::now(), margins, driver.held),
             reading: Reading::default(),
             called: std::time::Instant::now(),
         })
@@ -206,6 +238,28 @@ impl CardStream {
     }
 }
 
+/// Opens a card through cpal, which has a card hold two callbacks: what it has left when it asks for more is one of them.
+fn open_by_cpal(
+    device: &Device,
+    spare: Spare,
+    format: Format,
+    callback: Callback,
+    troubles: &Arc<Troubles>,
+) -> Result<Driver, String> {
+    let supported = device.default_output_config().map_err(|error| error.to_string())?;
+    let config = StreamConfig {
+        channels: format.channels,
+        sample_rate: format.sample_rate,
+        buffer_size: buffer_size(spare.of_two, format.sample_rate, &supported),
+    };
+    let stream = build(device, config, format.sample, callback, troubles)?;
+    stream.play().map_err(|error| error.to_string())?;
+    Ok(Driver {
+        plays: Box::new(stream),
+        held: 2,
+    })
+}
+
 /// A callback's length, as near as the card allows.
 fn buffer_size(period: u32, sample_rate: u32, supported: &SupportedStreamConfig) -> BufferSize {
     let frames = sample_rate / 1000 * period;
@@ -220,17 +274,17 @@ fn build(
     config: StreamConfig,
     format: SampleFormat,
     callback: Callback,
-    health: &Health,
+    troubles: &Arc<Troubles>,
 ) -> Result<Stream, String> {
     match format {
-        SampleFormat::I8 => build_as::<i8>(device, config, callback, health),
-        SampleFormat::I16 => build_as::<i16>(device, config, callback, health),
-        SampleFormat::I24 => build_as::<cpal::I24>(device, config, callback, health),
-        SampleFormat::I32 => build_as::<i32>(device, config, callback, health),
-        SampleFormat::U8 => build_as::<u8>(device, config, callback, health),
-        SampleFormat::U16 => build_as::<u16>(device, config, callback, health),
-        SampleFormat::F32 => build_as::<f32>(device, config, callback, health),
-        SampleFormat::F64 => build_as::<f64>(device, config, callback, health),
+        SampleFormat::I8 => build_as::<i8>(device, config, callback, troubles),
+        SampleFormat::I16 => build_as::<i16>(device, config, callback, troubles),
+        SampleFormat::I24 => build_as::<cpal::I24>(device, config, callback, troubles),
+        SampleFormat::I32 => build_as::<i32>(device, config, callback, troubles),
+        SampleFormat::U8 => build_as::<u8>(device, config, callback, troubles),
+        SampleFormat::U16 => build_as::<u16>(device, config, callback, troubles),
+        SampleFormat::F32 => build_as::<f32>(device, config, callback, troubles),
+        SampleFormat::F64 => build_as::<f64>(device, config, callback, troubles),
         other => Err(format!("its sample format {other} isn't supported")),
     }
 }
@@ -239,9 +293,9 @@ fn build_as<T: SizedSample + FromSample<f32>>(
     device: &Device,
     config: StreamConfig,
     mut callback: Callback,
-    health: &Health,
+    troubles: &Arc<Troubles>,
 ) -> Result<Stream, String> {
-    let troubles = health.troubles.clone();
+    let troubles = troubles.clone();
     let stream = device.build_output_stream(
         config,
         move |out: &mut [T], info| {
