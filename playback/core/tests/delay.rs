@@ -122,6 +122,41 @@ fn delay_is_given_back_in_pauses_and_neither_within_words_nor_to_their_last() {
 }
 
 #[test]
+fn delay_that_may_be_needed_is_added_in_pauses_and_not_within_words() {
+    let mut phone = Phone::new(Leg::Agent);
+    let mut agent = phone.talk(30, 160);
+    // Words with 80 ms of quiet between them, and a pause of 300 ms after every eighth.
+    for word in 1..=32 {
+        agent.extend(phone.talk(8, 160));
+        let quiet = if word % 8 == 0 { 15 } else { 4 };
+        agent.extend((0..quiet).map(|_| phone.send(&[0xff; 160])));
+    }
+    // A stall, after which the next may be worse by a little.
+    let end = agent[155].arrives;
+    for packet in &mut agent[150..155] {
+        packet.arrives = end;
+    }
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        ..PlayoutSettings::default()
+    });
+    let [left, _] = play_with(&mut player, agent, ms(9_000));
+    let played = &left[20_000..];
+    let loud_at: Vec<usize> = (0..played.len()).filter(|&at| played[at] != 0).collect();
+    let quiet: Vec<usize> = loud_at
+        .windows(2)
+        .map(|pair| pair[1] - pair[0] - 1)
+        .filter(|&length| length > 40)
+        .collect();
+    let lengthened = player.report(Leg::Agent).lengthened;
+    assert!((ms(40)..ms(48)).contains(&lengthened), "{lengthened:?} {quiet:?}");
+    let in_words = quiet.iter().filter(|&&length| length == 640).count();
+    assert!(in_words >= 20, "{quiet:?}");
+    assert!(quiet.iter().all(|&length| length == 640 || length >= 2400), "{quiet:?}");
+    assert!(quiet.iter().any(|&length| length > 2440), "{quiet:?}");
+}
+
+#[test]
 fn no_packet_is_waited_for_longer_than_the_longest_delay() {
     let agent = Phone::new(Leg::Agent).talk(300, 160);
     let mut sent = agent.clone();

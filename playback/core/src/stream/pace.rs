@@ -356,7 +356,8 @@ impl Stream {
     fn repeat_quiet(&mut self, shortage: f64) -> bool {
         let fade = self.fade_length();
         let by = self.samples(shortage.min(PAUSE_STEP));
-        if by <= 0 || !self.is_quiet_at(self.cursor - by, count(by) + fade) {
+        let may_add = || shortage > self.urgent_shortage() || self.is_real_pause(0.0);
+        if by <= 0 || !self.is_quiet_at(self.cursor - by, count(by) + fade) || !may_add() {
             return false;
         }
         self.jump(self.cursor - by);
