@@ -186,20 +186,20 @@ impl<T: IoFormat + SizedSample + FromSample<f32>> Feeding<'_, T> {
 
     /// Gives the card one callback's sound. False where it has no room for it yet.
     fn give(&mut self, card: &IO<T>) -> alsa::Result<bool> {
-        loop {
+        while !self.is_over() {
             let (room, delay) = self.pcm.avail_delay()?;
-            if usize::try_from(room).is_ok_and(|room| room >= self.period) {
-                let delay = length(u64::try_from(delay).unwrap_or_default(), self.format.sample_rate);
-                if delay <= LAST || self.callback.is_ready(self.period, delay) {
-                    self.callback.play(&mut self.slice, delay);
-                    self.write(card)?;
-                    return Ok(true);
-                }
-                thread::sleep(AGAIN);
-            } else {
+            if !usize::try_from(room).is_ok_and(|room| room >= self.period) {
                 return Ok(false);
             }
+            let delay = length(u64::try_from(delay).unwrap_or_default(), self.format.sample_rate);
+            if delay <= LAST || self.callback.is_ready(self.period, delay) {
+                self.callback.play(&mut self.slice, delay);
+                self.write(card)?;
+                return Ok(true);
+            }
+            thread::sleep(AGAIN);
         }
+        Ok(false)
     }
 
     fn write(&self, card: &IO<T>) -> alsa::Result<()> {
