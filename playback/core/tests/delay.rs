@@ -116,7 +116,9 @@ fn delay_is_given_back_in_pauses_and_neither_within_words_nor_to_their_last() {
     let in_words = quiet.iter().filter(|&&length| length == 1280).count();
     let pauses: Vec<usize> = quiet.iter().copied().filter(|&length| length != 1280).collect();
     assert!(in_words >= 35 && pauses.len() <= 6, "{quiet:?}");
-    assert!(pauses.iter().all(|length| (800..=2400).contains(length)), "{quiet:?}");
+    // 10 ms in case the next stall is worse are added to the first.
+    assert!(pauses.iter().all(|length| (800..=2480).contains(length)), "{quiet:?}");
+    assert!(pauses.iter().filter(|&&length| length > 2400).count() <= 1, "{quiet:?}");
     let shortened = player.report(Leg::Agent).shortened;
     assert!(shortened > ms(100), "{shortened:?}");
 }
@@ -154,6 +156,27 @@ fn delay_that_may_be_needed_is_added_in_pauses_and_not_within_words() {
     assert!(in_words >= 20, "{quiet:?}");
     assert!(quiet.iter().all(|&length| length == 640 || length >= 2400), "{quiet:?}");
     assert!(quiet.iter().any(|&length| length > 2440), "{quiet:?}");
+}
+
+#[test]
+fn speech_is_not_lengthened_for_what_no_packet_has_needed() {
+    let mut sent = Phone::new(Leg::Agent).talk(1500, 160);
+    // The path becomes slower for good; ten seconds later that is what the usual packet needs, and reordering would need more.
+    for packet in &mut sent[400..] {
+        packet.arrives += ms(150);
+    }
+    let mut player = Player::new(PlayoutSettings {
+        preset: Preset::Smooth,
+        ..PlayoutSettings::default()
+    });
+    play_with(&mut player, sent, ms(29_000));
+    let report = player.report(Leg::Agent);
+    assert!((ms(66)..ms(70)).contains(&report.target), "{:?}", report.target);
+    assert!(
+        (ms(84)..ms(110)).contains(&report.lengthened),
+        "{:?}",
+        report.lengthened
+    );
 }
 
 #[test]

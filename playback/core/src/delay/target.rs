@@ -132,6 +132,16 @@ const GAPS_EXPECTED: f64 = 9.0;
 /// How long a gap is remembered, in gaps.
 const GAP_MEMORY: f64 = 40.0;
 
+/// How long the fastest packet is to wait, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) delay: f64,
+    /// How much of it is there only because the user wants it.
+    pub(crate) spare: f64,
+    /// How much of it no packet has needed yet.
+    pub(crate) precaution: f64,
+}
+
 /// What a leg's packets need. Times in seconds.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -193,27 +203,25 @@ impl Target {
 
     /// How long the fastest packet is to wait.
     pub(crate) fn delay(&self) -> f64 {
-        self.delay_and_spare().0
+        self.wanted().delay
     }
 
-    /// The same, and how much of it is there only because the user wants it.
-    pub(crate) fn delay_and_spare(&self) -> (f64, f64) {
-        let needed = self.needed();
-        let delay = needed.max(self.least).min(self.most);
-        (delay, (delay - needed).max(0.0))
-    }
-
-    fn needed(&self) -> f64 {
+    /// The same, and why.
+    pub(crate) fn wanted(&self) -> Wanted {
         let policy = &self.policy;
-        let floor = policy.floor + policy.floor_in_packets * self.packet;
         let usual = self.lateness.quantile(policy.quantile);
         let is_spike = usual > SPIKE && self.lateness.quantile(OTHERS) * SPIKE_SHARE < usual;
         let expected = if is_spike { usual + MARGIN } else { usual };
-        let needed = expected
-            .min(self.worst.value() * policy.spike_share + MARGIN)
-            .min(policy.longest)
-            .max(self.gap_delay());
-        needed.max(floor).max(self.repairs)
+        let most = policy.longest.min(self.worst.value() * policy.spike_share + MARGIN);
+        let floor = policy.floor + policy.floor_in_packets * self.packet;
+        let pressing = usual.min(most).max(self.repairs);
+        let needed = expected.min(most).max(self.gap_delay()).max(floor).max(self.repairs);
+        let delay = needed.max(self.least).min(self.most);
+        Wanted {
+            delay,
+            spare: (delay - needed).max(0.0),
+            precaution: (delay - pressing).max(0.0),
+        }
     }
 
     /// Waits for packets that are sent again within so many seconds of being missed.

@@ -83,7 +83,7 @@ impl Stream {
             end: start + span(length),
         };
         if self.spans.newest().is_none() {
-            self.aim_at(target.delay_and_spare());
+            self.aim_at(target.wanted());
             self.anchor(arrival, start);
         } else if !self.fits(start) {
             if packet.numbered.order == Order::Reordered {
@@ -156,7 +156,7 @@ impl Stream {
         if pause > 0.0 && self.lost_before(span) > 0 {
             target.observe_gap(pause);
         }
-        self.aim_at(target.delay_and_spare());
+        self.aim_at(target.wanted());
         lateness
     }
 

@@ -19,6 +19,7 @@ use crate::codec::{self, Decoder};
 use crate::conceal::Concealer;
 use crate::delay::baseline::Baseline;
 use crate::delay::drift::Drift;
+use crate::delay::target::Wanted;
 use crate::player::SAMPLE_RATE;
 use crate::quality::Concealment;
 use crate::resample::{HIGHEST_RATE, Resampler};
@@ -124,6 +125,8 @@ pub(crate) struct Stream {
     extra: f64,
     /// By so much the delay may be wrong, because more is aimed at than the network needs.
     spare: f64,
+    /// So much of the goal no packet has needed yet.
+    precaution: f64,
     /// How long the first packet is to wait where it follows another stream.
     joins_after: Option<f64>,
     pace: pace::Pace,
@@ -173,6 +176,7 @@ impl Stream {
             goal: 0.0,
             extra: 0.0,
             spare: 0.0,
+            precaution: 0.0,
             joins_after: None,
             pace: pace::Pace::new(settings.preset),
             steps: pace::Steps::default(),
@@ -322,12 +326,12 @@ impl Stream {
         self.drift.skew() * 1e6
     }
 
-    /// Sets the delay that this leg needs, in seconds, and how much of it is spare. What the resampler looks ahead comes on
-    /// top.
-    fn aim_at(&mut self, (needed, spare): (f64, f64)) {
-        self.spare = (spare - LEAST_SPARE).clamp(0.0, MOST_SPARE);
+    /// Sets the delay that this leg needs. What the resampler looks ahead comes on top.
+    fn aim_at(&mut self, wanted: Wanted) {
+        self.spare = (wanted.spare - LEAST_SPARE).clamp(0.0, MOST_SPARE);
+        self.precaution = wanted.precaution;
         let ahead = self.resampler.held() / f64::from(self.rate);
-        self.goal = (needed + self.extra + ahead + self.reserve()).min(self.ceiling);
+        self.goal = (wanted.delay + self.extra + ahead + self.reserve()).min(self.ceiling);
     }
 
     /// The output's clock was set forward by so many seconds against the packets', or back: it stood still, or ran on alone.

@@ -247,13 +247,14 @@ impl Stream {
         SHORTAGE + drifting + self.spare
     }
 
-    /// By so much speech is lengthened too. Where the clocks run apart it is resampled before that.
+    /// Beyond so much speech is lengthened too: not as a precaution. Where the clocks run apart it is resampled before that.
     fn urgent_shortage(&self) -> f64 {
-        if self.drift.skew() == 0.0 {
+        let shortage = if self.drift.skew() == 0.0 {
             URGENT_SHORTAGE
         } else {
             DRIFT_SLACK + SHORTAGE
-        }
+        };
+        self.precaution + shortage
     }
 
     pub(super) fn may_change_pace(&self) -> bool {
