@@ -328,11 +328,9 @@ impl Machine {
 
     fn lost(&mut self, reason: Reason, since: Instant, now: Instant) {
         self.transmits.clear();
-        // A connection that didn't last counts as a failed attempt, or two programs would dial in circles.
-        if now.saturating_since(since) >= LONGEST_WAIT {
+        let lasted = now.saturating_since(since) >= LONGEST_WAIT;
+        if lasted {
             self.rounds = 0;
-        } else {
-            self.rounds += 1;
         }
         self.failed_in_round = 0;
         self.problem = None;
@@ -360,6 +358,11 @@ impl Machine {
             reason,
             retry_in,
         });
+        // A connection that didn't last counts as a failed attempt, or two programs would dial in circles. After the first of
+        // them the next server is dialled as soon as after one that did: it may only be a new one that met its server's end.
+        if !lasted {
+            self.rounds += 1;
+        }
         self.keep_sessions();
     }
 

@@ -117,6 +117,23 @@ fn a_server_that_is_lost_gives_way_to_the_next_one_at_once() {
     );
 }
 
+#[test]
+fn after_a_first_short_connection_the_next_server_is_dialled_at_once_and_after_more_of_them_ever_later() {
+    let mut world = World::new(settings(&["a", "b"]));
+    let waits: Vec<_> = (0..4)
+        .map(|_| {
+            world.until_dialled();
+            world.connect();
+            world.pass(Duration::from_millis(100));
+            world.machine.handle_lost(unreachable(), world.now);
+            world.wait()
+        })
+        .collect();
+    assert!(waits[0] <= Duration::from_millis(100), "{waits:?}");
+    assert!(waits[1] >= Duration::from_millis(200), "{waits:?}");
+    assert!(waits[3] >= Duration::from_millis(800), "{waits:?}");
+}
+
 /// A machine that hears audio from the first of two servers until now.
 fn hearing_the_first_of_two() -> World {
     let mut world = World::welcomed(&["a", "b"]);
