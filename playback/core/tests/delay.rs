@@ -180,6 +180,45 @@ fn speech_is_not_lengthened_for_what_no_packet_has_needed() {
 }
 
 #[test]
+fn a_talkspurt_whose_first_packet_is_late_begins_when_that_comes_and_loses_nothing_of_it() {
+    for comfort_noise in [false, true] {
+        let mut phone = Phone::new(Leg::Agent);
+        let mut sent = phone.talk(50, 160);
+        sent[49].arrives += ms(80);
+        if comfort_noise {
+            phone.payload_type = 13;
+            sent.push(phone.send(&[40]));
+            phone.pause(159);
+            phone.payload_type = 0;
+        }
+        phone.pause(8000);
+        let mut answer = phone.talk(50, 160);
+        let after_it = answer[4].arrives;
+        for packet in &mut answer[..5] {
+            packet.arrives = after_it;
+        }
+        sent.extend(answer.iter().cloned());
+        phone.pause(8000);
+        let last = phone.talk(50, 160);
+        sent.extend(last.iter().cloned());
+        let (player, [left, _]) = play(sent, ms(5_500));
+        for (talkspurt, delay) in [(answer, 80), (last, 60)] {
+            let whole = &decoded(&talkspurt)[80..];
+            let begins = left.windows(whole.len()).position(|stretch| stretch == whole);
+            let expected = (talkspurt[0].captured - START + ms(delay + 10)).as_millis() * 8;
+            assert_eq!(
+                begins.map(|sample| sample as u128),
+                Some(expected),
+                "comfort noise {comfort_noise}"
+            );
+        }
+        let delay = player.patience(Leg::Agent);
+        assert!((ms(39)..ms(45)).contains(&delay), "{delay:?}");
+        assert_eq!(player.report(Leg::Agent).concealed, ms(0), "a pause is no loss");
+    }
+}
+
+#[test]
 fn no_packet_is_waited_for_longer_than_the_longest_delay() {
     let agent = Phone::new(Leg::Agent).talk(300, 160);
     let mut sent = agent.clone();

@@ -57,6 +57,16 @@ pub(crate) enum Outcome {
     Jump,
 }
 
+/// What a packet is among those sent before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The first one after a pause of the sender (RFC 3551 section 4.1).
+    BeginsTalkspurt,
+    GoesOn,
+    /// Newer ones came before it.
+    Reordered,
+}
+
 impl Stream {
     fn place(&self, timestamp: i64) -> i64 {
         if self.rate == self.clock_rate {
@@ -92,10 +102,11 @@ impl Stream {
             }
             return Outcome::Jump;
         }
+        let standing = self.standing(packet, span);
         let lateness = self.learn(arrival, span, target);
         self.remember(span, packet.marker);
         let outcome = self.store(packet, span);
-        self.follow_arrival(arrival, span, packet.numbered.order, lateness);
+        self.follow_arrival(arrival, span, standing, lateness);
         outcome
     }
 
@@ -146,10 +157,7 @@ impl Stream {
         self.capture.observe(arrival.captured, arrival.captured - place, 0.0);
         self.follow_baseline(arrival, target);
         let lateness = arrival.output - place - self.line;
-        let pause = self
-            .spans
-            .newest()
-            .map_or(0.0, |newest| self.seconds(span.start - newest.end));
+        let pause = self.pause_before(span);
         if !arrival.again && (pause < PAUSE || lateness < self.goal) {
             target.observe(lateness, self.seconds(span.end - span.start));
         }
@@ -169,6 +177,23 @@ impl Stream {
             target.shift(moved);
         }
         self.line = line;
+    }
+
+    fn standing(&self, packet: Incoming<'_>, span: Span) -> Standing {
+        if packet.numbered.order == Order::Reordered {
+            Standing::Reordered
+        } else if self.pause_before(span) >= PAUSE && (packet.marker || self.lost_before(span) == 0) {
+            Standing::BeginsTalkspurt
+        } else {
+            Standing::GoesOn
+        }
+    }
+
+    /// How long the sender said nothing, or was lost, before this packet, which is the newest, in seconds.
+    fn pause_before(&self, span: Span) -> f64 {
+        self.spans
+            .newest()
+            .map_or(0.0, |newest| self.seconds(span.start - newest.end))
     }
 
     /// How many packets are missing just before this one, which is the newest.
@@ -271,14 +296,14 @@ impl Stream {
     }
 
     /// Lets the cursor follow a packet that came later than it was to be played, or ends a pause.
-    fn follow_arrival(&mut self, arrival: Arrival, span: Span, order: Order, lateness: f64) {
+    fn follow_arrival(&mut self, arrival: Arrival, span: Span, standing: Standing, lateness: f64) {
         match self.phase {
             // A packet that belongs before the first one: both are played.
             Phase::Waiting => self.cursor = self.cursor.min(span.start),
-            Phase::Playing if self.cursor > span.start => self.catch_late(arrival, span, order, lateness),
+            Phase::Playing if self.cursor > span.start => self.catch_late(arrival, span, standing, lateness),
             Phase::Playing => {
                 self.steps.forget();
-                if order != Order::Reordered && self.is_in_pause() {
+                if standing != Standing::Reordered && self.is_in_pause() {
                     self.end_pause(span.start, lateness);
                 }
             }

@@ -2,11 +2,10 @@
 //! it has to be during speech, and by resampling where the clocks run apart. Where the delay is right nothing is touched.
 
 use crate::quality::Concealment;
-use crate::sequence::Order;
 use crate::settings::Preset;
 use crate::units::{count, rounded, span};
 
-use super::intake::Arrival;
+use super::intake::{Arrival, Standing};
 use super::numbers::Span;
 use super::{Phase, Stream};
 
@@ -413,21 +412,42 @@ impl Stream {
 
     /// A packet came after its first sample was to be played. Where the target allows a longer delay, it is played from
     /// where the sound broke off; where not, time is kept and the rest of it is played, if there is any.
-    pub(super) fn catch_late(&mut self, arrival: Arrival, span: Span, order: Order, lateness: f64) {
-        if order != Order::Reordered {
+    pub(super) fn catch_late(&mut self, arrival: Arrival, span: Span, standing: Standing, lateness: f64) {
+        if standing == Standing::BeginsTalkspurt {
+            // What was late before the pause has nothing to do with it.
+            self.steps.forget();
+        }
+        if standing != Standing::Reordered {
             match self.steps.observe(arrival.at, lateness, self.goal) {
                 Verdict::Wait => {}
                 Verdict::Step => return self.accept_step(arrival, span),
                 Verdict::Late => return self.catch_up_with(span),
             }
         }
+        if standing == Standing::BeginsTalkspurt {
+            return self.begin_talkspurt(span);
+        }
         let Some(gap) = self.gap else { return };
         let behind = self.cursor - span.start.max(gap);
         let room = self.samples(self.goal - self.delay(arrival.output));
-        let back = behind.min(room);
-        if back > 0 {
-            self.cursor -= back;
-            self.played.lengthened += self.nanos(back);
+        self.go_back(behind.min(room));
+    }
+
+    /// Until now nothing was heard, so all of it is played, and the pause before it becomes longer.
+    fn begin_talkspurt(&mut self, span: Span) {
+        let missed = self.cursor - self.gap.map_or(span.start, |gap| gap.max(span.start));
+        self.go_back(missed.min(self.samples(NOT_MISSED)));
+        if self.gap.take().is_some() {
+            // The sound had just ended.
+            self.starved = 0;
+            self.resumed = 0;
+        }
+    }
+
+    fn go_back(&mut self, by: i64) {
+        if by > 0 {
+            self.cursor -= by;
+            self.played.lengthened += self.nanos(by);
         }
     }
 
