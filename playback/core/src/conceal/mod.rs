@@ -106,6 +106,15 @@ impl Concealer {
         self.remember(out);
     }
 
+    /// What `conceal` would make up next, at full volume and without the sound after the gap. False where no gap goes on, or
+    /// where it is to meet what is known already.
+    pub fn continuation(&self, out: &mut [f32]) -> bool {
+        for (place, sample) in out.iter_mut().enumerate() {
+            *sample = self.forward.at(self.read + place as f32);
+        }
+        self.position > 0 && self.meeting.is_none()
+    }
+
     /// Takes the first decoded samples after a gap, and fades over to them in place where the gap ended without meeting
     /// them; then remembers them.
     pub fn resume(&mut self, samples: &mut [f32]) {

@@ -1,12 +1,14 @@
 //! How the delay follows its target: at once where nothing is heard, in the pauses of speech, by whole pitch periods where
 //! it has to be during speech, and by resampling where the clocks run apart. Where the delay is right nothing is touched.
 
+use crate::pitch::likeness;
 use crate::quality::Concealment;
 use crate::settings::Preset;
 use crate::units::{count, rounded, span};
 
 use super::intake::{Arrival, Standing};
 use super::numbers::Span;
+use super::ring::Content;
 use super::{Phase, Stream};
 
 /// More delay than the target by so much and by such a share is put up with.
@@ -48,6 +50,11 @@ const STEP_SLACK: f64 = 0.002;
 const NOT_MISSED: f64 = 0.1;
 /// Late packets for so long that don't come closer: the delay is too short, whatever the reason.
 const LATE_TIME: f64 = 0.2;
+/// Sound that comes late goes on in phase with what was made up for it, up to so long a gap, where the two are as alike as
+/// this (normalised correlation). What leaving out a second of it costs, in the same measure.
+const IN_PHASE: f64 = 0.04;
+const ALIKE: f32 = 0.5;
+const LEFT_OUT_COST: f32 = 20.0;
 /// Where the clocks run apart: how far the delay may be from its target before speech is resampled, and how near it is led
 /// then. In pauses it is led all the way.
 const DRIFT_SLACK: f64 = 0.020;
@@ -430,7 +437,35 @@ impl Stream {
         let Some(gap) = self.gap else { return };
         let behind = self.cursor - span.start.max(gap);
         let room = self.samples(self.goal - self.delay(arrival.output));
-        self.go_back(behind.min(room));
+        let back = self.in_phase(behind.min(room));
+        self.go_back(back);
+    }
+
+    /// How far to go back, of so many samples at most, so that the sound goes on where what was made up in its place has
+    /// arrived within the pitch period. A little of it is left out for that, but a jump in phase is heard more.
+    fn in_phase(&mut self, most: i64) -> i64 {
+        let compared = self.fade_length();
+        if most <= 0 || self.has_starved(IN_PHASE) {
+            return most;
+        }
+        let Some((made_up, known)) = self.shown.split_at_mut_checked(compared) else {
+            return most;
+        };
+        let (from, wanted) = (self.cursor - most, known.len().min(count(most) + compared));
+        let (content, length) = self.ring.run(from, wanted);
+        let known = known.get_mut(..length).unwrap_or_default();
+        if content != Content::Sound || !self.concealer.continuation(made_up) {
+            return most;
+        }
+        self.ring.read(from, known);
+        let cost = LEFT_OUT_COST / self.rate as f32;
+        let places = known.windows(compared).enumerate().map(|(left_out, sound)| {
+            let alike = likeness(made_up, sound);
+            (left_out, alike, alike - cost * left_out as f32)
+        });
+        let best = places.max_by(|one, other| one.2.total_cmp(&other.2));
+        best.filter(|(_, alike, _)| *alike >= ALIKE)
+            .map_or(most, |(left_out, ..)| most - span(left_out))
     }
 
     /// Until now nothing was heard, so all of it is played, and the pause before it becomes longer.

@@ -191,7 +191,7 @@ impl Stream {
         self.concealer.conceal(Some(future), out);
     }
 
-    fn has_starved(&self, seconds: f64) -> bool {
+    pub(super) fn has_starved(&self, seconds: f64) -> bool {
         self.starved as f64 > seconds * f64::from(self.rate)
     }
 
