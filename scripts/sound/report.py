@@ -234,8 +234,10 @@ def own_leg_table(results):
 
 
 def floors_table(results):
-    rows = [[what, found, "yes" if holds else "**no**"] for what, found, holds in floors(results)]
-    return table(["wanted", "found", "holds"], rows)
+    rows = floors(results)
+    held = sum(holds for *_, holds in rows)
+    listed = [[what, found, "yes" if holds else "**no**"] for what, found, holds in rows]
+    return f"{held} of {len(rows)} hold.\n\n" + table(["wanted", "found", "holds"], listed)
 
 
 def keep(results, path):

@@ -89,7 +89,7 @@ fn bin_of(value: f64) -> usize {
 const WORST_WINDOWS: usize = 9;
 
 /// What may come is a little worse than what came.
-const MARGIN: f64 = 0.009;
+const MARGIN: f64 = 0.0075;
 /// Lateness comes in spikes where the worst is at least so much, and so many times what the others have, of which this is
 /// the share.
 const SPIKE: f64 = 0.080;
