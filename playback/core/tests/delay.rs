@@ -11,6 +11,7 @@ use common::{Phone, START, Sent, decoded, hangover, heard, ms, play, play_with, 
 use silentmon_playback_core::g711::Law;
 use silentmon_playback_core::player::{Player, PlayoutSettings, Preset, to_i16};
 use silentmon_proto::ids::Leg;
+use silentmon_proto::time::Instant;
 
 #[test]
 fn a_path_that_becomes_slower_for_good_is_followed_without_a_sample_lost() {
@@ -35,13 +36,18 @@ fn a_path_that_becomes_slower_for_good_is_followed_without_a_sample_lost() {
     }
 }
 
+/// Lets packets come all at once.
+fn hold_back(packets: &mut [Sent], until: Instant) {
+    for packet in packets {
+        packet.arrives = until;
+    }
+}
+
 /// Packets 60 to 69 come with the 70th.
 fn stalled(agent: &[Sent]) -> Vec<Sent> {
     let mut sent = agent.to_vec();
     let end = sent[70].arrives;
-    for packet in &mut sent[60..70] {
-        packet.arrives = end;
-    }
+    hold_back(&mut sent[60..70], end);
     sent
 }
 
@@ -89,30 +95,39 @@ fn the_delay_of_a_stall_is_gone_ten_seconds_later() {
     assert!(delay < ms(65), "{delay:?}");
 }
 
+/// Words of 160 ms with so many packets of quiet between them, and a pause of 300 ms after every eighth.
+fn words(phone: &mut Phone, count: usize, quiet: usize) -> Vec<Sent> {
+    let mut sent = Vec::new();
+    for word in 1..=count {
+        sent.extend(phone.talk(8, 160));
+        let quiet = if word % 8 == 0 { 15 } else { quiet };
+        sent.extend((0..quiet).map(|_| phone.send(&[0xff; 160])));
+    }
+    sent
+}
+
+/// Lengths of all that is quiet for more than 5 ms, in samples.
+fn quiet_stretches(played: &[i16]) -> Vec<usize> {
+    let loud_at: Vec<usize> = (0..played.len()).filter(|&at| played[at] != 0).collect();
+    loud_at
+        .windows(2)
+        .map(|pair| pair[1] - pair[0] - 1)
+        .filter(|&length| length > 40)
+        .collect()
+}
+
 #[test]
 fn delay_is_given_back_in_pauses_and_neither_within_words_nor_to_their_last() {
     let mut phone = Phone::new(Leg::Agent);
     let mut agent = phone.talk(80, 160);
-    // Words with 160 ms of quiet between them, and a pause of 300 ms after every eighth.
-    for word in 1..=48 {
-        agent.extend(phone.talk(8, 160));
-        let quiet = if word % 8 == 0 { 15 } else { 8 };
-        agent.extend((0..quiet).map(|_| phone.send(&[0xff; 160])));
-    }
+    // 160 ms of quiet between words.
+    agent.extend(words(&mut phone, 48, 8));
     let mut player = Player::new(PlayoutSettings {
         preset: Preset::Smooth,
         ..PlayoutSettings::default()
     });
     let [left, _] = play_with(&mut player, stalled(&agent), ms(18_000));
-    let after_the_stall = &left[2 * 8000..17 * 8000];
-    let loud_at: Vec<usize> = (0..after_the_stall.len())
-        .filter(|&at| after_the_stall[at] != 0)
-        .collect();
-    let quiet: Vec<usize> = loud_at
-        .windows(2)
-        .map(|pair| pair[1] - pair[0] - 1)
-        .filter(|&length| length > 40)
-        .collect();
+    let quiet = quiet_stretches(&left[2 * 8000..17 * 8000]);
     let in_words = quiet.iter().filter(|&&length| length == 1280).count();
     let pauses: Vec<usize> = quiet.iter().copied().filter(|&length| length != 1280).collect();
     assert!(in_words >= 35 && pauses.len() <= 6, "{quiet:?}");
@@ -127,29 +142,17 @@ fn delay_is_given_back_in_pauses_and_neither_within_words_nor_to_their_last() {
 fn delay_that_may_be_needed_is_added_in_pauses_and_not_within_words() {
     let mut phone = Phone::new(Leg::Agent);
     let mut agent = phone.talk(30, 160);
-    // Words with 80 ms of quiet between them, and a pause of 300 ms after every eighth.
-    for word in 1..=32 {
-        agent.extend(phone.talk(8, 160));
-        let quiet = if word % 8 == 0 { 15 } else { 4 };
-        agent.extend((0..quiet).map(|_| phone.send(&[0xff; 160])));
-    }
+    // 80 ms of quiet between words.
+    agent.extend(words(&mut phone, 32, 4));
     // A stall, after which the next may be worse by a little.
     let end = agent[155].arrives;
-    for packet in &mut agent[150..155] {
-        packet.arrives = end;
-    }
+    hold_back(&mut agent[150..155], end);
     let mut player = Player::new(PlayoutSettings {
         preset: Preset::Smooth,
         ..PlayoutSettings::default()
     });
     let [left, _] = play_with(&mut player, agent, ms(9_000));
-    let played = &left[20_000..];
-    let loud_at: Vec<usize> = (0..played.len()).filter(|&at| played[at] != 0).collect();
-    let quiet: Vec<usize> = loud_at
-        .windows(2)
-        .map(|pair| pair[1] - pair[0] - 1)
-        .filter(|&length| length > 40)
-        .collect();
+    let quiet = quiet_stretches(&left[20_000..]);
     let lengthened = player.report(Leg::Agent).lengthened;
     assert!((ms(40)..ms(48)).contains(&lengthened), "{lengthened:?} {quiet:?}");
     let in_words = quiet.iter().filter(|&&length| length == 640).count();
@@ -194,9 +197,7 @@ fn a_talkspurt_whose_first_packet_is_late_begins_when_that_comes_and_loses_nothi
         phone.pause(8000);
         let mut answer = phone.talk(50, 160);
         let after_it = answer[4].arrives;
-        for packet in &mut answer[..5] {
-            packet.arrives = after_it;
-        }
+        hold_back(&mut answer[..5], after_it);
         sent.extend(answer.iter().cloned());
         phone.pause(8000);
         let last = phone.talk(50, 160);
@@ -274,9 +275,7 @@ fn speech_that_comes_late_goes_on_in_phase_with_what_was_made_up_for_it() {
         .map(|packet| phone.send(&(0..160).map(|n| sample(packet * 160 + n)).collect::<Vec<_>>()))
         .collect();
     let end = sent[60].arrives + ms(80);
-    for packet in &mut sent[60..64] {
-        packet.arrives = end;
-    }
+    hold_back(&mut sent[60..64], end);
     let mut player = Player::new(PlayoutSettings {
         preset: Preset::Smooth,
         ..PlayoutSettings::default()
