@@ -109,10 +109,13 @@ impl Concealer {
     /// What `conceal` would make up next, at full volume and without the sound after the gap. False where no gap goes on, or
     /// where it is to meet what is known already.
     pub fn continuation(&self, out: &mut [f32]) -> bool {
+        if self.position == 0 || self.meeting.is_some() {
+            return false;
+        }
         for (place, sample) in out.iter_mut().enumerate() {
             *sample = self.forward.at(self.read + place as f32);
         }
-        self.position > 0 && self.meeting.is_none()
+        true
     }
 
     /// Takes the first decoded samples after a gap, and fades over to them in place where the gap ended without meeting
