@@ -2,7 +2,8 @@
 a recording of a mobile uplink, trouble that ends, half an hour of drift, and
 losses of our own leg as they are after repair.
 
-    python conditions.py FOLDER IMPAIR
+    python conditions.py FOLDER IMPAIR    all but those of our own leg
+    python conditions.py FOLDER           those of our own leg, from FOLDER/own_leg.txt
 
 Run by scripts/bench-sound with the interpreter of FOLDER, a copy of bench/audio, whose traces.py does the packets.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-folder, impair = Path(sys.argv[1]), Path(sys.argv[2])
+folder, impair = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None
 sys.path.insert(0, str(folder / "harness"))
 import traces  # noqa: E402
 
@@ -124,8 +125,7 @@ def repaired(line, packets):
 
 def own_leg(samples, pieces):
     """Losses between the capture server and us, as they are after repair."""
-    lines = (folder / "own_leg.txt").read_text().splitlines() if (folder / "own_leg.txt").exists() else []
-    for line in lines:
+    for line in (folder / "own_leg.txt").read_text().splitlines():
         packets, timeline = traces.build(samples)
         name, events, patience = repaired(line, packets)
         keep(name, packets, events, timeline, pieces)
@@ -164,11 +164,13 @@ def half_an_hour(samples, pieces):
 
 def main():
     samples, pieces = traces.load()
+    if impair is None:
+        own_leg(samples, pieces)
+        return
     for name, change in conditions().items():
         packets, timeline = traces.build(samples)
         keep(name, packets, change(packets, np.random.default_rng(SEED)), timeline, pieces)
     half_an_hour(samples, pieces)
-    own_leg(samples, pieces)
 
 
 main()

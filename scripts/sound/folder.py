@@ -116,12 +116,22 @@ class Folder:
 
     def make_conditions(self, say):
         """Those that the reference material doesn't bring."""
-        if (self.path / "traces" / "real_phone.pcap").exists() or not (SHARED / "data" / "impair").exists():
+        if not (SHARED / "data" / "impair").exists():
             return
-        say("making the conditions from real calls and of our own leg")
-        with (self.path / "own_leg.txt").open("w") as file:
-            self.run(self.path / "own_leg", stdout=file)
-        self.run(self.python, ROOT / "scripts/sound/conditions.py", self.path, SHARED / "data" / "impair")
+        conditions = ROOT / "scripts" / "sound" / "conditions.py"
+        if not (self.path / "traces" / "real_phone.pcap").exists():
+            say("making the conditions from real calls")
+            self.run(self.python, conditions, self.path, SHARED / "data" / "impair")
+        made = self.path / "own_leg.txt"
+        repaired = subprocess.run([self.path / "own_leg"], check=True, capture_output=True, text=True).stdout
+        if not made.exists() or made.read_text() != repaired:
+            say("making the conditions of our own leg, as they are after repair")
+            made.write_text(repaired)
+            try:
+                self.run(self.python, conditions, self.path)
+            except BaseException:
+                made.unlink()  # so that they are made the next time
+                raise
 
     def build_others(self, say):
         """Builds the players that exist only as libraries, as far as that can be done here."""
