@@ -125,12 +125,13 @@ impl SentLately {
         self.copies.is_some_and(|copies| now < copies.until)
     }
 
-    /// The copy that is due with the packet kept last, if any.
+    /// The copy that is due with the packet kept last, if any. One that was asked for is copied too: the answer may be lost.
     pub fn copy_due(&mut self, now: Instant) -> Option<Outgoing<'_>> {
         let copies = self.copies.filter(|copies| now < copies.until)?;
         let place = self.packets.len().checked_sub(copies.distance + 1)?;
-        let packet = self.packets.get_mut(place).filter(|packet| packet.tries == 0)?;
-        Some(packet.again(now))
+        let packet = self.packets.get_mut(place)?;
+        let allowed = packet.tries < MOST_TRIES && !packet.is_under_way(now, LEAST_APART);
+        allowed.then(|| packet.again(now))
     }
 
     /// Sends a packet again where that is allowed, and counts what became of the wish.
@@ -149,9 +150,8 @@ impl SentLately {
             return;
         };
         let apart = allowance.round_trip.min(LEAST_APART);
-        let under_way = |tried: Instant| allowance.now.saturating_since(tried) < apart;
         let length = AudioHeader::LEN + packet.rtp.len();
-        if packet.tries == MOST_TRIES || packet.tried.is_some_and(under_way) || !allowance.budget.spend(length) {
+        if packet.tries == MOST_TRIES || packet.is_under_way(allowance.now, apart) || !allowance.budget.spend(length) {
             status.refused += 1;
             return;
         }
@@ -161,6 +161,11 @@ impl SentLately {
 }
 
 impl Packet {
+    /// Whether it was sent again within this time.
+    fn is_under_way(&self, now: Instant, apart: Duration) -> bool {
+        self.tried.is_some_and(|tried| now.saturating_since(tried) < apart)
+    }
+
     fn again(&mut self, now: Instant) -> Outgoing<'_> {
         self.tries += 1;
         self.tried = Some(now);
@@ -366,10 +371,29 @@ mod tests {
         house.ask(2);
         house.send_for(500);
         let numbers: Vec<_> = house.again.iter().map(|sent| sent.0).collect();
-        let expected: Vec<_> = [2, 1].into_iter().chain(3..150).collect();
-        assert_eq!(numbers, expected, "2 had been asked for; after 3 s nobody wants more");
+        let expected: Vec<_> = [2].into_iter().chain(1..150).collect();
+        assert_eq!(numbers, expected, "2 was asked for; after 3 s nobody wants more");
         house.sent.want_copies(0, house.now);
         assert!(!house.sent.copies(house.now));
+    }
+
+    #[test]
+    fn a_packet_that_was_asked_for_is_copied_unless_it_is_under_way_or_went_often_enough() {
+        for (asked_after, copied) in [(&[0_u64, 20][..], true), (&[35], false), (&[0, 12, 24], false)] {
+            let mut house = House::new(0);
+            house.sent.want_copies(2, house.now);
+            house.send(G711);
+            for after in 0..40 {
+                if asked_after.contains(&after) {
+                    house.ask(0);
+                }
+                house.pass(1);
+            }
+            house.send(G711);
+            house.send(G711);
+            let times = house.again.iter().filter(|sent| sent.0 == 0).count();
+            assert_eq!(times, asked_after.len() + usize::from(copied), "{asked_after:?}");
+        }
     }
 
     proptest! {

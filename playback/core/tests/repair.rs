@@ -65,6 +65,16 @@ fn bursts_on_a_long_way_are_met_with_copies() {
 }
 
 #[test]
+fn long_bursts_leave_little_where_a_packet_is_asked_for_before_its_copy_comes() {
+    for (round_trip, most) in [(40, 0.005), (100, 0.005), (200, 0.01)] {
+        let mut house = House::new(model(Losses::Bursts(0.10, 5.0), round_trip));
+        house.run(Duration::from_secs(300));
+        let missing = house.missing_after(Duration::from_secs(10));
+        assert!(missing < most, "{round_trip} ms: {missing}, {:?}", house.repair.plan());
+    }
+}
+
+#[test]
 fn a_player_that_does_not_wait_is_asked_for_no_more_than_it_grants() {
     let mut house = House::new(model(Losses::Random(0.05), 200));
     house.longest_patience = Duration::from_millis(60);

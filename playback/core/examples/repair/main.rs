@@ -59,7 +59,8 @@ fn row(name: &str, losses: Losses, round_trip: u64, span: Duration) {
         format!("{missing:.2} % +{extra:.0} % {delay}")
     });
     let plan = plan.map_or_else(String::new, |plan| {
-        format!("copies {}, tries {}", plan.copy_distance, plan.tries)
+        let order = if plan.asks_first { " before them" } else { "" };
+        format!("copies {}, tries {}{order}", plan.copy_distance, plan.tries)
     });
     println!("| {name} | {round_trip} | {} | {plan} |", cells.join(" | "));
 }

@@ -11,7 +11,7 @@ use silentmon_proto::relay::MOST_COPY_DISTANCE;
 /// Share of packets that may stay lost: with concealment nobody hears it (docs/repair.md).
 const UNHEARD: f64 = 0.002;
 /// Copies double what is sent: they must leave less than this share of what requests alone would,
-const WORTH_COPIES: f64 = 0.5;
+const WORTH_COPIES: f64 = 0.3;
 /// and less than that one where requests leave more than is covered up.
 const WORTH_COPIES_WHERE_HEARD: f64 = 0.9;
 /// Share of packets that concealment doesn't cover up where they are lost in bursts (docs/repair.md).
@@ -44,11 +44,28 @@ pub struct Path {
     pub wait: Duration,
 }
 
+/// Packets sent a second time in advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Copies {
+    /// How many packets later; 0 for never.
+    distance: u8,
+    asks_first: bool,
+}
+
+impl Copies {
+    const NONE: Self = Self {
+        distance: 0,
+        asks_first: false,
+    };
+}
+
 /// What is done about losses.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
     /// How many packets later copies are sent; 0 for none.
     pub copy_distance: u8,
+    /// Whether a packet that is missing is asked for before its copy is due.
+    pub asks_first: bool,
     /// How often a packet can be asked for in time.
     pub tries: u8,
     /// How long after one request the next follows.
@@ -63,6 +80,7 @@ impl Plan {
     /// Nothing is lost, or nothing can be done about it.
     pub const NOTHING: Self = Self {
         copy_distance: 0,
+        asks_first: false,
         tries: 0,
         again: Duration::ZERO,
         delay: Duration::ZERO,
@@ -83,33 +101,40 @@ impl Path {
         self.share + (1.0 - self.share) * burst_goes_on
     }
 
-    fn plan(&self, copy_distance: u8, tries: u8, again: Duration) -> Plan {
-        let copied = self.interval * u32::from(copy_distance);
+    /// What becomes of packets of which a copy follows and that are asked for.
+    fn plan(&self, copies: Copies, tries: u8, again: Duration) -> Plan {
+        let copy_due = self.interval * u32::from(copies.distance);
+        let awaited = if copies.asks_first { Duration::ZERO } else { copy_due };
+        // A loss shows with the next packet, or when that is overdue.
+        let shows = self.interval.max(awaited) + self.wait;
+        let time_of = |n| shows + again * n;
+        let copy = (copies.distance > 0).then_some((copy_due, 1.0));
+        let answers = (0..u32::from(tries)).map(|n| (time_of(n) + self.round_trip / 2, 1.0 - self.share));
+        let mut sent = [(Duration::ZERO, 0.0); MOST_TRIES as usize + 1];
+        let mut times = 0;
+        for (place, again) in sent.iter_mut().zip(copy.into_iter().chain(answers)) {
+            *place = again;
+            times += 1;
+        }
+        let sent = sent.get_mut(..times).unwrap_or_default();
+        sent.sort_unstable_by_key(|again| again.0);
         let mut residual = self.share;
-        if copy_distance > 0 {
-            residual *= self.lost_after(copied);
-        }
-        // A loss shows with the next packet, or when that is overdue; a copy is waited for first.
-        let mut asked = copied.max(self.interval) + self.wait;
-        let mut delay = if copy_distance > 0 {
-            copied + self.wait
-        } else {
-            Duration::ZERO
-        };
         // Whether what is sent gets through depends on what became of the last that was sent.
-        let mut last = copied;
-        for _ in 0..tries {
-            let answered = asked + self.round_trip / 2;
-            residual *= 1.0 - (1.0 - self.share) * (1.0 - self.lost_after(answered.saturating_sub(last)));
-            last = answered;
-            delay = asked + self.round_trip;
-            asked += again;
+        let mut last = Duration::ZERO;
+        for &mut (time, got_through) in sent {
+            residual *= 1.0 - got_through * (1.0 - self.lost_after(time.saturating_sub(last)));
+            last = time;
         }
+        let copy_came = copy.map(|(due, _)| due + self.wait);
+        let answered = tries
+            .checked_sub(1)
+            .map(|last| time_of(u32::from(last)) + self.round_trip);
         Plan {
-            copy_distance,
+            copy_distance: copies.distance,
+            asks_first: copies.asks_first,
             tries,
             again,
-            delay: delay + SLACK,
+            delay: copy_came.max(answered).unwrap_or_default() + SLACK,
             residual,
         }
     }
@@ -127,14 +152,15 @@ impl Path {
 pub fn choose(path: &Path, longest: Duration, copies: bool) -> Plan {
     let in_time = |plan: &Plan| plan.delay <= longest;
     let requests = || {
-        let plans = (1..=MOST_TRIES).map(|tries| path.plan(0, tries, path.again));
+        let plans = (1..=MOST_TRIES).map(|tries| path.plan(Copies::NONE, tries, path.again));
         plans.filter(in_time)
     };
     if let Some(plan) = requests().find(|plan| plan.residual <= UNHEARD) {
         return plan;
     }
     let hurried = || {
-        let plans = (2..=MOST_TRIES).flat_map(|tries| path.hurries().map(move |again| path.plan(0, tries, again)));
+        let plans =
+            (2..=MOST_TRIES).flat_map(|tries| path.hurries().map(move |again| path.plan(Copies::NONE, tries, again)));
         plans.filter(in_time)
     };
     if let Some(plan) = hurried().find(|plan| plan.residual <= UNHEARD) {
@@ -145,12 +171,15 @@ pub fn choose(path: &Path, longest: Duration, copies: bool) -> Plan {
         return best_request.unwrap_or(Plan::NOTHING);
     }
     let copies = || {
-        let distances =
-            (1..=MOST_COPY_DISTANCE).take_while(|&distance| path.plan(distance, 0, path.again).delay <= longest);
-        let all = path.hurries().chain([path.again]);
-        let plans = distances.flat_map(move |distance| {
-            let all = all.clone();
-            (0..MOST_TRIES).flat_map(move |tries| all.clone().map(move |again| path.plan(distance, tries, again)))
+        let soon = |copies: &Copies| path.plan(*copies, 0, path.again).delay <= longest;
+        let distances = (1..=MOST_COPY_DISTANCE)
+            .flat_map(|distance| [false, true].map(|asks_first| Copies { distance, asks_first }));
+        // A packet of which a copy is sent is asked for twice at most; between two times there may be anything.
+        let twice = path.hurries().map(|again| (2, again));
+        let asked = [0, 1, 2].map(|tries| (tries, path.again)).into_iter().chain(twice);
+        let plans = distances.take_while(soon).flat_map(move |copies| {
+            let asked = asked.clone();
+            asked.map(move |(tries, again)| path.plan(copies, tries, again))
         });
         plans.filter(in_time)
     };
@@ -230,6 +259,33 @@ mod tests {
         let path = path(0.05, 3.0, 200);
         let plan = choose(&path, Duration::from_millis(150), true);
         assert!((4..=7).contains(&plan.copy_distance), "{plan:?}");
+    }
+
+    #[test]
+    fn long_bursts_are_met_with_copies_beyond_them_and_requests_before() {
+        for round_trip in [40, 100] {
+            let plan = chosen(0.10, 3.0, round_trip);
+            assert!(plan.asks_first && plan.tries > 0, "{plan:?}");
+            let copied = Duration::from_millis(20) * u32::from(plan.copy_distance);
+            assert!(copied > Duration::from_millis(100), "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn who_asks_first_has_the_copy_too() {
+        let path = path(0.10, 3.0, 100);
+        let [alone, waiting, asking] = [(0, false), (4, false), (4, true)].map(|(distance, asks_first)| {
+            let copies = Copies { distance, asks_first };
+            path.plan(copies, 1, path.again)
+        });
+        assert!(asking.residual < alone.residual, "{asking:?} {alone:?}");
+        // An answer 73 ms after the packet and a copy at 80 ms; or the copy, and an answer at 133 ms.
+        assert_eq!(asking.delay, Duration::from_millis(20 + 3 + 100 + 5));
+        assert_eq!(waiting.delay, Duration::from_millis(80 + 3 + 100 + 5));
+        assert!(
+            waiting.residual < asking.residual,
+            "further apart: {waiting:?} {asking:?}"
+        );
     }
 
     #[test]

@@ -213,7 +213,11 @@ impl Repair {
                 0 => self.round_trip.answered_within(),
                 _ => self.plan.again,
             },
-            copy_distance: self.plan.copy_distance,
+            awaited_copy: if self.plan.asks_first {
+                0
+            } else {
+                self.plan.copy_distance
+            },
         }
     }
 
@@ -273,11 +277,16 @@ impl Repair {
             self.copies_needed = Some(now);
         }
         let held = self.copies_needed.filter(|needed| now.saturating_since(*needed) < HOLD);
-        let copy_distance = match held {
-            Some(_) if plan.copy_distance == 0 => self.plan.copy_distance,
-            Some(_) | None => plan.copy_distance,
+        let copies = if held.is_some() && plan.copy_distance == 0 {
+            self.plan
+        } else {
+            plan
         };
-        self.plan = Plan { copy_distance, ..plan };
+        self.plan = Plan {
+            copy_distance: copies.copy_distance,
+            asks_first: copies.asks_first,
+            ..plan
+        };
     }
 
     /// A server may refuse copies by its policy or for a path that is too narrow; then packets are asked for instead.

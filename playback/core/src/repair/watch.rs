@@ -37,7 +37,8 @@ pub(super) struct Timing {
     pub(super) round_trip: Duration,
     /// How long after one request the next follows.
     pub(super) again: Duration,
-    pub(super) copy_distance: u8,
+    /// How many packets later a copy is waited for before anything is asked for; 0 for none.
+    pub(super) awaited_copy: u8,
 }
 
 /// What a packet that came is.
@@ -360,8 +361,8 @@ impl Missing {
         if let Some(tried) = self.tried {
             return Some(tried + timing.again);
         }
-        let copied = self.expected + interval * u32::from(timing.copy_distance);
-        let patient = (self.noticed + wait).max(if timing.copy_distance > 0 {
+        let copied = self.expected + interval * u32::from(timing.awaited_copy);
+        let patient = (self.noticed + wait).max(if timing.awaited_copy > 0 {
             copied + wait
         } else {
             self.noticed
