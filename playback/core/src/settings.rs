@@ -44,8 +44,10 @@ impl Preset {
     pub(crate) const fn policy(self) -> Policy {
         match self {
             Self::Low => Policy {
-                // Just below 19 of 20: where one packet in twenty is late it isn't waited for.
-                quantile: 0.949,
+                // Below 19 of 20: where one packet in twenty is late it isn't waited for.
+                quantile: 0.945,
+                // Packets that are late together are lost together, and a long gap is heard more than as many short ones.
+                quantile_in_bursts: 0.965,
                 longest: 0.250,
                 spike_share: 1.25,
                 unhurried: 4.0,
@@ -55,6 +57,7 @@ impl Preset {
             },
             Self::Balanced => Policy {
                 quantile: 0.99,
+                quantile_in_bursts: 0.99,
                 longest: f64::INFINITY,
                 spike_share: 1.5,
                 unhurried: 8.0,
@@ -64,6 +67,7 @@ impl Preset {
             },
             Self::Smooth => Policy {
                 quantile: 0.9998,
+                quantile_in_bursts: 0.9998,
                 longest: f64::INFINITY,
                 spike_share: 2.0,
                 unhurried: 8.0,
@@ -80,6 +84,8 @@ impl Preset {
 pub(crate) struct Policy {
     /// Share of the packets that are to come in time.
     pub(crate) quantile: f64,
+    /// The same where packets are late in bursts.
+    pub(crate) quantile_in_bursts: f64,
     /// No packet is waited for longer than this, however many come later. Who talks into a call can't bear more: beyond
     /// 400 ms from mouth to ear, of which this is a part, nobody converses (ITU-T G.114).
     pub(crate) longest: f64,

@@ -95,6 +95,9 @@ const MARGIN: f64 = 0.0075;
 const SPIKE: f64 = 0.080;
 const SPIKE_SHARE: f64 = 4.0;
 const OTHERS: f64 = 0.95;
+/// Packets are late in bursts where the worst is as late as in spikes, and so many times what four in five have.
+const BURST_SHARE: f64 = 8.0;
+const FOUR_IN_FIVE: f64 = 0.8;
 
 /// The worst of the last seconds: whatever was before, not much more than that is waited for.
 #[derive(Debug, Default)]
@@ -209,7 +212,11 @@ impl Target {
     /// The same, and why.
     pub(crate) fn wanted(&self) -> Wanted {
         let policy = &self.policy;
-        let usual = self.lateness.quantile(policy.quantile);
+        let usual = self.lateness.quantile(if self.is_late_in_bursts() {
+            policy.quantile_in_bursts
+        } else {
+            policy.quantile
+        });
         let is_spike = usual > SPIKE && self.lateness.quantile(OTHERS) * SPIKE_SHARE < usual;
         let expected = if is_spike { usual + MARGIN } else { usual };
         let most = policy.longest.min(self.worst.value() * policy.spike_share + MARGIN);
@@ -222,6 +229,12 @@ impl Target {
             spare: (delay - needed).max(0.0),
             precaution: (delay - pressing).max(0.0),
         }
+    }
+
+    /// Few packets are very late, and the others hardly: what made them late made their neighbours late, too.
+    fn is_late_in_bursts(&self) -> bool {
+        let worst = self.lateness.quantile(1.0);
+        worst > SPIKE && self.lateness.quantile(FOUR_IN_FIVE) * BURST_SHARE < worst
     }
 
     /// Waits for packets that are sent again within so many seconds of being missed.
@@ -290,6 +303,19 @@ mod tests {
         let mut target = target(Preset::Low);
         (0..4000_u32).for_each(|n| target.observe(if n % 20 == 7 { 0.0495 } else { 0.001 }, 0.02));
         assert!(target.delay() < 0.003, "{}", target.delay());
+    }
+
+    #[test]
+    fn low_waits_for_bursts_of_one_in_twenty_and_not_for_as_much_jitter() {
+        // 20 s of each; the fading memory holds most of them.
+        let bursts = |n: u32| if n % 200 < 10 { 0.0995 } else { 0.001 };
+        let jitter = |n: u32| if n % 20 == 7 { 0.0995 } else { 0.0195 };
+        for (lateness, expected) in [(&bursts as &dyn Fn(u32) -> f64, 0.1 + MARGIN), (&jitter, 0.02)] {
+            let mut target = target(Preset::Low);
+            (0..1000).for_each(|n| target.observe(lateness(n), 0.02));
+            let delay = target.delay();
+            assert!((delay - expected).abs() < 0.0011, "{delay}");
+        }
     }
 
     #[test]
