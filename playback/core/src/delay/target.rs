@@ -5,8 +5,8 @@ use crate::settings::{PlayoutSettings, Policy};
 use crate::units::rounded;
 
 /// Width of a bin in seconds, and how many: two seconds in all.
-const BIN: f64 = 0.001;
-const BINS: usize = 2048;
+const BIN: f64 = 0.0005;
+const BINS: usize = 4096;
 /// Time constant with which arrivals are forgotten, in seconds.
 const MEMORY: f64 = 30.0;
 /// All weights are divided once one grows beyond this.
