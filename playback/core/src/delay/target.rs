@@ -15,7 +15,7 @@ const HEAVIEST: f64 = 1e100;
 /// A histogram in which the newest value weighs most.
 #[derive(Debug)]
 struct Fading {
-    bins: Box<[f64; BINS]>,
+    bins: Box<[f64]>,
     weight: f64,
     total: f64,
 }
@@ -23,7 +23,7 @@ struct Fading {
 impl Fading {
     fn new() -> Self {
         Self {
-            bins: Box::new([0.0; BINS]),
+            bins: vec![0.0; BINS].into_boxed_slice(),
             weight: 1.0,
             total: 0.0,
         }
