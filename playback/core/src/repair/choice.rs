@@ -174,9 +174,9 @@ pub fn choose(path: &Path, longest: Duration, copies: bool) -> Plan {
         let soon = |copies: &Copies| path.plan(*copies, 0, path.again).delay <= longest;
         let distances = (1..=MOST_COPY_DISTANCE)
             .flat_map(|distance| [false, true].map(|asks_first| Copies { distance, asks_first }));
-        // A packet of which a copy is sent is asked for twice at most; between two times there may be anything.
-        let twice = path.hurries().map(|again| (2, again));
-        let asked = [0, 1, 2].map(|tries| (tries, path.again)).into_iter().chain(twice);
+        // Between two requests there may be any time.
+        let hurried = path.hurries().flat_map(|again| [(2, again), (3, again)]);
+        let asked = [0, 1, 2, 3].map(|tries| (tries, path.again)).into_iter().chain(hurried);
         let plans = distances.take_while(soon).flat_map(move |copies| {
             let asked = asked.clone();
             asked.map(move |(tries, again)| path.plan(copies, tries, again))
@@ -195,7 +195,12 @@ pub fn choose(path: &Path, longest: Duration, copies: bool) -> Plan {
     let best_copy = enough
         .or_else(|| least_lost(copies()))
         .filter(|plan| plan.residual < alone * worth);
-    best_copy.or(best_request).unwrap_or(Plan::NOTHING)
+    let best = best_copy.or(best_request).unwrap_or(Plan::NOTHING);
+    if best.copy_distance > 0 && best.residual > UNHEARD {
+        // What is left of the allowance is waited, too: an answer may be slower than the last were.
+        return Plan { delay: longest, ..best };
+    }
+    best
 }
 
 /// Of those that leave next to the least, the one with the least delay.
@@ -269,6 +274,16 @@ mod tests {
             let copied = Duration::from_millis(20) * u32::from(plan.copy_distance);
             assert!(copied > Duration::from_millis(100), "{plan:?}");
         }
+    }
+
+    #[test]
+    fn the_whole_allowance_is_waited_where_copies_leave_losses() {
+        let path = path(0.10, 3.0, 40);
+        let plan = choose(&path, path.longest(), true);
+        assert!(plan.copy_distance > 0 && plan.residual > UNHEARD, "{plan:?}");
+        assert_eq!((plan.tries, plan.delay), (MOST_TRIES, path.longest()), "{plan:?}");
+        let plan = chosen(0.02, 2.0, 40);
+        assert!(plan.residual <= UNHEARD && plan.delay < path.longest(), "{plan:?}");
     }
 
     #[test]
