@@ -7,6 +7,8 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from . import standstill
+
 PRESETS = ("low", "balanced", "smooth")
 ENGINE = [f"engine-{preset}" for preset in PRESETS]
 WHOLE = [f"silentmon-{preset}" for preset in PRESETS]
@@ -35,6 +37,8 @@ BUILT = {
 FIRST_PORT, PORTS = 20000, 3000
 # A sender later than this (ms; 99th percentile, and at most) spoils the run.
 LATE, LATEST = 5.0, 60.0
+# So does a machine that stood still for longer (ms): then nobody could play.
+STILL = 20.0
 ATTEMPTS = 3
 
 
@@ -68,20 +72,26 @@ def play_engine(folder, conditions, presets):
 
 
 def play_live(folder, conditions, players, lanes, say):
-    """All players at once, in real time, one run a condition; `lanes` conditions side by side."""
+    """All players at once, in real time, one run a condition; `lanes` conditions side by side. A run that was spoilt for all
+    is repeated, before anybody knows a score."""
 
     def lane(number):
         for condition in conditions[number::lanes]:
             for _ in range(ATTEMPTS):
+                begin = time.monotonic()
                 late, latest = live_run(folder, condition, players, FIRST_PORT + number * PORTS)
+                still = watch.longest(begin, time.monotonic()) * 1000
                 mute = [player for player in players if not (folder.path / "out" / condition / player / "out.s16").exists()]
                 if mute:
                     say(f"{condition}: nothing was played by {', '.join(mute)}; each has a log in {folder.path / 'out' / condition}")
-                say(f"{condition}: played; the sender was {late:.1f} ms late (99th percentile), at most {latest:.0f}")
-                if late < LATE and latest < LATEST:
+                say(
+                    f"{condition}: played; the sender was {late:.1f} ms late (99th percentile), at most {latest:.0f}; "
+                    f"the machine stood still for {still:.0f} at most"
+                )
+                if late < LATE and latest < LATEST and still < STILL:
                     break
 
-    with ThreadPoolExecutor(lanes) as pool:
+    with standstill.Watch() as watch, ThreadPoolExecutor(lanes) as pool:
         list(pool.map(lane, range(lanes)))
 
 
