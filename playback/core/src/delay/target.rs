@@ -150,6 +150,9 @@ pub(crate) struct Wanted {
 pub(crate) struct Target {
     policy: Policy,
     lateness: Fading,
+    /// What the preset waits for of that, and what it expects: known once for all who ask between two packets.
+    usual: f64,
+    expected: f64,
     worst: Worst,
     gaps: Fading,
     /// Length of the usual packet.
@@ -167,6 +170,8 @@ impl Target {
         Self {
             policy: settings.preset.policy(),
             lateness: Fading::new(),
+            usual: 0.0,
+            expected: 0.0,
             worst: Worst::default(),
             gaps: Fading::new(),
             packet: 0.02,
@@ -185,12 +190,25 @@ impl Target {
         self.since_gap += length;
         self.lateness.record(lateness, self.packet / MEMORY);
         self.worst.record(lateness, self.packet);
+        self.weigh();
     }
 
     /// The fastest packets come so much later than before, or earlier: all others are less late than them, or more.
     pub(crate) fn shift(&mut self, seconds: f64) {
         self.lateness.shift(rounded(-seconds / BIN));
         self.worst.shift(-seconds);
+        self.weigh();
+    }
+
+    fn weigh(&mut self) {
+        let usual = self.lateness.quantile(if self.is_late_in_bursts() {
+            self.policy.quantile_in_bursts
+        } else {
+            self.policy.quantile
+        });
+        let is_spike = usual > SPIKE && self.lateness.quantile(OTHERS) * SPIKE_SHARE < usual;
+        self.expected = if is_spike { usual + MARGIN } else { usual };
+        self.usual = usual;
     }
 
     /// Learns how long a gap was that loss left.
@@ -212,17 +230,15 @@ impl Target {
     /// The same, and why.
     pub(crate) fn wanted(&self) -> Wanted {
         let policy = &self.policy;
-        let usual = self.lateness.quantile(if self.is_late_in_bursts() {
-            policy.quantile_in_bursts
-        } else {
-            policy.quantile
-        });
-        let is_spike = usual > SPIKE && self.lateness.quantile(OTHERS) * SPIKE_SHARE < usual;
-        let expected = if is_spike { usual + MARGIN } else { usual };
         let most = policy.longest.min(self.worst.value() * policy.spike_share + MARGIN);
         let floor = policy.floor + policy.floor_in_packets * self.packet;
-        let pressing = usual.min(most).max(self.repairs);
-        let needed = expected.min(most).max(self.gap_delay()).max(floor).max(self.repairs);
+        let pressing = self.usual.min(most).max(self.repairs);
+        let needed = self
+            .expected
+            .min(most)
+            .max(self.gap_delay())
+            .max(floor)
+            .max(self.repairs);
         let delay = needed.max(self.least).min(self.most);
         Wanted {
             delay,
